@@ -1,0 +1,383 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"strconv"
+	"strings"
+
+	"spoolagent/spoolfiles"
+)
+
+// The redo record, queue.redo, is text for as long as it can be:
+//
+//	spool-redo 1 CRC32C HEAD BODY PAD CURSORS
+//	HEAD bytes: lines, see below
+//	BODY bytes: the lines that the queue is to get
+//	PAD line feeds: what old lines are overwritten with
+//	from offset CURSORS on: for each copy, 8 bytes, native-endian: how far into
+//	this file it has come, or its start
+//
+// CRC32C is over head and body, in hexadecimal; the numbers are decimal. The
+// head's lines:
+//
+//	seq N                                       of the ledger that this leads to
+//	boot ID                                     the kernel's boot_id, or -
+//	exact BOOL                                  cursors are moved by the kernel
+//	queue SIZE                                  of the queue before
+//	copy AT FROM LENGTH                         overwrite the queue at AT with what stands at FROM here
+//	trim SIZE                                   of the queue after
+//	ledger JSON                                 after
+//	remove DIR "NAME" INO SIZE MTIME            a file, if it is still that one
+//	move DIR "NAME" INO SIZE MTIME DIR "NAME"   likewise
+//	reason "NAME" "TEXT"                        write rejected/NAME.reason
+//
+// A record with copies is committed when the first cursor has moved, one
+// without when it is whole.
+const redoName = "queue.redo"
+
+const redoMagic = "spool-redo 1 "
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type record struct {
+	seq    uint64
+	boot   string
+	exact  bool
+	before int64
+	copies []copyStep
+	trim   int64
+	ledger Ledger
+	moves  []move
+
+	body []byte
+	// Where things stand in the file.
+	bodyAt, padAt, cursorsAt int64
+	cursors                  []int64
+}
+
+// copyStep overwrites the queue at at with len bytes of the record from from.
+type copyStep struct{ at, from, len int64 }
+
+// move is what happens to one file outside the queue.
+type move struct {
+	op       moveOp
+	dir      string // of the spool
+	name     string
+	id       spoolfiles.Identity
+	toDir    string
+	toName   string
+	text     string
+	unlooked bool // was listed a moment ago: need not be looked at again
+}
+
+type moveOp string
+
+const (
+	opRemove moveOp = "remove"
+	opMove   moveOp = "move"
+	opReason moveOp = "reason"
+)
+
+// padChunk is the most that one copy blanks, and so the padding of a record:
+// larger queues are blanked in several copies from the same padding.
+const padChunk = 1 << 20
+
+// encode lays the record out, and sets where things stand in it.
+func (r *record) encode(blank int64, bodyTo int64) ([]byte, error) {
+	ledger, err := json.Marshal(r.ledger)
+	if err != nil {
+		return nil, err
+	}
+	// Offsets in the head are relative to the start of the body, so that the
+	// head's own length does not matter to them.
+	pad := min(blank, padChunk)
+	r.copies = r.copies[:0]
+	for at := int64(0); at < blank; at += padChunk {
+		r.copies = append(r.copies, copyStep{at, int64(len(r.body)), min(padChunk, blank-at)})
+	}
+	if len(r.body) > 0 {
+		r.copies = append(r.copies, copyStep{bodyTo, 0, int64(len(r.body))})
+	}
+
+	h := make([]byte, 0, 512+96*len(r.moves))
+	h = fmt.Appendf(h, "seq %d\nboot %s\nexact %t\nqueue %d\n", r.seq, r.boot, r.exact, r.before)
+	for _, c := range r.copies {
+		h = fmt.Appendf(h, "copy %d %d %d\n", c.at, c.from, c.len)
+	}
+	h = fmt.Appendf(h, "trim %d\nledger %s\n", r.trim, ledger)
+	for _, m := range r.moves {
+		h = m.append(h)
+	}
+
+	sum := crc32.Update(crc32.Checksum(h, castagnoli), castagnoli, r.body)
+	// The first line names the offset of the cursors, which depends on the
+	// first line's length: so it is padded to a fixed one.
+	const firstLine = 96
+	r.bodyAt = firstLine + int64(len(h))
+	r.padAt = r.bodyAt + int64(len(r.body))
+	page := int64(os.Getpagesize())
+	r.cursorsAt = (r.padAt + pad + page - 1) / page * page
+	first := fmt.Sprintf("%s%08x %d %d %d %d", redoMagic, sum, len(h), len(r.body), pad, r.cursorsAt)
+	if len(first) >= firstLine {
+		return nil, errors.New("redo record too large")
+	}
+
+	out := make([]byte, 0, r.cursorsAt+8*int64(len(r.copies)))
+	out = append(out, first...)
+	out = append(out, bytes.Repeat([]byte{' '}, firstLine-1-len(first))...)
+	out = append(out, '\n')
+	out = append(out, h...)
+	out = append(out, r.body...)
+	r.cursors = r.cursors[:0]
+	for i := range r.copies {
+		r.copies[i].from += r.bodyAt
+		r.cursors = append(r.cursors, r.copies[i].from)
+	}
+	if len(r.copies) > 0 {
+		out = append(out, bytes.Repeat([]byte{'\n'}, int(r.cursorsAt-r.padAt))...)
+		for _, c := range r.cursors {
+			out = appendCursor(out, c)
+		}
+	}
+	return out, nil
+}
+
+func (m *move) append(h []byte) []byte {
+	h = append(h, m.op...)
+	if m.op == opReason {
+		h = append(h, ' ')
+		h = strconv.AppendQuote(h, m.name)
+		h = append(h, ' ')
+		h = strconv.AppendQuote(h, m.text)
+		return append(h, '\n')
+	}
+	h = append(h, ' ')
+	h = append(h, m.dir...)
+	h = append(h, ' ')
+	h = strconv.AppendQuote(h, m.name)
+	h = append(h, ' ')
+	h = strconv.AppendUint(h, m.id.Ino, 10)
+	h = append(h, ' ')
+	h = strconv.AppendInt(h, m.id.Size, 10)
+	h = append(h, ' ')
+	h = strconv.AppendInt(h, m.id.MTime, 10)
+	if m.op == opMove {
+		h = append(h, ' ')
+		h = append(h, m.toDir...)
+		h = append(h, ' ')
+		h = strconv.AppendQuote(h, m.toName)
+	}
+	return append(h, '\n')
+}
+
+// errTorn: the record was never finished, so nothing was done by it.
+var errTorn = errors.New("unfinished redo record")
+
+// decodeRedo parses and checks a record. Everything in it is taken for hostile
+// but what cannot do harm within the spool.
+func decodeRedo(data []byte) (*record, error) {
+	first, rest, ok := bytes.Cut(data, []byte("\n"))
+	if !ok || !bytes.HasPrefix(first, []byte(redoMagic)) {
+		if n := min(len(data), len(redoMagic)); string(data[:n]) == redoMagic[:n] && !ok || len(data) > 0 && data[0] == 0 {
+			return nil, errTorn
+		}
+		return nil, errors.New("not a redo record")
+	}
+	f := scanner{fields: strings.Fields(string(first[len(redoMagic):]))}
+	sum := f.hex()
+	headLen, bodyLen, padLen, cursorsAt := f.int(), f.int(), f.int(), f.int()
+	if err := f.end(); err != nil {
+		return nil, fmt.Errorf("redo record's first line: %w", err)
+	}
+	if torn(data, headLen, bodyLen, cursorsAt) {
+		return nil, errTorn
+	}
+	if headLen > int64(len(rest)) || bodyLen > int64(len(rest))-headLen {
+		return nil, errTorn
+	}
+	head, body := rest[:headLen], rest[headLen:headLen+bodyLen]
+	if crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body) != sum {
+		return nil, errors.New("redo record's checksum is wrong")
+	}
+	r := &record{
+		body:      body,
+		bodyAt:    int64(len(first)) + 1 + headLen,
+		cursorsAt: cursorsAt,
+	}
+	r.padAt = r.bodyAt + bodyLen
+	if err := r.parseHead(string(head), padLen); err != nil {
+		return nil, fmt.Errorf("redo record: %w", err)
+	}
+	if len(r.copies) == 0 {
+		return r, nil
+	}
+	end := cursorsAt + 8*int64(len(r.copies))
+	if padLen > padChunk || cursorsAt < r.padAt+padLen {
+		return nil, errors.New("redo record: cursors in the wrong place")
+	}
+	if end > int64(len(data)) {
+		return nil, errTorn
+	}
+	if len(bytes.TrimLeft(data[r.padAt:r.padAt+padLen], "\n")) > 0 {
+		return nil, errors.New("redo record: bad padding")
+	}
+	for i, c := range r.copies {
+		cur := parseCursor(data[cursorsAt+8*int64(i):])
+		if cur < c.from || cur > c.from+c.len {
+			return nil, errors.New("redo record: cursor out of range")
+		}
+		r.cursors = append(r.cursors, cur)
+	}
+	return r, nil
+}
+
+// torn reports whether the record's last bytes, the cursors, are still the
+// zeros that a file has where nothing was written.
+func torn(data []byte, headLen, bodyLen, cursorsAt int64) bool {
+	return cursorsAt <= int64(len(data))-8 && cursorsAt > headLen+bodyLen && parseCursor(data[cursorsAt:]) == 0
+}
+
+func (r *record) parseHead(head string, padLen int64) error {
+	for line := range strings.Lines(head) {
+		line = strings.TrimSuffix(line, "\n")
+		key, args, _ := strings.Cut(line, " ")
+		var f scanner
+		switch key {
+		case "ledger":
+			l, err := parseLedger([]byte(args))
+			if err != nil {
+				return err
+			}
+			r.ledger = l
+			continue
+		case "remove", "move", "reason":
+			m, err := parseMove(moveOp(key), args)
+			if err != nil {
+				return fmt.Errorf("line %q: %w", line, err)
+			}
+			r.moves = append(r.moves, m)
+			continue
+		}
+		f.fields = strings.Fields(args)
+		switch key {
+		case "seq":
+			r.seq = uint64(f.int())
+		case "boot":
+			r.boot = f.next()
+		case "exact":
+			r.exact = f.next() == "true"
+		case "queue":
+			r.before = f.int()
+		case "copy":
+			c := copyStep{f.int(), f.int(), f.int()}
+			inBody := c.from == 0 && c.len == int64(len(r.body))
+			inPad := c.from == int64(len(r.body)) && c.len <= padLen
+			const absurd = 1 << 50
+			if f.err == nil && (c.at > absurd || c.len > absurd || !inBody && !inPad) {
+				return fmt.Errorf("line %q: out of range", line)
+			}
+			c.from += r.bodyAt
+			r.copies = append(r.copies, c)
+		case "trim":
+			r.trim = f.int()
+		default:
+			return fmt.Errorf("line %q: unknown", line)
+		}
+		if err := f.end(); err != nil {
+			return fmt.Errorf("line %q: %w", line, err)
+		}
+	}
+	return nil
+}
+
+func parseMove(op moveOp, args string) (m move, err error) {
+	m.op = op
+	f := scanner{rest: args}
+	if op == opReason {
+		m.name, m.text = f.quoted(), f.quoted()
+	} else {
+		m.dir = f.word()
+		m.name = f.quoted()
+		m.id.Ino, _ = strconv.ParseUint(f.word(), 10, 64)
+		m.id.Size, _ = strconv.ParseInt(f.word(), 10, 64)
+		m.id.MTime, _ = strconv.ParseInt(f.word(), 10, 64)
+		if op == opMove {
+			m.toDir, m.toName = f.word(), f.quoted()
+		}
+	}
+	if f.err == nil && strings.TrimSpace(f.rest) != "" {
+		f.err = errors.New("too long")
+	}
+	return m, f.err
+}
+
+// scanner takes a line apart; the first error sticks.
+type scanner struct {
+	fields []string // of a line of plain fields
+	rest   string   // of a line with quoted names
+	err    error
+}
+
+func (f *scanner) next() string {
+	if len(f.fields) == 0 {
+		f.fail(errors.New("too short"))
+		return ""
+	}
+	s := f.fields[0]
+	f.fields = f.fields[1:]
+	return s
+}
+
+func (f *scanner) int() int64 {
+	n, err := strconv.ParseInt(f.next(), 10, 64)
+	if err == nil && n < 0 {
+		err = errors.New("negative")
+	}
+	f.fail(err)
+	return n
+}
+
+func (f *scanner) hex() uint32 {
+	n, err := strconv.ParseUint(f.next(), 16, 32)
+	f.fail(err)
+	return uint32(n)
+}
+
+func (f *scanner) word() string {
+	w, rest, _ := strings.Cut(strings.TrimLeft(f.rest, " "), " ")
+	f.rest = rest
+	if w == "" {
+		f.fail(errors.New("too short"))
+	}
+	return w
+}
+
+func (f *scanner) quoted() string {
+	q, err := strconv.QuotedPrefix(strings.TrimLeft(f.rest, " "))
+	if err != nil {
+		f.fail(err)
+		return ""
+	}
+	f.rest = strings.TrimLeft(f.rest, " ")[len(q):]
+	s, err := strconv.Unquote(q)
+	f.fail(err)
+	return s
+}
+
+func (f *scanner) fail(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *scanner) end() error {
+	if f.err == nil && len(f.fields) > 0 {
+		f.err = errors.New("too long")
+	}
+	return f.err
+}
