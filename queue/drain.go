@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"spoolagent/spoolfiles"
 )
@@ -27,10 +28,13 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldRes
 	return signals, res, err
 }
 
-// Take is for a consumer where no agent runs: it folds and drains into a reply
-// of its own, and returns the reply's id. control/ID.signals is then to be
-// read and removed, or to be given back.
+// Take is for a consumer where no agent runs: it sweeps, folds and drains into
+// a reply of its own, and returns the reply's id. control/ID.signals is then
+// to be read and removed, or to be given back.
 func (q *Queue) Take(ctx context.Context) (id string, err error) {
+	if _, err := q.Sweep(ctx, time.Now()); err != nil {
+		return "", err
+	}
 	id = spoolfiles.NewID()
 	var res FoldResult
 	_, err = q.drain(ctx, id, false, &res)
