@@ -38,7 +38,7 @@ func (q *Queue) commit(h *held, c change) error {
 	r := &record{
 		seq:    c.ledger.Seq,
 		boot:   bootID(),
-		exact:  true,
+		exact:  !q.byHand,
 		before: h.info.Size,
 		trim:   c.size,
 		ledger: c.ledger,
@@ -62,11 +62,19 @@ func (q *Queue) commit(h *held, c change) error {
 		if !cur.moved(r) {
 			// Nothing has happened yet, and nothing shall.
 			err = errors.Join(err, redo.Truncate(0))
+			if errors.Is(err, errNoSendfile) && !q.byHand {
+				q.byHand = true
+				c.ledger.Seq--
+				return q.commit(h, c)
+			}
 		}
 		return err
 	}
 	return q.finish(h, redo, r)
 }
+
+// errNoSendfile: this file system, or this kernel, cannot do an exact copy.
+var errNoSendfile = errors.New("no sendfile between files")
 
 // openRedo opens the redo record for writing, empty or not.
 func (q *Queue) openRedo() (*os.File, error) {

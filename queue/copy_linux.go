@@ -81,6 +81,8 @@ func (c *cursors) copy(i int, queue *os.File, to int64, redo *os.File, n int64) 
 	switch {
 	case err == unix.EINTR || err == unix.EAGAIN:
 		return nil
+	case err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP:
+		return errNoSendfile
 	case err != nil:
 		return os.NewSyscallError("sendfile", err)
 	case done == 0:

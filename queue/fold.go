@@ -222,9 +222,9 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (n
 	var (
 		lines    []byte
 		folded   int64
-		rejected int64
 		moves    = make([]move, 0, min(len(drops), batchDrops))
-		taken    = map[string]bool{} // names in rejected that this batch uses
+		rejects  []spoolfiles.Entry // the identity is that of the file that was read
+		reasons  []string
 	)
 	now := time.Now()
 	for n < len(drops) && n < batchDrops && len(lines) < batchBytes {
@@ -248,32 +248,49 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (n
 		case unfit.MayHeal && fresh(id.MTime, now):
 			res.lookAgain(time.Unix(0, id.MTime).Add(Grace))
 		default:
-			rejected++
-			name := q.sp.RejectName(e.Name)
-			for taken[name] {
-				name = q.sp.RejectName(e.Name + "-" + spoolfiles.NewID())
-			}
-			taken[name] = true
-			moves = append(moves,
-				move{op: opReason, name: name, text: oneLine(unfit.Reason)},
-				move{op: opMove, dir: "incoming", name: e.Name, id: id, toDir: "rejected", toName: name})
-			res.reject(e.Name, oneLine(unfit.Reason))
+			e.Identity = id
+			rejects, reasons = append(rejects, e), append(reasons, oneLine(unfit.Reason))
 		}
 	}
+	moves = append(moves, q.rejectMoves(rejects, reasons)...)
 	if len(moves) == 0 {
 		return n, nil
 	}
 	err = q.add(h, addition{lines: lines, signals: folded, moves: moves, account: func(l *Ledger) {
 		l.Folded += folded
-		l.Rejected += rejected
+		l.Rejected += int64(len(rejects))
 		if folded > 0 {
 			l.LastFoldAt = now
 		}
 	}}, res)
 	if err == nil {
 		res.Folded += int(folded)
+		for i, e := range rejects {
+			res.reject(e.Name, reasons[i])
+		}
 	}
 	return n, err
+}
+
+// rejectMoves are the moves that reject drops. Only the newest rejects are
+// kept, so of a flood the older ones need not go through rejected.
+func (q *Queue) rejectMoves(rejects []spoolfiles.Entry, reasons []string) (moves []move) {
+	taken := map[string]bool{}
+	for i, e := range rejects {
+		if i < len(rejects)-spoolfiles.MaxRejects && !e.Mode.IsDir() {
+			moves = append(moves, move{op: opRemove, dir: "incoming", name: e.Name, id: e.Identity})
+			continue
+		}
+		name := q.sp.RejectName(e.Name)
+		for taken[name] {
+			name = q.sp.RejectName(e.Name + "-" + spoolfiles.NewID())
+		}
+		taken[name] = true
+		moves = append(moves,
+			move{op: opReason, name: name, text: reasons[i]},
+			move{op: opMove, dir: "incoming", name: e.Name, id: e.Identity, toDir: "rejected", toName: name})
+	}
+	return moves
 }
 
 // fresh reports whether what was modified then may still be being written. A

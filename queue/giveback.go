@@ -18,7 +18,7 @@ const maxReply = 1 << 30
 type SweepResult struct {
 	Returned int      // signals of unclaimed replies that went back into the queue
 	Evicted  int      // signals that the cap pushed out thereby
-	Rejects  []Reject // requests without a valid id, malformed lines of replies
+	Rejects  []Reject // what was no request, malformed lines of replies
 	// Next is when the next reply falls due; zero if there is none.
 	Next time.Time
 }
@@ -54,8 +54,8 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (res SweepResult, err 
 			}
 		}
 	}
-	if len(c.Misnamed) > 0 {
-		errs = append(errs, q.rejectControl(ctx, c.Misnamed, "the name of a request is 1 to 64 of A-Za-z0-9_- and .drain", &res))
+	if len(c.Misfits) > 0 {
+		errs = append(errs, q.rejectControl(ctx, c.Misfits, "not a request: that is a file whose name is 1 to 64 of A-Za-z0-9_- and .drain", &res))
 	}
 	errs = append(errs, q.sp.CleanTmp(now))
 	return res, errors.Join(errs...)

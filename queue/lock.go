@@ -102,6 +102,10 @@ func (q *Queue) tryOpen(ctx context.Context, flag int, exclusive bool) (*held, e
 	return h, nil
 }
 
+// maxQueueSize keeps a hostile queue, say a sparse file, from occupying us for
+// hours. A signal is seldom above 5 KB.
+const maxQueueSize = 1 << 30
+
 // checkQueueFile refuses what must not be written in place.
 func checkQueueFile(info spoolfiles.Info) error {
 	switch {
@@ -111,6 +115,8 @@ func checkQueueFile(info spoolfiles.Info) error {
 		return errors.New("is not a regular file; move it away")
 	case info.Links > 1:
 		return fmt.Errorf("has %d hard links, so a change would also change another file; replace it by a copy", info.Links)
+	case info.Size > maxQueueSize:
+		return fmt.Errorf("has %d bytes, more than the limit of %d; drain it by another program, or move it away", info.Size, maxQueueSize)
 	case !info.Ours():
 		return &spoolfiles.OwnerError{UID: info.UID}
 	}

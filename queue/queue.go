@@ -36,6 +36,10 @@ type Queue struct {
 	shape shape  // what the queue looked like when we last let go of it
 	buf   []byte // for reading drops
 
+	// byHand: the file system knows no sendfile or no shared mappings, so the
+	// cursors of a record are ours to move.
+	byHand bool
+
 	// stuck are files that were to be rejected and cannot be moved.
 	stuck map[spoolfiles.Identity]bool
 }

@@ -11,9 +11,9 @@ import (
 	"spoolagent/spoolfiles"
 )
 
-// maxRedoSize bounds what is read of a record. It is far above what we write
-// for a capped queue; a larger one can only come from a huge uncapped queue.
-const maxRedoSize = 4 << 30
+// maxRedoSize bounds what is written and read of a record. A capped queue stays
+// far below; only a huge uncapped one can come near.
+const maxRedoSize = 1 << 30
 
 // pending reports whether a transaction waits to be finished.
 func (q *Queue) pending() bool {

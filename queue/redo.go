@@ -123,8 +123,8 @@ func (r *record) encode(blank int64, bodyTo int64) ([]byte, error) {
 	page := int64(os.Getpagesize())
 	r.cursorsAt = (r.padAt + pad + page - 1) / page * page
 	first := fmt.Sprintf("%s%08x %d %d %d %d", redoMagic, sum, len(h), len(r.body), pad, r.cursorsAt)
-	if len(first) >= firstLine {
-		return nil, errors.New("redo record too large")
+	if len(first) >= firstLine || r.cursorsAt > maxRedoSize-padChunk {
+		return nil, errors.New("the change is too large for a redo record")
 	}
 
 	out := make([]byte, 0, r.cursorsAt+8*int64(len(r.copies)))

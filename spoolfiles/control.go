@@ -33,7 +33,7 @@ type Controls struct {
 	Replies   []ControlFile
 	Errors    []ControlFile
 	Returning []ControlFile
-	Misnamed  []ControlFile // they end as a request does, but have no valid ID
+	Misfits   []ControlFile // requests without a valid ID, and directories
 }
 
 // ControlFile is one file in control.
@@ -67,17 +67,21 @@ func (s *Spool) ScanControl() (Controls, error) {
 			return nil // gone since
 		}
 		f := ControlFile{Entry: Entry{name, info}}
-		if id := strings.TrimSuffix(name, suffix); ValidID(id) {
+		id := strings.TrimSuffix(name, suffix)
+		switch {
+		case info.Mode.IsDir():
+			list = &c.Misfits
+		case ValidID(id):
 			f.ID = id
-		} else if suffix == RequestSuffix {
-			list = &c.Misnamed
-		} else {
+		case suffix == RequestSuffix:
+			list = &c.Misfits
+		default:
 			return nil
 		}
 		*list = append(*list, f)
 		return nil
 	})
-	for _, l := range []*[]ControlFile{&c.Requests, &c.Replies, &c.Errors, &c.Returning, &c.Misnamed} {
+	for _, l := range []*[]ControlFile{&c.Requests, &c.Replies, &c.Errors, &c.Returning, &c.Misfits} {
 		slices.SortFunc(*l, func(a, b ControlFile) int { return older(a.Entry, b.Entry) })
 	}
 	return c, err

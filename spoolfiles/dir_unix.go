@@ -118,7 +118,7 @@ func (d *Dir) readFile(name string, max int64, buf []byte) (data []byte, info In
 	// One byte more than the file has, so that one read shows its end.
 	need := int(info.Size) + 1
 	if cap(buf) < need {
-		buf = make([]byte, need+need/4)
+		buf = make([]byte, need+min(need/4, 64<<10))
 	}
 	buf = buf[:cap(buf)]
 	n := 0
