@@ -61,27 +61,23 @@ func scanLines(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []
 			length--
 		}
 		line = bytes.TrimSuffix(line, []byte{'\n'})
-		if len(line) > 0 || length > 0 {
-			s, perr := parseLine(line, length)
-			switch {
-			case perr != nil && len(bytes.TrimSpace(line)) == 0 && int64(len(line)) == length:
-				canonical = false
-			case perr != nil:
-				c.bad = append(c.bad, badLine{start, length, number, perr.Error()})
-				canonical = false
-			default:
-				c.count++
-				if canonical {
-					want = s.AppendLine(want[:0])
-					canonical = bytes.Equal(want, line) && len(c.starts) < maxStarts
-					c.starts = append(c.starts, start)
-				}
-				if err := each(s, line); err != nil {
-					return content{}, err
-				}
-			}
-		} else {
+		s, perr := parseLine(line, length)
+		switch {
+		case perr == spoolfiles.ErrBlank:
 			canonical = false
+		case perr != nil:
+			c.bad = append(c.bad, badLine{start, length, number, perr.Error()})
+			canonical = false
+		default:
+			c.count++
+			if canonical {
+				want = s.AppendLine(want[:0])
+				canonical = bytes.Equal(want, line) && len(c.starts) < maxStarts
+				c.starts = append(c.starts, start)
+			}
+			if err := each(s, line); err != nil {
+				return content{}, err
+			}
 		}
 		if c.torn {
 			break
