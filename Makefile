@@ -1,0 +1,62 @@
+# "make help" lists the targets. All they need is Go and a POSIX sh; "make lint"
+# fetches its linter through the Go module proxy.
+
+GO ?= go
+FUZZTIME ?= 10s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PLATFORMS = linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64
+
+# The race detector needs cgo, and so a C compiler. Without one, the tests run all the same.
+RACE := $(shell $(GO) list -race ./spoolfiles >/dev/null 2>&1 && echo -race)
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 10
+
+.PHONY: build
+build: ## build bin/agent
+	$(GO) build -trimpath -buildvcs=auto -o bin/agent ./cmd/agent
+
+.PHONY: demo
+demo: build ## show the main job from end to end, in a directory of its own
+	@AGENT=bin/agent sh configs/demo.sh
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test $(RACE) ./...
+
+.PHONY: bench
+bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./agent/benchtest
+
+.PHONY: fault
+fault: ## kill the real process at every file-system call, one after another
+	SPOOL_FAULT=all $(GO) test -count 1 -timeout 1h -v ./agent/crashtest
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@$(GO) list ./... | while read -r pkg; do \
+		targets=$$($(GO) test -list '^Fuzz' $$pkg) || exit 1; \
+		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: lint
+lint: ## check the form: gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: cross
+cross: ## build and vet for the other platforms
+	@for platform in $(PLATFORMS); do \
+		echo "$$platform"; \
+		export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		$(GO) build ./... && $(GO) vet ./... || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built and measured
+	rm -rf bin .bench
