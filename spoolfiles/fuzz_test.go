@@ -1,0 +1,236 @@
+package spoolfiles
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func FuzzParseLine(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add(v.Line)
+	}
+	for _, s := range []string{
+		"\u3000" + `{"\u0072ecorded_at":12 ,"cwd":"\ud83d\ude00","x":[-0.1E+5,{"y":"\ud800","y":null}]}` + "\v\n",
+		`{"recorded_at":1,"cwd":"/c","tool_name":null,"tool_name":"x"}`,
+		`{"recorded_at":1,"cwd":"/c","\ud800":1}`,
+		`{"recorded_at":-0,"cwd":"/c"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		s, err := ParseLine(line)
+		want, ok := stdParseLine(line)
+		if ok != (err == nil) {
+			t.Fatalf("error is %v, but accepted by encoding/json: %v", err, ok)
+		}
+		if err != nil {
+			return
+		}
+		if diff := cmp.Diff(want, s); diff != "" {
+			t.Fatalf("not what encoding/json makes of it: %s", diff)
+		}
+		checkCanonical(t, s)
+	})
+}
+
+// checkCanonical checks that a signal's line is a fixed point: it gives the same
+// signal and that the same line.
+func checkCanonical(t *testing.T, s Signal) {
+	t.Helper()
+	line := s.AppendLine(nil)
+	back, err := ParseLine(line)
+	if diff := cmp.Diff(s, back); err != nil || diff != "" {
+		t.Fatalf("another signal from its line: %v %s", err, diff)
+	}
+	if again := back.AppendLine(nil); !bytes.Equal(line, again) {
+		t.Fatalf("another line from its line:\n%s\n%s", line, again)
+	}
+	if bytes.ContainsRune(line, '\n') {
+		t.Fatalf("more than one line: %q", line)
+	}
+}
+
+// stdParseLine is ParseLine by other means: encoding/json for the grammar, and
+// the rules about fields written down once more.
+func stdParseLine(line []byte) (Signal, bool) {
+	text := bytes.TrimFunc(line, func(r rune) bool { return unicode.Is(unicode.White_Space, r) })
+	if !utf8.Valid(line) || bytes.ContainsRune(text, '\n') || !json.Valid(text) || text[0] != '{' {
+		return Signal{}, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if _, err := dec.Token(); err != nil {
+		panic(err)
+	}
+	known := map[string]string{}
+	for dec.More() {
+		from := dec.InputOffset()
+		name, err := dec.Token()
+		if err != nil {
+			panic(err)
+		}
+		if hasHalfPair(text[from:dec.InputOffset()]) {
+			return Signal{}, false
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			panic(err)
+		}
+		switch field := name.(string); field {
+		case "recorded_at", "tool_name", "cwd", "payload":
+			if _, twice := known[field]; twice {
+				return Signal{}, false
+			}
+			known[field] = string(value)
+		}
+	}
+	ok := true
+	str := func(field string) *string {
+		var s *string
+		raw := known[field]
+		if raw == "" || raw == "null" {
+			return nil
+		}
+		if raw[0] != '"' || hasHalfPair([]byte(raw)) || json.Unmarshal([]byte(raw), &s) != nil {
+			ok = false
+		}
+		return s
+	}
+	s := Signal{ToolName: str("tool_name"), Payload: str("payload")}
+	cwd := str("cwd")
+	at, err := strconv.ParseUint(known["recorded_at"], 10, 64)
+	if cwd == nil || err != nil || !ok {
+		return Signal{}, false
+	}
+	s.CWD, s.RecordedAt = *cwd, at
+	return s, true
+}
+
+var (
+	escapes    = regexp.MustCompile(`\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u....|.)`)
+	surrogates = regexp.MustCompile(`^\\u[dD][89a-fA-F]..$`)
+)
+
+// hasHalfPair reports whether a JSON string has an escaped surrogate that is
+// none of a pair.
+func hasHalfPair(raw []byte) bool {
+	for _, e := range escapes.FindAll(raw, -1) {
+		if surrogates.Match(e) {
+			return true
+		}
+	}
+	return false
+}
+
+func FuzzDecodeDrop(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add(v.Line, int64(1763852400), 0)
+	}
+	for _, s := range []string{
+		`{"payload":"` + strings.Repeat("é😀", 100) + `"}`,
+		`{"hook_event_name":"PostToolUse","tool_name":"Bash","cwd":"/r","session_id":"s","tool_response":{"stdout":"` + strings.Repeat(`a\n\ud83d\ude00é\u0041`, 50) + `","list":[1,2,3,[4]]}}`,
+		`{"type":"agent-turn-complete","turn-id":"1","input-messages":["` + strings.Repeat(`x\\`, 100) + `","\ud800"]}`,
+		`{"hook_event_name":"x","` + strings.Repeat("k", 200) + `":[[[[{"a":"b"}]]]],"y":[` + strings.Repeat("1,", 99) + `1]}`,
+	} {
+		for _, limit := range []int{-1, 0, MinPayload, 100, 300} {
+			f.Add([]byte(s), int64(-1), limit)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, unix int64, limit int) {
+		o := Origin{Project: "/project", ModTime: time.Unix(unix, 0), MaxPayload: limit}
+		s, err := DecodeDrop(data, o)
+		o.MaxPayload = 0
+		whole, wholeErr := DecodeDrop(data, o)
+		if (err == nil) != (wholeErr == nil) {
+			t.Fatalf("the limit makes a difference: %v, %v", err, wholeErr)
+		}
+		line, lineErr := ParseLine(bytes.TrimSpace(bytes.ReplaceAll(data, []byte("\n"), []byte(" "))))
+		if err != nil {
+			if s != (Signal{}) {
+				t.Fatalf("not empty beside an error: %+v", s)
+			}
+			if strings.ContainsAny(err.Error(), "\r\n") || len(err.Error()) > 300 {
+				t.Fatalf("not one short line: %v", err)
+			}
+			// What a line can be, a drop can be, too, if it says anything; but
+			// around it a line may have more than JSON's white space.
+			if lineErr == nil && (line.ToolName != nil || line.Payload != nil) && len(data) > 0 && data[0] == '{' && data[len(data)-1] == '}' {
+				t.Fatalf("refused, though it is a line: %v", err)
+			}
+			return
+		}
+		checkCanonical(t, s)
+		if s.ToolName == nil && s.Payload == nil {
+			t.Fatal("a signal without tool_name and payload")
+		}
+		if limit > 0 && s.Payload != nil && len(*s.Payload) > max(limit, MinPayload) {
+			t.Fatalf("a payload of %d bytes with a limit of %d", len(*s.Payload), limit)
+		}
+		if eventOf(data) {
+			checkEventPayload(t, data, *s.Payload, *whole.Payload)
+		} else if whole.Payload != nil && len(*s.Payload) < len(*whole.Payload) && !strings.Contains(*whole.Payload, "…") {
+			if err := checkMarker(*whole.Payload, *s.Payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// eventOf reports whether data, which is an object, is a raw event.
+func eventOf(data []byte) bool {
+	var named, typed, id bool
+	for _, c := range children(data) {
+		switch c.name {
+		case "hook_event_name":
+			named = named || c.value[0] == '"'
+		case "type":
+			typed = typed || c.value[0] == '"'
+		case "turn-id", "thread-id":
+			id = true
+		}
+	}
+	return named || typed && id
+}
+
+func checkEventPayload(t *testing.T, data []byte, short, whole string) {
+	t.Helper()
+	if !json.Valid([]byte(short)) || short[0] != '{' {
+		t.Fatalf("no JSON object: %q", short)
+	}
+	// Uncut, it is the event less at most a tool_name and a cwd, in compact form.
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(whole)); err != nil || compact.String() != whole {
+		t.Fatalf("not compact: %v: %q", err, whole)
+	}
+	rest := children([]byte(whole))
+	taken := map[string]int{}
+	for _, c := range children(data) {
+		compact.Reset()
+		if err := json.Compact(&compact, c.value); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if len(rest) > 0 && rest[0].name == c.name && compact.String() == string(rest[0].value) {
+			rest = rest[1:]
+		} else {
+			taken[c.name]++
+		}
+	}
+	if len(rest) > 0 {
+		t.Fatalf("not in the event: %q", rest[0].name)
+	}
+	for name, n := range taken {
+		if n > 1 || name != "tool_name" && name != "cwd" {
+			t.Fatalf("%d times %q is missing in %s", n, name, whole)
+		}
+	}
+}
