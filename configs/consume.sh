@@ -14,7 +14,7 @@
 
 umask 077
 set -C
-PATH=/usr/bin:/bin:${PATH-}
+PATH=/usr/bin:/bin${PATH:+:$PATH}
 
 say() {
 	printf 'consume.sh: %s\n' "$1" >&2
@@ -61,10 +61,6 @@ if [ -z "$project" ]; then
 	done
 	project=$up
 fi
-case $project in
-/* | '') ;;
-*) project=./$project ;; # it might begin with a dash
-esac
 spool=$project/.spool
 control=$spool/control
 
@@ -110,7 +106,7 @@ pause() {
 	[ "$waited" -ge 100 ] || nap=0.01 ms=10
 	if ! sleep "$nap" 2>/dev/null; then
 		ms=1000
-		sleep 1 || break
+		sleep 1 || return
 	fi
 	waited=$((waited + ms))
 }
@@ -123,7 +119,7 @@ fi
 waited=0
 until [ "$waited" -ge $((timeout * 1000)) ]; do
 	take
-	pause
+	pause || break
 done
 rm -f -- "$request"
 take

@@ -16,10 +16,11 @@
 # closed first, so that not even the lack of a /dev/null is reported.
 trap 'exit 0' 0
 exec 2>&- >/dev/null 2>&1
+# -C: into new files only, and never through a link.
 set +eu -C
 umask 077
 # The system's own cat and mv, also where PATH is empty or full of shims.
-PATH=/usr/bin:/bin:${PATH-}
+PATH=/usr/bin:/bin${PATH:+:$PATH}
 
 discard() {
 	cat >/dev/null
@@ -47,10 +48,6 @@ if [ -z "$project" ]; then
 	done
 	project=$up
 fi
-case $project in
-/* | '') ;;
-*) project=./$project ;; # it might begin with a dash
-esac
 spool=$project/.spool
 
 if ! ready; then
@@ -58,7 +55,7 @@ if ! ready; then
 	[ -d "$spool" ] || mkdir -- "$spool"
 	ours "$spool" || discard
 	ignore=$spool/.gitignore
-	[ -e "$ignore" ] || [ -L "$ignore" ] || echo '*' >"$ignore"
+	[ -e "$ignore" ] || echo '*' >"$ignore"
 	mkdir -- "$spool/tmp" "$spool/incoming"
 	ready || discard
 fi

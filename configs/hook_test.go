@@ -1,0 +1,468 @@
+//go:build unix
+
+package configs
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+const event = `{"hook_event_name":"Stop","cwd":"/r","x":"\u00fc \\ %s $HOME"}` + "\n"
+
+// runHook runs the hook with a standard input and checks what always holds:
+// status 0, silence, and an input that was read to its end.
+func runHook(t *testing.T, cmd *exec.Cmd, input string) {
+	t.Helper()
+	fed := feed(t, cmd, input)
+	r := run(t, cmd)
+	if err := fed(); err != nil {
+		t.Errorf("the tool could not write its event: %v", err)
+	}
+	if r.status != 0 || r.stdout != "" || r.stderr != "" {
+		t.Errorf("status %d, stdout %q, stderr %q", r.status, r.stdout, r.stderr)
+	}
+}
+
+var dropName = regexp.MustCompile(`^[0-9][0-9A-Za-z-]{20,}\.json$`)
+
+// drops returns the content of every drop in a project, and checks their
+// names and that nothing is left in tmp.
+func drops(t *testing.T, project string) []string {
+	t.Helper()
+	var got []string
+	for _, name := range list(t, project, ".spool", "incoming") {
+		if !dropName.MatchString(name) {
+			t.Errorf("a drop is called %q", name)
+		}
+		got = append(got, read(t, project, ".spool", "incoming", name))
+	}
+	if left := list(t, project, ".spool", "tmp"); left != nil {
+		t.Errorf("left in tmp: %q", left)
+	}
+	return got
+}
+
+func wantDrops(t *testing.T, project string, want ...string) {
+	t.Helper()
+	if got := drops(t, project); !slices.Equal(got, want) {
+		t.Errorf("drops in %s: %.300q\nwant %.300q", project, got, want)
+	}
+}
+
+func TestHookFirstUse(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		for _, umask := range []string{"000", "022", "777"} {
+			dir := t.TempDir()
+			argv := append([]string{"sh", "-c", `umask "$0"; exec "$@"`, umask}, sh...)
+			runHook(t, command(dir, append(argv, hook)), event)
+			wantDrops(t, dir, event)
+			spool := filepath.Join(dir, ".spool")
+			if got := list(t, spool); !slices.Equal(got, []string{".gitignore", "incoming", "tmp"}) {
+				t.Errorf("the spool has %q", got)
+			}
+			if got := read(t, spool, ".gitignore"); got != "*\n" {
+				t.Errorf(".gitignore has %q", got)
+			}
+			for _, sub := range []string{".", "incoming", "tmp"} {
+				checkMode(t, fs.ModeDir|0o700, spool, sub)
+			}
+			checkMode(t, 0o600, spool, ".gitignore")
+			checkMode(t, 0o600, spool, "incoming", list(t, spool, "incoming")[0])
+		}
+	})
+}
+
+func TestHookHeals(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		dir := t.TempDir()
+		for _, gone := range []string{"incoming", "tmp", ".gitignore", "."} {
+			runHook(t, command(dir, append(sh, hook)), event)
+			wantDrops(t, dir, event)
+			os.RemoveAll(filepath.Join(dir, ".spool", "incoming"))
+			os.RemoveAll(filepath.Join(dir, ".spool", gone))
+		}
+	})
+}
+
+func TestHookProject(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		sh = append(sh, hook)
+		for _, name := range names {
+			top := t.TempDir()
+			dir := filepath.Join(top, name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Logf("%q cannot be a name here: %v", name, err)
+				continue
+			}
+			// The working directory, where nothing above it has a spool.
+			runHook(t, command(dir, sh), "1")
+			// A subdirectory of it, in which a link is not a spool.
+			sub := mkdir(t, dir, name, "sub")
+			if err := os.Symlink(t.TempDir(), filepath.Join(sub, ".spool")); err != nil {
+				t.Fatal(err)
+			}
+			runHook(t, command(sub, sh), "2")
+			// What Claude Code says, from elsewhere; relative, too.
+			runHook(t, command("/", sh, "CLAUDE_PROJECT_DIR="+dir), "3")
+			runHook(t, command(top, sh, "CLAUDE_PROJECT_DIR="+name), "4")
+			got := drops(t, dir)
+			slices.Sort(got)
+			if !slices.Equal(got, []string{"1", "2", "3", "4"}) {
+				t.Errorf("%q: drops %q", name, got)
+			}
+			// It goes before a spool that is nearer.
+			runHook(t, command(dir, sh, "CLAUDE_PROJECT_DIR="+filepath.Dir(sub)), "5")
+			wantDrops(t, filepath.Dir(sub), "5")
+			// One that is not there is not made.
+			runHook(t, command(dir, sh, "CLAUDE_PROJECT_DIR="+filepath.Join(top, "none")), "6")
+			if got := list(t, top); len(got) != 1 {
+				t.Errorf("made in the parent: %q", got)
+			}
+		}
+	})
+}
+
+func TestHookInput(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		for _, input := range []string{
+			"x",
+			"no newline at the end\\",
+			"\x00\xff\n\n\n",
+			"-n -e \\c",
+			strings.Repeat("0123456789abcdef", 1<<17),
+		} {
+			dir := t.TempDir()
+			runHook(t, command(dir, append(sh, hook)), input)
+			wantDrops(t, dir, input)
+		}
+		dir := t.TempDir()
+		runHook(t, command(dir, append(sh, hook)), "")
+		wantDrops(t, dir)
+	})
+}
+
+// Whatever the surroundings, the hook does its work and stays silent.
+func TestHookSurroundings(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		plain := append(slices.Clone(sh), hook)
+		for name, cmd := range map[string]*exec.Cmd{
+			"options -eu":    command("", append(slices.Clone(sh), "-eu", hook)),
+			"option -C":      command("", append(slices.Clone(sh), "-C", hook)),
+			"option -f":      command("", append(slices.Clone(sh), "-f", hook)),
+			"no PATH":        command("", plain, "PATH="),
+			"another PATH":   command("", plain, "PATH=/nonexistent:."),
+			"ENV and CDPATH": command("", plain, "ENV=/nonexistent", "CDPATH=/:/tmp", "IFS=/.", "PWD=/"),
+			"its variables":  command("", plain, "project=/x", "spool=/x", "random=x", "name=x", "up=x", "tmp=x"),
+			"empty project":  command("", plain, "CLAUDE_PROJECT_DIR="),
+			"no stdout":      command("", append([]string{"sh", "-c", `exec "$@" >&-`, "sh"}, plain...)),
+			"no stderr":      command("", append([]string{"sh", "-c", `exec "$@" 2>&-`, "sh"}, plain...)),
+			"neither":        command("", append([]string{"sh", "-c", `exec "$@" >&- 2>&-`, "sh"}, plain...)),
+		} {
+			t.Run(name, func(t *testing.T) {
+				cmd.Dir = t.TempDir()
+				runHook(t, cmd, event)
+				wantDrops(t, cmd.Dir, event)
+			})
+		}
+		t.Run("no environment", func(t *testing.T) {
+			cmd := command(t.TempDir(), plain)
+			cmd.Env = []string{}
+			runHook(t, cmd, event)
+			wantDrops(t, cmd.Dir, event)
+		})
+		t.Run("no stdin", func(t *testing.T) {
+			for _, closing := range []string{"<&-", "<&- >&- 2>&-"} {
+				cmd := command(t.TempDir(), append([]string{"sh", "-c", `exec "$@" ` + closing, "sh"}, plain...))
+				if r := run(t, cmd); r != (result{}) {
+					t.Errorf("%+v", r)
+				}
+				wantDrops(t, cmd.Dir)
+			}
+		})
+		t.Run("no tools", func(t *testing.T) {
+			without := script(t, strings.Replace(Hook(), "PATH=/usr/bin:/bin", "PATH=/nonexistent", 1))
+			cmd := command(mkdir(t, t.TempDir(), "p"), append(slices.Clone(sh), without), "PATH=/nonexistent")
+			cmd.Stdin = strings.NewReader(event)
+			if r := run(t, cmd); r != (result{}) {
+				t.Errorf("%+v", r)
+			}
+		})
+	})
+}
+
+// Without a /dev/null it can only give up, in silence.
+func TestHookNoDevNull(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		const inside = `mount -t tmpfs -o ro none /dev || exit 9; exec "$@"`
+		argv := unshared(t, append([]string{"sh", "-c", inside, "sh"}, sh...)...)
+		cmd := command(t.TempDir(), append(argv, hook))
+		cmd.Stdin = strings.NewReader(event)
+		r := run(t, cmd)
+		if r.status == 9 {
+			t.Skipf("cannot mount: %s", r.stderr)
+		}
+		if r != (result{}) {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Without the kernel's UUID, names come from date and od.
+func TestHookFallback(t *testing.T) {
+	hook := script(t, strings.Replace(Hook(), "/proc/sys/kernel/random/uuid", "/nonexistent", 1))
+	eachShell(t, func(t *testing.T, sh []string) {
+		dir := t.TempDir()
+		runHook(t, command(dir, append(slices.Clone(sh), hook)), event)
+		runHook(t, command(dir, append(slices.Clone(sh), "-eu", hook)), event)
+		wantDrops(t, dir, event, event)
+	})
+}
+
+// Sixteen at once, and the first of them find no spool.
+func TestHookConcurrent(t *testing.T) {
+	hook := script(t, Hook())
+	const hooks, rounds = 16, 12
+	eachShell(t, func(t *testing.T, sh []string) {
+		for round := range rounds {
+			dir := t.TempDir()
+			var want []string
+			var wait sync.WaitGroup
+			start := make(chan struct{})
+			for i := range hooks {
+				input := fmt.Sprintf(`{"payload":"%d %03d"}`, round, i)
+				want = append(want, input)
+				wait.Go(func() {
+					cmd := command(dir, append(slices.Clone(sh), hook))
+					<-start
+					runHook(t, cmd, input)
+				})
+			}
+			close(start)
+			wait.Wait()
+			got := drops(t, dir)
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Fatalf("round %d: %d drops of %d: %q", round, len(got), hooks, got)
+			}
+			if got := read(t, dir, ".spool", ".gitignore"); got != "*\n" {
+				t.Errorf(".gitignore has %q", got)
+			}
+		}
+	})
+}
+
+// large is more than a pipe holds: a hook that does not read it blocks or
+// breaks its tool.
+var large = strings.Repeat("x", 300_000)
+
+// obstacles are spools in which nothing can be stored. Each prepares the
+// project dir and may use the directory outside, which must stay as it is.
+var obstacles = map[string]func(dir, outside string) error{
+	"spool is a link": func(dir, outside string) error {
+		return os.Symlink(outside, filepath.Join(dir, ".spool"))
+	},
+	"spool is a dangling link": func(dir, outside string) error {
+		return os.Symlink(filepath.Join(outside, "new"), filepath.Join(dir, ".spool"))
+	},
+	"spool is a file": func(dir, _ string) error {
+		return os.WriteFile(filepath.Join(dir, ".spool"), nil, 0o600)
+	},
+	"tmp is a link": func(dir, outside string) error {
+		os.MkdirAll(filepath.Join(dir, ".spool", "incoming"), 0o700)
+		return os.Symlink(outside, filepath.Join(dir, ".spool", "tmp"))
+	},
+	"incoming is a link": func(dir, outside string) error {
+		os.MkdirAll(filepath.Join(dir, ".spool", "tmp"), 0o700)
+		return os.Symlink(outside, filepath.Join(dir, ".spool", "incoming"))
+	},
+	"incoming is a dangling link": func(dir, outside string) error {
+		os.MkdirAll(filepath.Join(dir, ".spool"), 0o700)
+		return os.Symlink(filepath.Join(outside, "new"), filepath.Join(dir, ".spool", "incoming"))
+	},
+	"tmp is a file": func(dir, _ string) error {
+		os.MkdirAll(filepath.Join(dir, ".spool", "incoming"), 0o700)
+		return os.WriteFile(filepath.Join(dir, ".spool", "tmp"), nil, 0o600)
+	},
+	"incoming is a FIFO": func(dir, _ string) error {
+		os.MkdirAll(filepath.Join(dir, ".spool", "tmp"), 0o700)
+		return syscall.Mkfifo(filepath.Join(dir, ".spool", "incoming"), 0o600)
+	},
+}
+
+func TestHookObstacles(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		for name, prepare := range obstacles {
+			t.Run(name, func(t *testing.T) {
+				dir, outside := t.TempDir(), t.TempDir()
+				mkdir(t, outside, "incoming")
+				mkdir(t, outside, "tmp")
+				if err := prepare(dir, outside); err != nil {
+					t.Fatal(err)
+				}
+				runHook(t, command(dir, append(sh, hook)), large)
+				if got := list(t, outside); !slices.Equal(got, []string{"incoming", "tmp"}) {
+					t.Errorf("outside has %q", got)
+				}
+				for _, sub := range []string{"incoming", "tmp"} {
+					if got := list(t, outside, sub); got != nil {
+						t.Errorf("outside/%s has %q", sub, got)
+					}
+				}
+			})
+		}
+	})
+}
+
+// A link or a FIFO in the place of .gitignore is neither followed nor opened.
+func TestHookIgnoreFile(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		dir, outside := t.TempDir(), t.TempDir()
+		spool := mkdir(t, dir, ".spool")
+		if err := os.Symlink(filepath.Join(outside, "new"), filepath.Join(spool, ".gitignore")); err != nil {
+			t.Fatal(err)
+		}
+		runHook(t, command(dir, append(sh, hook)), event)
+		wantDrops(t, dir, event)
+		if got := list(t, outside); got != nil {
+			t.Errorf("outside has %q", got)
+		}
+
+		dir = t.TempDir()
+		spool = mkdir(t, dir, ".spool")
+		if err := syscall.Mkfifo(filepath.Join(spool, ".gitignore"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		runHook(t, command(dir, append(sh, hook)), event)
+		wantDrops(t, dir, event)
+	})
+}
+
+func TestHookForeignSpool(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a directory away")
+	}
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		for _, foreign := range []string{".", "tmp", "incoming"} {
+			dir := t.TempDir()
+			mkdir(t, dir, ".spool", "tmp")
+			mkdir(t, dir, ".spool", "incoming")
+			if err := os.Chown(filepath.Join(dir, ".spool", foreign), 65534, 65534); err != nil {
+				t.Skipf("cannot give a directory away: %v", err)
+			}
+			runHook(t, command(dir, append(sh, hook)), large)
+			wantDrops(t, dir)
+		}
+	})
+}
+
+func TestHookReadOnly(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		argv := bound(t, append(sh, hook))
+		for _, locked := range []string{"", ".spool", ".spool/tmp", ".spool/incoming"} {
+			t.Run("/"+locked, func(t *testing.T) {
+				dir := t.TempDir()
+				path := mkdir(t, dir, locked)
+				if filepath.Dir(locked) == ".spool" {
+					mkdir(t, dir, ".spool", "tmp")
+					mkdir(t, dir, ".spool", "incoming")
+				}
+				if err := os.Chmod(path, 0o500); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { os.Chmod(path, 0o700) })
+				runHook(t, command(dir, argv), large)
+				wantDrops(t, dir)
+				if locked == "" {
+					return
+				}
+				if got := list(t, path); got != nil {
+					t.Errorf("%s has %q", locked, got)
+				}
+			})
+		}
+	})
+}
+
+// An input that does not fit becomes no drop, and leaves nothing behind.
+func TestHookDiskFull(t *testing.T) {
+	hook := script(t, Hook())
+	t.Run("file size limit", func(t *testing.T) {
+		eachShell(t, func(t *testing.T, sh []string) {
+			dir := t.TempDir()
+			argv := append([]string{"sh", "-c", `ulimit -f 8; exec "$@"`, "sh"}, sh...)
+			runHook(t, command(dir, append(argv, hook)), large)
+			wantDrops(t, dir)
+			runHook(t, command(dir, append(argv, hook)), event)
+			wantDrops(t, dir, event)
+		})
+	})
+	t.Run("file system", func(t *testing.T) {
+		eachShell(t, func(t *testing.T, sh []string) {
+			const inside = `mount -t tmpfs -o size=128k none . && cd "$PWD" || exit 9
+				"$@"; status=$?; find .spool/tmp .spool/incoming -type f; exit $status`
+			argv := unshared(t, append([]string{"sh", "-c", inside, "sh"}, sh...)...)
+			cmd := command(t.TempDir(), append(argv, hook))
+			fed := feed(t, cmd, large)
+			r := run(t, cmd)
+			if r.status == 9 {
+				t.Skipf("cannot mount: %s", r.stderr)
+			}
+			if err := fed(); err != nil || r != (result{}) {
+				t.Errorf("%+v, writing the event: %v", r, err)
+			}
+		})
+	})
+}
+
+// Killed while it reads, the hook leaves a file in tmp and no drop.
+func TestHookKilled(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		dir := t.TempDir()
+		cmd := command(dir, append(sh, hook))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(stdin, `{"half":`); err != nil {
+			t.Fatal(err)
+		}
+		tmp := filepath.Join(dir, ".spool", "tmp")
+		eventually(t, "the first half in tmp", func() bool {
+			names := list(t, tmp)
+			return len(names) == 1 && read(t, tmp, names[0]) == `{"half":`
+		})
+		// The whole group: cat must not go on by itself.
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+		if got := list(t, dir, ".spool", "incoming"); got != nil {
+			t.Errorf("drops: %q", got)
+		}
+	})
+}

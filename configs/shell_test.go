@@ -1,0 +1,190 @@
+//go:build unix
+
+package configs
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The shells that the scripts are run with.
+var shells = []struct {
+	name string
+	argv []string
+}{
+	{"dash", []string{"dash"}},
+	{"bash", []string{"bash"}},
+	{"bash as sh", []string{"bash", "--posix"}},
+	{"busybox", []string{"busybox", "sh"}},
+}
+
+// eachShell runs a test once with every shell there is.
+func eachShell(t *testing.T, test func(t *testing.T, sh []string)) {
+	for _, shell := range shells {
+		t.Run(shell.name, func(t *testing.T) {
+			path, err := exec.LookPath(shell.argv[0])
+			if err != nil {
+				t.Skipf("%s is not installed", shell.argv[0])
+			}
+			test(t, append([]string{path}, shell.argv[1:]...))
+		})
+	}
+}
+
+// names for projects that trip careless scripts.
+var names = []string{
+	"plain",
+	"-rf",
+	" two  spaces ",
+	`'quo"tes\`,
+	"new\nline\n",
+	"Grüße-日本",
+	"$(touch x)`touch y`*?[a]",
+	"\xff\xfe",
+}
+
+// script writes a script's text to a file.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "script.sh")
+	write(t, path, text)
+	return path
+}
+
+// command is an exec.Cmd in dir with an environment that has nothing but the
+// PATH and what is given.
+func command(dir string, argv []string, env ...string) *exec.Cmd {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	return cmd
+}
+
+// result of a command that ended.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+func run(t *testing.T, cmd *exec.Cmd) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if cmd.Stdout == nil {
+		cmd.Stdout = &stdout
+	}
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// eventually waits for a condition, with a limit that only a failure reaches.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// list is what a directory has; nothing if there is no such directory.
+func list(t *testing.T, elem ...string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(elem...))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func mkdir(t *testing.T, elem ...string) string {
+	t.Helper()
+	dir := filepath.Join(elem...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func read(t *testing.T, elem ...string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func checkMode(t *testing.T, want fs.FileMode, elem ...string) {
+	t.Helper()
+	info, err := os.Lstat(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != want {
+		t.Errorf("%s has mode %v, want %v", info.Name(), info.Mode(), want)
+	}
+}
+
+// unshared is a command line that runs argv with file systems of its own to
+// mount. Where that is not allowed, the test is skipped.
+func unshared(t *testing.T, argv ...string) []string {
+	t.Helper()
+	if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
+		t.Skipf("no mount namespace of our own: %v", err)
+	}
+	return append([]string{"unshare", "-m"}, argv...)
+}
+
+// bound is a command line that runs argv such that permissions bind it, also
+// as root.
+func bound(t *testing.T, argv []string) []string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return argv
+	}
+	setpriv := []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search"}
+	if err := exec.Command(setpriv[0], setpriv[1], "true").Run(); err != nil {
+		t.Skipf("as root, permissions do not bind: %v", err)
+	}
+	return append(setpriv, argv...)
+}
+
+// feed gives a command text through a pipe, and reports an error if the
+// command does not read it to the end.
+func feed(t *testing.T, cmd *exec.Cmd, text string) (wait func() error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin = r
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(w, strings.NewReader(text))
+		w.Close()
+		done <- err
+	}()
+	return func() error {
+		r.Close() // else nobody would see that the command has closed its end
+		return <-done
+	}
+}
