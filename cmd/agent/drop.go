@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"spoolagent/configs"
+	"spoolagent/spoolfiles"
+)
+
+func dropCommand(o *options) *cobra.Command {
+	var tool, payload string
+	var hook bool
+	cmd := &cobra.Command{
+		Use:   "drop [--tool NAME] [--payload TEXT] [--hook]",
+		Short: "Leave one drop for the agent to fold",
+		Long: `Leaves one drop in the project's spool, which is made if there is none. It takes
+no lock and waits for nobody; an agent need not run.
+
+With --tool or --payload the drop is a signal made of them, with the time and
+the working directory. Without, standard input is the drop, as it comes: a
+signal, or the event that an AI tool hands to its hook.
+
+With --hook, whatever happens, the exit status is 0 and nothing is printed to
+standard output.`,
+		Example: `  agent drop --tool me --payload 'prefer table tests here'
+  agent drop --hook <event.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			project, err := o.project()
+			if err != nil {
+				return err
+			}
+			var s spoolfiles.Signal
+			if cmd.Flags().Changed("tool") {
+				s.ToolName = &tool
+			}
+			if cmd.Flags().Changed("payload") {
+				s.Payload = &payload
+			}
+			if s.ToolName != nil || s.Payload != nil {
+				return dropSignal(project, s)
+			}
+			return dropInput(project, o)
+		},
+	}
+	cmd.Flags().StringVar(&tool, "tool", "", "the signal's tool is `NAME`")
+	cmd.Flags().StringVar(&payload, "payload", "", "the signal's payload is `TEXT`")
+	cmd.Flags().BoolVar(&hook, "hook", false, "exit with 0 and without output, whatever happens")
+	return cmd
+}
+
+func dropSignal(project string, s spoolfiles.Signal) error {
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for _, text := range []*string{s.ToolName, s.Payload} {
+		if text != nil && !utf8.ValidString(*text) {
+			return usage("--tool and --payload must be UTF-8 text")
+		}
+	}
+	s.RecordedAt, s.CWD = uint64(time.Now().Unix()), wd
+	return spoolfiles.Drop(project, s)
+}
+
+func dropInput(project string, o *options) error {
+	data, err := readInput(o)
+	if err != nil {
+		return err
+	}
+	sp, err := spoolfiles.Create(project)
+	if err != nil {
+		return err
+	}
+	defer sp.Close()
+	_, err = sp.Drop(data)
+	return err
+}
+
+// readInput reads standard input as far as a drop may go. The configuration is
+// read only when it matters: an ordinary drop costs no more than it must.
+func readInput(o *options) ([]byte, error) {
+	max := configs.Default().MaxDrop
+	data, err := io.ReadAll(io.LimitReader(os.Stdin, max+1))
+	if err == nil && int64(len(data)) > max {
+		var c configs.Config
+		if c, err = o.load(); err != nil {
+			return nil, err
+		}
+		max = c.MaxDrop
+		var more []byte
+		more, err = io.ReadAll(io.LimitReader(os.Stdin, max+1-int64(len(data))))
+		data = append(data, more...)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the drop: %w", err)
+	case len(data) == 0:
+		return nil, errors.New("standard input is empty; give it the drop, or use --tool and --payload")
+	case int64(len(data)) > max:
+		return nil, fmt.Errorf("the drop has more than %d bytes, which is the limit (max_drop in the configuration)", max)
+	}
+	return data, nil
+}

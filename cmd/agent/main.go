@@ -1,0 +1,144 @@
+// Command agent folds what hooks leave in projects' spools, and drains it. See
+// the module's README; this package is only its command line, one file a verb.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses.
+const (
+	exitDone     = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNoAgent  = 3
+	exitTimedOut = 4
+)
+
+// exit is an error with an exit status of its own. Without an error in it,
+// all has been said.
+type exit struct {
+	status int
+	error
+}
+
+func (e *exit) Unwrap() error { return e.error }
+
+func usage(format string, args ...any) error {
+	return &exit{exitUsage, fmt.Errorf(format, args...)}
+}
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+func execute(args []string) (status int) {
+	started := false
+	root := newRoot()
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.SetArgs(args)
+
+	hook := forHook(args)
+	if hook {
+		// A tool may act on what its hook prints, or take its status 2 for a
+		// veto; and it need not read what the hook has to complain about.
+		root.SetOut(os.Stderr)
+		signal.Ignore(syscall.SIGPIPE)
+		defer func() {
+			if r := recover(); r != nil {
+				complain(fmt.Errorf("panic: %v", r))
+			}
+			status = exitDone
+		}()
+	}
+
+	cmd, err := root.ExecuteC()
+	var e *exit
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &e):
+		if e.error != nil {
+			complain(err)
+		}
+		return e.status
+	case started:
+		complain(err)
+		return exitFailed
+	}
+	// Cobra's own errors all come before a command starts.
+	complain(fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath()))
+	return exitUsage
+}
+
+// forHook reports whether these arguments ask for drop --hook. It looks at
+// them as they are, for they may not parse.
+func forHook(args []string) bool {
+	return slices.Contains(args, "drop") &&
+		(slices.Contains(args, "--hook") || slices.Contains(args, "--hook=true"))
+}
+
+// complain prints an error as one line.
+func complain(err error) {
+	fmt.Fprintf(os.Stderr, "agent: %s\n", safe(strings.ReplaceAll(err.Error(), "\n", "; ")))
+}
+
+func newRoot() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:   "agent",
+		Short: "Collects the signals of AI coding tools' hooks, and hands them to a consumer",
+		Long: `Hooks of AI coding tools leave signals in a project's .spool directory; the
+agent folds them into a queue; a consumer drains the queue.
+
+The project is --project DIR, else the nearest directory upwards from the
+working directory that has a .spool, else the working directory. The
+configuration is --config FILE, else $XDG_CONFIG_HOME/spool-agent/config.toml.
+
+Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
+4 (drain) timed out and nothing was taken.`,
+		Example: `  agent run --project ~/work     serve a project until interrupted
+  agent drop --tool me --payload 'a remark'
+  agent drain >signals.jsonl     take all signals`,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return fmt.Errorf("unknown command %q (did you mean %q?)", args[0], near[0])
+			}
+			return fmt.Errorf("unknown command %q", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.version {
+				return printVersion(cmd.OutOrStdout())
+			}
+			cmd.SetOut(os.Stderr)
+			cmd.Help()
+			return &exit{status: exitUsage}
+		},
+	}
+	o.addTo(root)
+	root.AddCommand(
+		runCommand(&o),
+		dropCommand(&o),
+		drainCommand(&o),
+		peekCommand(&o),
+		statusCommand(&o),
+		printCommand(),
+		versionCommand(),
+	)
+	for _, c := range root.Commands() {
+		c.DisableFlagsInUseLine = true
+	}
+	return root
+}

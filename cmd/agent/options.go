@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"spoolagent/configs"
+	"spoolagent/queue"
+	"spoolagent/spoolfiles"
+)
+
+// options are the flags that all commands have.
+type options struct {
+	projects []string
+	config   string
+	logLevel level
+	version  bool
+}
+
+func (o *options) addTo(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringArrayVar(&o.projects, "project", nil, "the project is `DIR`; for run, may be repeated")
+	flags.StringVar(&o.config, "config", "", "the configuration is `FILE`")
+	flags.Var(&o.logLevel, "log-level", "log from `LEVEL` on: trace, debug, info, warn or error")
+	root.Flags().BoolVar(&o.version, "version", false, "print the version")
+
+	root.MarkPersistentFlagDirname("project")
+	root.MarkPersistentFlagFilename("config", "toml")
+	root.RegisterFlagCompletionFunc("log-level",
+		cobra.FixedCompletions([]string{"trace", "debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// level is the value of --log-level; empty if it was not given.
+type level string
+
+func (l *level) String() string { return string(*l) }
+func (l *level) Type() string   { return "level" }
+
+func (l *level) Set(s string) error {
+	switch s {
+	case "trace", "debug", "info", "warn", "error":
+		*l = level(s)
+		return nil
+	}
+	return errors.New("must be trace, debug, info, warn or error")
+}
+
+// project is the project of a command that takes one: absolute, and there.
+func (o *options) project() (string, error) {
+	if err := o.atMostOne(); err != nil {
+		return "", err
+	}
+	wd, err := os.Getwd()
+	if len(o.projects) == 0 {
+		if err != nil {
+			return "", fmt.Errorf("finding the project: %w; say which with --project DIR", err)
+		}
+		return spoolfiles.Find(wd), nil
+	}
+	dirs, err := o.given()
+	if err != nil {
+		return "", err
+	}
+	if fi, err := os.Stat(dirs[0]); err != nil {
+		return "", fmt.Errorf("project: %w", err)
+	} else if !fi.IsDir() {
+		return "", fmt.Errorf("project %s: is not a directory", dirs[0])
+	}
+	return dirs[0], nil
+}
+
+func (o *options) atMostOne() error {
+	if n := len(o.projects); n > 1 {
+		return usage("--project is given %d times; only run takes more than one project", n)
+	}
+	return nil
+}
+
+// given are the directories of --project, absolute.
+func (o *options) given() ([]string, error) {
+	var dirs []string
+	for _, p := range o.projects {
+		if p == "" {
+			return nil, usage("--project: the directory's name is empty")
+		}
+		dir, err := filepath.Abs(p)
+		if err != nil {
+			return nil, fmt.Errorf("project %s: %w", p, err)
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+// load reads the configuration. Only a file that was asked for must be there.
+func (o *options) load() (configs.Config, error) {
+	if o.config != "" {
+		c, err := configs.Load(o.config)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; 'agent print config' prints one to begin with", err)
+		}
+		return c, err
+	}
+	c, err := configs.Load(filepath.Join(xdg.ConfigHome, "spool-agent", "config.toml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return configs.Default(), nil
+	}
+	return c, err
+}
+
+// logLevelOf is the level that a configuration or, before it, the flag asks for.
+func (o *options) logLevelOf(c configs.Config) (zerolog.Level, error) {
+	name := string(o.logLevel)
+	if name == "" {
+		name = c.LogLevel
+	}
+	return zerolog.ParseLevel(name)
+}
+
+func queueOptions(c configs.Config) queue.Options {
+	return queue.Options{
+		Cap:        c.Cap,
+		MaxDrop:    c.MaxDrop,
+		MaxPayload: c.MaxPayload,
+		ReplyTTL:   c.ReplyTTL,
+		Fsync:      c.Fsync,
+	}
+}
+
+// openQueue opens the spool of the command's project, and its queue. Both are
+// nil if the project has no spool.
+func (o *options) openQueue() (*spoolfiles.Spool, *queue.Queue, error) {
+	project, err := o.project()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := o.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	sp, err := spoolfiles.Open(project)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return sp, queue.New(sp, queueOptions(c)), nil
+}
