@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"spoolagent/queue"
+	"spoolagent/spoolfiles"
+)
+
+// open opens the project's spool and takes its lock. Where that fails, it has
+// watched what must change for it to succeed.
+func (w *worker) open(ctx context.Context) error {
+	// Each round is due to a directory that was not watched before: what has
+	// happened in it until then no event will tell.
+	for range 32 {
+		err := w.tryOpen(ctx)
+		var held *HeldError
+		if err == nil || ctx.Err() != nil || errors.As(err, &held) {
+			return err
+		}
+		if !w.watchWay() {
+			return err
+		}
+	}
+	return errMoved // somebody is busy here
+}
+
+func (w *worker) tryOpen(ctx context.Context) error {
+	open := spoolfiles.Open
+	if w.fresh {
+		open = spoolfiles.Create
+	}
+	sp, err := open(w.project)
+	if err != nil {
+		return err
+	}
+	lock, err := lockProject(ctx, sp, w.agent.self)
+	if err != nil {
+		return errors.Join(err, sp.Close())
+	}
+	w.sp, w.lock, w.queue = sp, lock, queue.New(sp, w.agent.cfg.Options)
+	return nil
+}
+
+// shut lets go of the spool, if it is open, and of every watch.
+func (w *worker) shut() {
+	if _, err := w.agent.table.set(w.watch, nil); err != nil {
+		w.unwatched = err
+	}
+	if w.sp == nil {
+		return
+	}
+	if err := errors.Join(w.lock.release(), w.sp.Close()); err != nil {
+		w.log.Debug().Err(err).Msg("letting go of the spool")
+	}
+	w.sp, w.lock, w.queue = nil, nil, nil
+	w.lookAt, w.dueAt, w.tidiedAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+// wanted are the directories that are watched while the spool is open.
+func (w *worker) wanted() []want {
+	root := filepath.Join(w.project, spoolfiles.DirName)
+	return []want{
+		{root, rootMatters},
+		{filepath.Join(root, "incoming"), dropMatters},
+		{filepath.Join(root, "control"), requestMatters},
+	}
+}
+
+// rootMatters: one of the directories was removed, renamed or replaced. Their
+// own watches do not tell, for we hold them open. Writes are the queue's.
+func rootMatters(name string, op fsnotify.Op) bool {
+	if op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) == 0 {
+		return false
+	}
+	switch name {
+	case "tmp", "incoming", "control", "rejected", lockName:
+		return true
+	}
+	return false
+}
+
+// dropMatters: a drop came, or one that did not parse was written to or made
+// readable. Removals are our own.
+func dropMatters(name string, op fsnotify.Op) bool {
+	return op&(fsnotify.Create|fsnotify.Write|fsnotify.Chmod) != 0 && spoolfiles.IsDropName(name)
+}
+
+func requestMatters(name string, op fsnotify.Op) bool {
+	return op&fsnotify.Create != 0 && strings.HasSuffix(name, spoolfiles.RequestSuffix)
+}
+
+// watchSpool has the open spool watched, or else polled.
+func (w *worker) watchSpool() error {
+	_, err := w.agent.table.set(w.watch, w.wanted())
+	switch {
+	case err == nil:
+		w.unwatched = nil
+	case errors.Is(err, fs.ErrNotExist):
+		w.shut()
+		return errMoved
+	default:
+		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, explainWatch(err))
+	}
+	// The watches are on what the paths lead to, and that must be what is open.
+	if w.sp.Stale() {
+		w.shut()
+		return errMoved
+	}
+	return nil
+}
+
+// watchWay watches the way to a spool that cannot be opened: the nearest
+// directory above it that exists, and .spool itself, for what is wrong may be
+// in there. It reports whether anything is watched now that was not before.
+func (w *worker) watchWay() (added bool) {
+	root := filepath.Join(w.project, spoolfiles.DirName)
+	var wants []want
+	if info, err := os.Lstat(root); err == nil && info.IsDir() {
+		wants = append(wants, want{root, rootMatters})
+	}
+	for path := root; ; {
+		dir := filepath.Dir(path)
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			wants = append(wants, want{dir, wayMatters(filepath.Base(path))})
+			break
+		}
+		if dir == path {
+			break
+		}
+		path = dir
+	}
+	added, w.unwatched = w.agent.table.set(w.watch, wants)
+	return added
+}
+
+// wayMatters: the next step of the way appeared, went, or got other permissions.
+func wayMatters(next string) matcher {
+	return func(name string, op fsnotify.Op) bool {
+		return name == next && op&^fsnotify.Write != 0
+	}
+}
+
+// missing says what there is not.
+func missing(project string) string {
+	if info, err := os.Stat(project); err == nil && info.IsDir() {
+		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
+	}
+	return "the project's directory does not exist"
+}

@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"spoolagent/queue"
+	"spoolagent/spoolfiles"
+)
+
+const (
+	// countPatience is how long a report waits for one project's queue.
+	countPatience = time.Second
+	// countAtOnce is how many projects a report looks at at a time.
+	countAtOnce = 8
+)
+
+// ReportConfig says what Report is to report on.
+type ReportConfig struct {
+	StateDir string        // where agents make themselves known
+	Projects []string      // absolute
+	Only     bool          // no other projects, though an agent serves them
+	Options  queue.Options // Cap is reported
+	Version  string        // of this program
+}
+
+// Status is how things are. `agent status --json` shows its JSON.
+type Status struct {
+	// Running: an agent serves one of the projects, or is about to. PID,
+	// Version and StartedAt (RFC 3339) are its: of the service if it is one of
+	// several, else of the one that has run longest. While none runs, Version
+	// is ReportConfig's.
+	Running   bool            `json:"running"`
+	PID       int             `json:"pid"`
+	Version   string          `json:"version"`
+	StartedAt string          `json:"started_at"`
+	Projects  []ProjectStatus `json:"projects"` // by path; never null
+}
+
+// ProjectStatus is how things are with one project. The numbers are counted on
+// disk, so they hold whether an agent runs or not.
+type ProjectStatus struct {
+	Path       string `json:"path"`
+	State      State  `json:"state"`
+	Queued     int    `json:"queued"`   // signals in the queue
+	Incoming   int    `json:"incoming"` // drops that wait
+	Replies    int    `json:"replies"`  // replies that nobody has claimed
+	Rejected   int    `json:"rejected"` // rejects that are kept
+	Cap        int    `json:"cap"`      // 0: none
+	Ledger     Totals `json:"ledger"`
+	LastFoldAt string `json:"last_fold_at"` // RFC 3339; "" if never
+	Error      string `json:"error"`        // what is wrong, in one line; "" if nothing
+}
+
+// Totals is the part of the ledger that a report shows:
+// folded + returned + external = queued + drained + evicted.
+type Totals struct {
+	Folded   int64 `json:"folded"`
+	Returned int64 `json:"returned"`
+	External int64 `json:"external"`
+	Drained  int64 `json:"drained"`
+	Evicted  int64 `json:"evicted"`
+	Rejected int64 `json:"rejected"`
+}
+
+// Report reports on the projects that are named and on all that agents of
+// this user serve. What cannot be counted within a second is said in the
+// project's Error. It makes no spool where there is none. The error is of the
+// agents' status files, or ctx's.
+func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
+	agents, err := Running(cfg.StateDir)
+	if err != nil {
+		return Status{}, err
+	}
+	said := map[string]ProjectState{}
+	projects := map[string]bool{}
+	for _, p := range cfg.Projects {
+		projects[filepath.Clean(p)] = true
+	}
+	var server *Info
+	for i, a := range agents {
+		for _, s := range a.Projects {
+			if cfg.Only && !projects[s.Path] {
+				continue
+			}
+			projects[s.Path] = true
+			if server == nil {
+				server = &agents[i]
+			}
+			// One may wait for another to let go: the other one's word counts.
+			if had, ok := said[s.Path]; !ok || had.State == StateHeld {
+				said[s.Path] = s
+			}
+		}
+	}
+
+	r := Status{Version: cfg.Version, Projects: make([]ProjectStatus, 0, len(projects))}
+	for p := range projects {
+		r.Projects = append(r.Projects, ProjectStatus{Path: p, State: StateStopped, Cap: cfg.Options.Cap})
+	}
+	slices.SortFunc(r.Projects, func(a, b ProjectStatus) int { return strings.Compare(a.Path, b.Path) })
+
+	holders := make([]Holder, len(r.Projects))
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(countAtOnce, len(r.Projects)) {
+		wg.Go(func() {
+			for i := range next {
+				p := &r.Projects[i]
+				s, known := said[p.Path]
+				if known {
+					p.State, p.Error = s.State, s.Error
+				}
+				holders[i] = p.count(ctx, cfg.Options, known)
+			}
+		})
+	}
+	for i := range r.Projects {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return Status{}, context.Cause(ctx)
+	}
+
+	if server != nil {
+		r.identify(server.Holder)
+		return r, nil
+	}
+	// An agent with another state directory is known by its lock only.
+	for _, h := range holders {
+		if h.PID != 0 {
+			r.identify(h)
+			break
+		}
+	}
+	return r, nil
+}
+
+func (r *Status) identify(h Holder) {
+	r.Running, r.PID, r.Version, r.StartedAt = true, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
+}
+
+// count fills in what is on the disk. Where no agent has said anything of the
+// project, it also finds out the state, and returns who holds it.
+func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool) (h Holder) {
+	sp, err := spoolfiles.Open(p.Path)
+	if err != nil {
+		if !known {
+			p.State = StateError
+			if errors.Is(err, fs.ErrNotExist) {
+				p.State = StateMissing
+				err = errors.New(missing(p.Path))
+			}
+			p.fail(err)
+		} else if p.Error == "" {
+			p.fail(err)
+		}
+		return h
+	}
+	defer sp.Close()
+	if !known {
+		holder, served, err := Serving(sp)
+		if err != nil {
+			p.fail(err)
+		}
+		if served {
+			h, p.State = holder, StateServing
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
+	defer cancel()
+	s, err := queue.New(sp, opt).Status(ctx)
+	if err != nil {
+		p.fail(err)
+	}
+	p.Queued, p.Incoming, p.Replies, p.Rejected = s.Queued, s.Incoming, s.Replies, s.Rejected
+	l := s.Ledger
+	p.Ledger = Totals{
+		Folded: l.Folded, Returned: l.Returned, External: l.External,
+		Drained: l.Drained, Evicted: l.Evicted, Rejected: l.Rejected,
+	}
+	if !l.LastFoldAt.IsZero() {
+		p.LastFoldAt = l.LastFoldAt.Format(time.RFC3339)
+	}
+	return h
+}
+
+// fail adds to what is wrong.
+func (p *ProjectStatus) fail(err error) {
+	text := oneLine(err)
+	switch {
+	case p.Error == "":
+		p.Error = text
+	case !strings.Contains(p.Error, text):
+		p.Error += "; " + text
+	}
+}

@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"spoolagent/queue"
+	"spoolagent/spoolfiles"
+)
+
+const (
+	// pollInterval is how often a project is looked at that cannot be watched.
+	pollInterval = time.Second
+	// settle is how long a spool that was deleted or moved is left alone: to
+	// make a directory anew at once would make the rm that is at work fail.
+	settle = 250 * time.Millisecond
+	// retryMin is the pause after a first error; it doubles up to the scan
+	// interval. An event ends it early, but not before eventPause.
+	retryMin   = time.Second
+	eventPause = 100 * time.Millisecond
+	// tidyInterval is how often a sweep is made though no reply is due.
+	tidyInterval = time.Hour
+)
+
+// errMoved says that what is open is no longer what is at the paths.
+var errMoved = errors.New("the spool has been deleted, moved or replaced")
+
+// worker serves one project.
+type worker struct {
+	agent   *agent
+	project string
+	log     zerolog.Logger
+	watch   *subscriber   // tells of events
+	scanned chan struct{} // one slot; tells of the safety scan
+
+	// What follows belongs to the goroutine of run.
+	fresh bool // a spool may be made, for there never was one
+	sp    *spoolfiles.Spool
+	queue *queue.Queue
+	lock  *projectLock
+	// unwatched says why there is no watch; then the project is polled.
+	unwatched error
+
+	lookAt    time.Time // a drop that does not parse ceases to be fresh
+	dueAt     time.Time // a reply falls due
+	tidiedAt  time.Time // the last sweep
+	retryAt   time.Time // after an error
+	notBefore time.Time // events do not count until then
+	failures  int       // in a row
+}
+
+func newWorker(a *agent, project string) *worker {
+	w := &worker{
+		agent:   a,
+		project: project,
+		log:     a.cfg.Log.With().Str("project", quote(project)).Logger(),
+		watch:   newSubscriber(),
+		scanned: make(chan struct{}, 1),
+		fresh:   true,
+	}
+	a.table.subscribe(w.watch)
+	return w
+}
+
+// scan has the worker look, more thoroughly than an event does.
+func (w *worker) scan() {
+	select {
+	case w.scanned <- struct{}{}:
+	default:
+	}
+}
+
+// run serves the project until ctx ends. What came of the first attempt to
+// open its spool is sent to opened.
+func (w *worker) run(ctx context.Context, opened chan<- error) {
+	defer w.shut()
+	err := w.open(ctx)
+	opened <- err
+	for scan := true; ctx.Err() == nil; {
+		if err == nil {
+			err = w.look(ctx, scan)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		w.judge(err)
+		scan = w.wait(ctx)
+		err = nil
+	}
+}
+
+// look brings everything up to date. With scan it also makes sure of what is
+// otherwise taken on trust.
+func (w *worker) look(ctx context.Context, scan bool) error {
+	if w.sp != nil && (w.sp.Stale() || !w.lock.valid(w.sp)) {
+		w.shut()
+		return errMoved
+	}
+	if w.sp == nil {
+		if err := w.open(ctx); err != nil {
+			return err
+		}
+		scan = true
+	}
+	if w.fresh {
+		// The backlog goes before there is a watch, for the removal of its
+		// drops would raise an event each. Errors come again below.
+		w.fresh = false
+		_ = w.fold(ctx)
+	}
+	if scan || w.unwatched == nil && !w.agent.table.watching(w.watch, len(w.wanted())) {
+		if err := w.watchSpool(); err != nil {
+			return err
+		}
+	}
+	return w.serve(ctx, scan)
+}
+
+// judge notes what came of a look, and when to look again unasked.
+func (w *worker) judge(err error) {
+	now := time.Now()
+	w.retryAt, w.notBefore = time.Time{}, time.Time{}
+	if err == nil {
+		w.failures = 0
+		if w.unwatched != nil {
+			w.retryAt = now.Add(pollInterval)
+			w.say(StatePolling, oneLine(w.unwatched))
+		} else {
+			w.say(StateServing, "")
+		}
+		return
+	}
+	var held *HeldError
+	switch {
+	case errors.Is(err, errMoved):
+		// What that means will be seen when it is opened again.
+		w.retryAt = now.Add(settle)
+		w.notBefore = w.retryAt
+		w.log.Info().Msg("the spool has changed under us; it is opened anew")
+		return
+	case errors.As(err, &held):
+		w.say(StateHeld, oneLine(held))
+		return // until the next scan
+	case w.sp == nil && errors.Is(err, fs.ErrNotExist):
+		w.say(StateMissing, missing(w.project))
+		if w.unwatched == nil {
+			return // an event will tell
+		}
+	default:
+		w.say(StateError, oneLine(err))
+	}
+	w.notBefore = now.Add(eventPause)
+	w.retryAt = now.Add(min(retryMin<<min(w.failures, 16), w.agent.cfg.ScanInterval))
+	w.failures++
+}
+
+// wait returns when there is reason to look, and whether that is the scan.
+func (w *worker) wait(ctx context.Context) (scan bool) {
+	if pause := time.Until(w.notBefore); pause > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+	var alarm <-chan time.Time
+	if at := w.nextAlarm(); !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		alarm = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.watch.dirty:
+	case <-alarm:
+	case <-w.scanned:
+		return true
+	}
+	return false
+}
+
+func (w *worker) nextAlarm() time.Time {
+	at := w.retryAt
+	if w.failures == 0 && w.sp != nil {
+		at = earlier(at, earlier(w.lookAt, w.dueAt))
+	}
+	return at
+}
+
+// earlier returns the earlier of two times, of which either may be none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// say notes the project's state, and logs it if it is news.
+func (w *worker) say(s State, why string) {
+	if !w.agent.board.set(ProjectState{Path: w.project, State: s, Error: why}) {
+		return
+	}
+	switch s {
+	case StateServing:
+		w.log.Info().Msg("serving")
+	case StateError:
+		w.log.Error().Str("state", string(s)).Msg(why)
+	default:
+		w.log.Warn().Str("state", string(s)).Msg(why)
+	}
+}
