@@ -19,6 +19,8 @@ import (
 // DefaultScanInterval is how often all projects are looked at unasked.
 const DefaultScanInterval = 60 * time.Second
 
+const defaultStatusPause = time.Second
+
 // stopPatience is how long Run waits for its workers once it is to stop.
 const stopPatience = 1500 * time.Millisecond
 
@@ -37,6 +39,10 @@ type Config struct {
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
 	NewWatcher func() (Watcher, error)
+
+	// statusPause is the least time between two writings of the status file;
+	// 0 means defaultStatusPause.
+	statusPause time.Duration
 }
 
 // agent is what the workers share.
@@ -72,7 +78,7 @@ func Run(ctx context.Context, cfg Config) error {
 	a := &agent{
 		cfg:   cfg,
 		self:  self,
-		board: newBoard(reg, Info{Holder: self, Service: cfg.Service}, cfg.Projects),
+		board: newBoard(reg, cfg.statusPause, Info{Holder: self, Service: cfg.Service}, cfg.Projects),
 	}
 	if err := reg.write(a.board.info()); err != nil {
 		return errors.Join(err, reg.close())
@@ -87,6 +93,9 @@ func checked(cfg Config) (Config, error) {
 	}
 	if cfg.ScanInterval <= 0 {
 		cfg.ScanInterval = DefaultScanInterval
+	}
+	if cfg.statusPause <= 0 {
+		cfg.statusPause = defaultStatusPause
 	}
 	if cfg.NewWatcher == nil {
 		cfg.NewWatcher = newFSWatcher

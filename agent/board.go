@@ -12,6 +12,7 @@ import (
 // Its methods are safe for concurrent use.
 type board struct {
 	reg     *registration
+	pause   time.Duration // the least time between two writings
 	self    Info
 	changed chan struct{} // one slot
 
@@ -19,11 +20,8 @@ type board struct {
 	states map[string]ProjectState
 }
 
-// statusPause is the least time between two writings of the status file.
-const statusPause = time.Second
-
-func newBoard(reg *registration, self Info, projects []string) *board {
-	b := &board{reg: reg, self: self, changed: make(chan struct{}, 1), states: map[string]ProjectState{}}
+func newBoard(reg *registration, pause time.Duration, self Info, projects []string) *board {
+	b := &board{reg: reg, pause: pause, self: self, changed: make(chan struct{}, 1), states: map[string]ProjectState{}}
 	for _, p := range projects {
 		b.states[p] = ProjectState{Path: p, State: StateStopped, Error: "not begun yet"}
 	}
@@ -74,7 +72,7 @@ func (b *board) run(ctx context.Context, failed func(error)) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(statusPause):
+		case <-time.After(b.pause):
 		}
 	}
 }

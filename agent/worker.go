@@ -117,7 +117,12 @@ func (w *worker) look(ctx context.Context, scan bool) error {
 			return err
 		}
 	}
-	return w.serve(ctx, scan)
+	err := w.serve(ctx, scan)
+	if err != nil && w.sp.Stale() {
+		w.shut()
+		return errMoved
+	}
+	return err
 }
 
 // judge notes what came of a look, and when to look again unasked.

@@ -1,0 +1,137 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"spoolagent/spoolfiles"
+)
+
+func TestSecondAgentIsRefused(t *testing.T) {
+	p, state := dir(t), dir(t)
+	kill := help(t, "agent", `"serving"`, state, p)
+	second := start(t, Config{StateDir: state}, p)
+	err := second.wait()
+	var held *HeldError
+	if !errors.As(err, &held) {
+		t.Fatalf("the second agent ended with %v", err)
+	}
+	infos, rerr := Running(state)
+	must(t, rerr)
+	if len(infos) != 1 || infos[0].PID != held.Holder.PID || held.Holder.Version != "helper" || held.Holder.StartedAt.IsZero() {
+		t.Errorf("the holder is %+v, the agents %+v", held.Holder, infos)
+	}
+	if !strings.Contains(err.Error(), p) {
+		t.Errorf("the error does not name the project: %v", err)
+	}
+	kill()
+	third := start(t, Config{StateDir: state}, p)
+	third.until(p, StateServing)
+}
+
+func TestTakeover(t *testing.T) {
+	a, b, state := dir(t), dir(t), dir(t)
+	kill := help(t, "agent", `"serving"`, state, a)
+	r := start(t, Config{ScanInterval: 50 * time.Millisecond}, a, b)
+	if s := r.until(a, StateHeld); !strings.Contains(s.Error, "pid") {
+		t.Errorf("the state says %q", s.Error)
+	}
+	r.until(b, StateServing)
+	kill()
+	r.until(a, StateServing)
+	drop(t, a, "x")
+	queued(t, a, "x")
+}
+
+func TestServiceWaitsForItsOnlyProject(t *testing.T) {
+	p, state := dir(t), dir(t)
+	kill := help(t, "agent", `"serving"`, state, p)
+	r := start(t, Config{Service: true, ScanInterval: 50 * time.Millisecond}, p)
+	r.until(p, StateHeld)
+	kill()
+	r.until(p, StateServing)
+}
+
+func TestOnlyProjectMissing(t *testing.T) {
+	p := filepath.Join(dir(t), "no", "such")
+	if err := start(t, Config{}, p).wait(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the agent ended with %v", err)
+	}
+	r := start(t, Config{Service: true}, p)
+	r.until(p, StateMissing)
+	must(t, os.MkdirAll(p, 0o700))
+	r.until(p, StateServing) // made at the first sight of the project
+}
+
+func TestServingAsksTheLock(t *testing.T) {
+	p := dir(t)
+	sp := open(t, p)
+	if _, ok, err := Serving(sp); ok || err != nil {
+		t.Fatalf("never served, but: %v, %v", ok, err)
+	}
+	kill := help(t, "agent", `"serving"`, dir(t), p)
+	if h, ok, err := Serving(sp); !ok || err != nil || h.Version != "helper" {
+		t.Fatalf("served, but: %+v, %v, %v", h, ok, err)
+	}
+	kill()
+	if _, ok, err := Serving(sp); ok || err != nil {
+		t.Fatalf("killed, but: %v, %v", ok, err)
+	}
+}
+
+// Whoever asks holds the lock for a moment; that must not keep an agent out.
+func TestAskingDoesNotHinder(t *testing.T) {
+	p := dir(t)
+	sp := open(t, p)
+	ctx, cancel := context.WithCancel(context.Background())
+	var askers sync.WaitGroup
+	for range 2 {
+		askers.Go(func() {
+			for ctx.Err() == nil {
+				Serving(sp)
+			}
+		})
+	}
+	defer askers.Wait()
+	defer cancel()
+	for range 10 {
+		l, err := lockProject(ctx, sp, Holder{PID: 1})
+		must(t, err)
+		must(t, l.release())
+	}
+}
+
+func TestDeletedLockIsTakenAnew(t *testing.T) {
+	p := dir(t)
+	r := start(t, Config{}, p)
+	r.until(p, StateServing)
+	sp := open(t, p)
+	must(t, os.Remove(inSpool(p, "agent.lock")))
+	eventually(t, "the lock is held again", func() bool {
+		_, ok, err := Serving(sp)
+		return ok && err == nil
+	})
+	must(t, r.end())
+}
+
+func TestLockOfANewSpool(t *testing.T) {
+	p := dir(t)
+	r := start(t, Config{}, p)
+	r.until(p, StateServing)
+	must(t, os.RemoveAll(inSpool(p)))
+	drop(t, p, "x")
+	queued(t, p, "x")
+	sp, err := spoolfiles.Open(p)
+	must(t, err)
+	defer sp.Close()
+	eventually(t, "the new lock is held", func() bool {
+		h, ok, err := Serving(sp)
+		return ok && err == nil && h.PID == os.Getpid()
+	})
+}

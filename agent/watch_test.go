@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// faultyWatcher is a real watcher that can be made to fail.
+type faultyWatcher struct {
+	Watcher
+	events chan fsnotify.Event
+	errs   chan error
+
+	mu   sync.Mutex
+	add  error // what Add returns
+	deaf bool  // events get lost
+}
+
+func (w *faultyWatcher) Events() <-chan fsnotify.Event { return w.events }
+func (w *faultyWatcher) Errors() <-chan error          { return w.errs }
+
+func (w *faultyWatcher) set(add error, deaf bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.add, w.deaf = add, deaf
+}
+
+func (w *faultyWatcher) Add(dir string) error {
+	w.mu.Lock()
+	err := w.add
+	w.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return w.Watcher.Add(dir)
+}
+
+func newFaulty(t *testing.T) *faultyWatcher {
+	t.Helper()
+	real, err := newFSWatcher()
+	must(t, err)
+	w := &faultyWatcher{Watcher: real, events: make(chan fsnotify.Event), errs: make(chan error)}
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		defer close(w.events)
+		for ev := range real.Events() {
+			w.mu.Lock()
+			deaf := w.deaf
+			w.mu.Unlock()
+			if !deaf {
+				w.events <- ev
+			}
+		}
+	})
+	readers.Go(func() {
+		defer close(w.errs)
+		for err := range real.Errors() {
+			w.errs <- err
+		}
+	})
+	t.Cleanup(func() {
+		real.Close()
+		readers.Wait()
+	})
+	return w
+}
+
+func (w *faultyWatcher) make() (Watcher, error) { return w, nil }
+
+func TestOverflow(t *testing.T) {
+	a, b := dir(t), dir(t)
+	w := newFaulty(t)
+	r := start(t, Config{NewWatcher: w.make}, a, b)
+	r.until(a, StateServing)
+	r.until(b, StateServing)
+	w.set(nil, true)
+	drop(t, a, "lost")
+	drop(t, b, "lost")
+	w.errs <- fsnotify.ErrEventOverflow
+	queued(t, a, "lost")
+	queued(t, b, "lost")
+}
+
+func TestWatchLimit(t *testing.T) {
+	for name, limit := range map[string]error{
+		"bare":    syscall.ENOSPC,
+		"wrapped": &os.PathError{Op: "inotify_add_watch", Path: "x", Err: syscall.ENOSPC},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dir(t)
+			w := newFaulty(t)
+			w.set(limit, false)
+			r := start(t, Config{NewWatcher: w.make, ScanInterval: 100 * time.Millisecond}, p)
+			if s := r.until(p, StatePolling); !strings.Contains(s.Error, "max_user_watches") {
+				t.Errorf("the state says %q", s.Error)
+			}
+			drop(t, p, "polled")
+			queued(t, p, "polled")
+			w.set(nil, false)
+			r.until(p, StateServing)
+			drop(t, p, "watched")
+			queued(t, p, "polled", "watched")
+			if n := strings.Count(r.log.String(), "max_user_watches"); n != 1 {
+				t.Errorf("the limit was logged %d times", n)
+			}
+		})
+	}
+}
+
+// Without a scan, polling itself must find the drops and the deletions.
+func TestPolling(t *testing.T) {
+	p := dir(t)
+	w := newFaulty(t)
+	w.set(syscall.ENOSPC, false)
+	r := start(t, Config{NewWatcher: w.make}, p)
+	r.until(p, StatePolling)
+	drop(t, p, "a")
+	queued(t, p, "a")
+	must(t, os.RemoveAll(inSpool(p)))
+	r.until(p, StateMissing)
+	drop(t, p, "b")
+	queued(t, p, "b")
+	r.until(p, StatePolling)
+}
+
+func TestNoWatcher(t *testing.T) {
+	p := dir(t)
+	var mu sync.Mutex
+	full := true
+	w := newFaulty(t)
+	r := start(t, Config{ScanInterval: 100 * time.Millisecond, NewWatcher: func() (Watcher, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if full {
+			return nil, os.NewSyscallError("inotify_init", syscall.EMFILE)
+		}
+		return w, nil
+	}}, p)
+	if s := r.until(p, StatePolling); !strings.Contains(s.Error, "max_user_instances") {
+		t.Errorf("the state says %q", s.Error)
+	}
+	drop(t, p, "polled")
+	queued(t, p, "polled")
+	mu.Lock()
+	full = false
+	mu.Unlock()
+	r.until(p, StateServing)
+}
+
+func TestWatcherThatDies(t *testing.T) {
+	p := dir(t)
+	first, second := newFaulty(t), newFaulty(t)
+	watchers := make(chan Watcher, 2)
+	watchers <- first
+	watchers <- second
+	r := start(t, Config{ScanInterval: 100 * time.Millisecond, NewWatcher: func() (Watcher, error) { return <-watchers, nil }}, p)
+	r.until(p, StateServing)
+	must(t, first.Watcher.Close())
+	eventually(t, "there is another watcher", func() bool { return len(watchers) == 0 })
+	r.until(p, StateServing)
+	drop(t, p, "a")
+	queued(t, p, "a")
+}
+
+// What is not ours to look at must not wake anybody.
+func TestWhatMatters(t *testing.T) {
+	for _, c := range []struct {
+		match matcher
+		name  string
+		op    fsnotify.Op
+		want  bool
+	}{
+		{dropMatters, "x.json", fsnotify.Create, true},
+		{dropMatters, "x.json", fsnotify.Write, true},
+		{dropMatters, "x.json", fsnotify.Chmod, true},
+		{dropMatters, "x.json", fsnotify.Remove, false},
+		{dropMatters, "x.json", fsnotify.Rename, false},
+		{dropMatters, ".x.json", fsnotify.Create, false},
+		{dropMatters, "x.txt", fsnotify.Create, false},
+		{requestMatters, "x.drain", fsnotify.Create, true},
+		{requestMatters, "x.drain", fsnotify.Remove, false},
+		{requestMatters, "x.signals", fsnotify.Create, false},
+		{rootMatters, "incoming", fsnotify.Remove, true},
+		{rootMatters, "agent.lock", fsnotify.Rename, true},
+		{rootMatters, "distill-pending.queue", fsnotify.Write, false},
+		{rootMatters, "ledger.json", fsnotify.Create, false},
+		{rootMatters, "agent.lock", fsnotify.Write, false},
+		{wayMatters("p"), "p", fsnotify.Create, true},
+		{wayMatters("p"), "p", fsnotify.Chmod, true},
+		{wayMatters("p"), "p", fsnotify.Write, false},
+		{wayMatters("p"), "q", fsnotify.Create, false},
+	} {
+		if got := c.match(c.name, c.op); got != c.want {
+			t.Errorf("%s of %s: %v", c.op, c.name, got)
+		}
+	}
+}
+
+// Two projects wait for the same directory; one of them coming must not blind
+// the other.
+func TestSharedWatch(t *testing.T) {
+	top := dir(t)
+	a, b := filepath.Join(top, "a"), filepath.Join(top, "b")
+	r := start(t, Config{}, a, b)
+	r.until(a, StateMissing)
+	r.until(b, StateMissing)
+	for _, p := range []string{a, b} {
+		must(t, os.Mkdir(p, 0o700))
+		drop(t, p, "x")
+		queued(t, p, "x")
+	}
+}
