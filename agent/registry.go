@@ -26,6 +26,7 @@ type Info struct {
 const (
 	infoSuffix     = ".json"
 	infoLockSuffix = ".lock"
+	tmpSuffix      = ".tmp"
 	maxInfo        = 16 << 20 // bytes
 )
 
@@ -38,9 +39,9 @@ type registration struct {
 	lock *flock.Flock
 }
 
-// register makes a new agent known. The lock file gets a name that was never
-// used before, so whoever takes it for a dead agent's, before it is locked, and
-// removes it, cannot remove another's.
+// register makes a new agent known. Its files get a name that was never used
+// before. Between the making of the lock file and its locking, others may take
+// it for a dead agent's and remove it; then another name is tried.
 func register(stateDir string) (*registration, error) {
 	dir := agentsDir(stateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -91,7 +92,7 @@ func (r *registration) write(info Info) error {
 		return err
 	}
 	path := r.stem + infoSuffix
-	tmp := r.stem + ".tmp"
+	tmp := r.stem + tmpSuffix
 	err = os.WriteFile(tmp, append(data, '\n'), 0o600)
 	if err == nil {
 		err = os.Rename(tmp, path)
@@ -103,16 +104,15 @@ func (r *registration) write(info Info) error {
 	return nil
 }
 
-// close removes the files. The lock goes last: while it is held nobody else
-// takes them for leftovers.
+// close removes the files. That others may take the lock file for a leftover
+// once it is unlocked, and remove it, is as good.
 func (r *registration) close() error {
-	var errs []error
-	for _, suffix := range []string{infoSuffix, infoLockSuffix} {
-		if err := os.Remove(r.stem + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+	errs := []error{os.Remove(r.stem + infoSuffix), r.lock.Unlock(), os.Remove(r.stem + infoLockSuffix)}
+	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, fs.ErrNotExist) })
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("removing the agent's status: %w", err)
 	}
-	return errors.Join(append(errs, r.lock.Unlock())...)
+	return nil
 }
 
 // Running returns the agents of this user that live, the service first, then
@@ -131,15 +131,11 @@ func Running(stateDir string) ([]Info, error) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		stem := strings.TrimSuffix(path, filepath.Ext(path))
-		lives, err := locked(stem + infoLockSuffix)
+		lives, err := inspect(stem+infoLockSuffix, func() { removeLeftover(e, path) })
 		if err != nil {
 			return nil, fmt.Errorf("looking for agents: %w", err)
 		}
-		if !lives {
-			removeLeftover(e, path)
-			continue
-		}
-		if filepath.Ext(path) != infoSuffix {
+		if !lives || filepath.Ext(path) != infoSuffix {
 			continue
 		}
 		info, err := readInfo(path)
@@ -163,28 +159,31 @@ func Running(stateDir string) ([]Info, error) {
 	return infos, nil
 }
 
-// removeLeftover removes a file that no living agent owns. Names are never
-// used twice, so it cannot be anyone's by now; it is nobody's loss if it stays.
+// removeLeftover removes a file that no living agent owns. It is nobody's loss
+// if it stays.
 func removeLeftover(e fs.DirEntry, path string) {
 	switch filepath.Ext(path) {
-	case infoSuffix, infoLockSuffix, ".tmp":
+	case infoSuffix, infoLockSuffix, tmpSuffix:
 		if e.Type().IsRegular() {
 			os.Remove(path)
 		}
 	}
 }
 
-// locked reports whether some process holds the file's lock. It takes a shared
-// one, so two who ask at once do not take each other for the agent.
-func locked(path string) (bool, error) {
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+// inspect reports whether an agent holds this lock, and so lives. If not, dead
+// is called, while no new agent can take the lock. It is a shared lock that
+// keeps it out, so two who ask at once do not take each other for the agent.
+func inspect(lockPath string, dead func()) (lives bool, err error) {
+	lock := flock.New(lockPath, flock.SetFlag(os.O_RDONLY))
 	free, err := lock.TryRLock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		dead() // for a new agent locks before it writes, under a new name
 		return false, nil
 	case err != nil:
 		return false, err
 	case free:
+		dead()
 		return false, lock.Unlock()
 	}
 	return true, nil
