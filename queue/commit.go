@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"spoolagent/spoolfiles"
 )
@@ -155,10 +156,8 @@ func (q *Queue) finish(h *held, redo *os.File, r *record) error {
 			return fmt.Errorf("syncing queue %s: %w", q.path(FileName), err)
 		}
 	}
-	for i := range r.moves {
-		if err := q.move(&r.moves[i]); err != nil {
-			return err
-		}
+	if err := q.moveAll(r.moves); err != nil {
+		return err
 	}
 	if err := q.writeLedger(r.ledger); err != nil {
 		return err
@@ -198,6 +197,33 @@ func isBlank(f *os.File, from, to int64) (bool, error) {
 		from += int64(n)
 	}
 	return true, nil
+}
+
+// manyMoves is from how many removals on they are shared.
+const manyMoves = 1024
+
+// moveAll carries out the moves, in their order. Many removals, which need
+// none, are done by two at once: much of what a removal costs comes after the
+// file system has let go of the directory.
+func (q *Queue) moveAll(moves []move) error {
+	isNoRemoval := func(m move) bool { return m.op != opRemove }
+	if len(moves) < manyMoves || slices.ContainsFunc(moves, isNoRemoval) {
+		return q.moveEach(moves)
+	}
+	half := len(moves) / 2
+	done := make(chan error, 1)
+	go func() { done <- q.moveEach(moves[half:]) }()
+	err := q.moveEach(moves[:half])
+	return errors.Join(err, <-done)
+}
+
+func (q *Queue) moveEach(moves []move) error {
+	for i := range moves {
+		if err := q.move(&moves[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // move carries out one move, unless it has been: then the file is not there,
