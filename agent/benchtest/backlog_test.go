@@ -201,7 +201,7 @@ func backlog(b *testing.B, dir string, rounds, n int, ours, bare string, signals
 			fill(b, files, n)
 			unix.Sync()
 			r := inChild(b, bare+" "+files)
-			unix.Sync() // or making the next files takes several times as long
+			unix.Sync()
 			return r.Took
 		})
 	return m[0], m[1], peak
