@@ -21,6 +21,9 @@ const DefaultScanInterval = 60 * time.Second
 
 const defaultStatusPause = time.Second
 
+// scansAtOnce is how many workers may scan at the same time.
+const scansAtOnce = 4
+
 // stopPatience is how long Run waits for its workers once it is to stop.
 const stopPatience = 1500 * time.Millisecond
 
@@ -51,6 +54,7 @@ type agent struct {
 	self  Holder
 	table *watchTable
 	board *board
+	turns chan struct{} // has one for each worker that scans
 }
 
 // Run serves the projects until ctx ends. Then every worker finishes the
@@ -78,6 +82,7 @@ func Run(ctx context.Context, cfg Config) error {
 	a := &agent{
 		cfg:   cfg,
 		self:  self,
+		turns: make(chan struct{}, scansAtOnce),
 		board: newBoard(reg, cfg.statusPause, Info{Holder: self, Service: cfg.Service}, cfg.Projects),
 	}
 	if err := reg.write(a.board.info()); err != nil {

@@ -135,8 +135,9 @@ func (w *worker) rejected(rejects []queue.Reject, total int) {
 
 // guarded runs an operation of the queue. It may have to wait for the lock as
 // long as another program holds it: a wait in line, for who only tries now and
-// then may never get it. If that takes long it is shown in the project's
-// state, and if the spool is deleted meanwhile the wait is given up.
+// then may never get it. If that takes long it keeps nobody else from scanning,
+// it is shown in the project's state, and if the spool is deleted meanwhile the
+// wait is given up.
 func (w *worker) guarded(ctx context.Context, operation func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -144,6 +145,7 @@ func (w *worker) guarded(ctx context.Context, operation func(context.Context) er
 	before := w.progress()
 	guard := time.AfterFunc(patience, func() {
 		defer close(finished)
+		w.endTurn()
 		for {
 			if w.sp.Stale() {
 				cancel(errMoved)

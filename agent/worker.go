@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -38,10 +39,12 @@ type worker struct {
 	scanned chan struct{} // one slot; tells of the safety scan
 
 	// What follows belongs to the goroutine of run.
-	fresh bool // a spool may be made, for there never was one
-	sp    *spoolfiles.Spool
-	queue *queue.Queue
-	lock  *projectLock
+	opened  chan<- error // nil once it has been told
+	endTurn func()       // may be called at any time, from anywhere
+	fresh   bool         // a spool may be made, for there never was one
+	sp      *spoolfiles.Spool
+	queue   *queue.Queue
+	lock    *projectLock
 	// unwatched says why there is no watch; then the project is polled.
 	unwatched error
 
@@ -60,6 +63,7 @@ func newWorker(a *agent, project string) *worker {
 		log:     a.cfg.Log.With().Str("project", quote(project)).Logger(),
 		watch:   newSubscriber(),
 		scanned: make(chan struct{}, 1),
+		endTurn: func() {},
 		fresh:   true,
 	}
 	a.table.subscribe(w.watch)
@@ -78,19 +82,30 @@ func (w *worker) scan() {
 // open its spool is sent to opened.
 func (w *worker) run(ctx context.Context, opened chan<- error) {
 	defer w.shut()
-	err := w.open(ctx)
-	opened <- err
-	for scan := true; ctx.Err() == nil; {
-		if err == nil {
-			err = w.look(ctx, scan)
+	w.opened = opened
+	for scan := true; ctx.Err() == nil; scan = w.wait(ctx) {
+		if scan && !w.takeTurn(ctx) {
+			return
 		}
+		err := w.look(ctx, scan)
+		w.endTurn()
 		if ctx.Err() != nil {
 			return
 		}
 		w.judge(err)
-		scan = w.wait(ctx)
-		err = nil
 	}
+}
+
+// takeTurn waits until few enough others scan; it reports false if ctx ended.
+// All projects at once would cost a thread and a buffer each.
+func (w *worker) takeTurn(ctx context.Context) bool {
+	select {
+	case w.agent.turns <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	w.endTurn = sync.OnceFunc(func() { <-w.agent.turns })
+	return true
 }
 
 // look brings everything up to date. With scan it also makes sure of what is
@@ -101,7 +116,12 @@ func (w *worker) look(ctx context.Context, scan bool) error {
 		return errMoved
 	}
 	if w.sp == nil {
-		if err := w.open(ctx); err != nil {
+		err := w.open(ctx)
+		if w.opened != nil {
+			w.opened <- err
+			w.opened = nil
+		}
+		if err != nil {
 			return err
 		}
 		scan = true

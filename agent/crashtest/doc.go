@@ -1,0 +1,2 @@
+// Package crashtest has only tests.
+package crashtest
