@@ -19,7 +19,7 @@ build: ## build bin/agent
 
 .PHONY: demo
 demo: build ## show the main job from end to end, in a directory of its own
-	@AGENT=bin/agent sh configs/demo.sh
+	@sh configs/demo.sh
 
 .PHONY: test
 test: ## run the tests
