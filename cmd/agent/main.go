@@ -86,7 +86,25 @@ func forHook(args []string) bool {
 
 // complain prints an error as one line.
 func complain(err error) {
-	fmt.Fprintf(os.Stderr, "agent: %s\n", safe(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	fmt.Fprintf(os.Stderr, "agent: %s\n", oneLine(err))
+}
+
+// oneLine is an error's text, safe to print. Errors that were joined stand in
+// lines of their own; a line feed elsewhere comes from a name, and is shown.
+func oneLine(err error) string {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return safe(err.Error())
+	}
+	var plain, texts []string
+	for _, e := range joined.Unwrap() {
+		plain = append(plain, e.Error())
+		texts = append(texts, oneLine(e))
+	}
+	if strings.Join(plain, "\n") != err.Error() { // it wraps several, with words of its own
+		return safe(err.Error())
+	}
+	return strings.Join(texts, "; ")
 }
 
 func newRoot() *cobra.Command {
@@ -137,8 +155,12 @@ Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
 		printCommand(),
 		versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
+		if !c.Runnable() { // cobra's completion, which is silent about a wrong shell
+			c.RunE = func(*cobra.Command, []string) error { return usage("for which shell? bash, zsh, fish or powershell") }
+		}
 	}
 	return root
 }

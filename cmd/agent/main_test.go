@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(2 * time.Minute), // only what hangs needs so long
 		Setup: func(env *testscript.Env) error {
 			// An agent must find nothing of the user who runs the tests.
 			for name, dir := range map[string]string{
@@ -85,14 +86,15 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("never came true: %s", args[0])
 }
 
-// terminate sends SIGTERM to the programs in the background, and waits for
-// them to end well within the two seconds that they have.
+// terminate sends SIGTERM to the agents in the background.
 func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: terminate")
 	}
 	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		if filepath.Base(cmd.Path) == "agent" {
+			ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		}
 	}
 }
 
