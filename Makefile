@@ -23,7 +23,7 @@ demo: build ## show the main job from end to end, in a directory of its own
 
 .PHONY: test
 test: ## run the tests
-	$(GO) test $(RACE) ./...
+	$(GO) test $(RACE) $(TESTFLAGS) ./...
 
 .PHONY: bench
 bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look

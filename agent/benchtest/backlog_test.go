@@ -229,7 +229,7 @@ func lines(b *testing.B, path string) (n int) {
 }
 
 func foldAll(b *testing.B, dir string) {
-	n := times(100_000, 5_000)
+	n := times(100_000, 2_000)
 	this, floor, _ := backlog(b, dir, times(5, 3), n, "fold", "read", n)
 	speed := float64(floor) / float64(this)
 	printRow(thousands(n)+" drops, no cap (open..unlink loop)", short(this), short(floor),
@@ -237,7 +237,7 @@ func foldAll(b *testing.B, dir string) {
 }
 
 func evictMost(b *testing.B, dir string) {
-	n := times(1_000_000, 50_000)
+	n := times(1_000_000, 20_000)
 	this, floor, peak := backlog(b, dir, 3, n, "evict", "unlink", 100)
 	atMost(thousands(n)+" drops, cap 100 (unlink loop)", this, floor, 1.3)
 	const most = 64 << 10

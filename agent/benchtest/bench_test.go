@@ -6,7 +6,7 @@
 // else the machine does hits both; and what is compared are their medians.
 //
 // It has benchmarks only. "make bench" runs them, and prints one table; with
-// BENCHFLAGS=-short the backlogs are a twentieth as long and everything is
+// BENCHFLAGS=-short the backlogs are a fiftieth as long and everything is
 // repeated less often. A figure that is missed fails nothing: it depends on
 // the machine, and is for people to judge.
 package benchtest
