@@ -103,6 +103,7 @@ func TestReportOfAKilledAgent(t *testing.T) {
 }
 
 func TestReportDoesNotWaitForTheLock(t *testing.T) {
+	t.Parallel() // it waits long
 	p := dir(t)
 	open(t, p)
 	drop(t, p, "a")

@@ -25,12 +25,13 @@ func (w *worker) serve(ctx context.Context, scan bool) error {
 	if err != nil {
 		return fmt.Errorf("looking for requests: %w", err)
 	}
+	folded := false
 	for _, r := range control.Requests {
-		if err := w.answer(ctx, r.ID); err != nil {
+		if folded, err = w.answer(ctx, r.ID); err != nil {
 			return err
 		}
 	}
-	if len(control.Requests) == 0 { // an answer folds, too
+	if !folded {
 		if err := w.fold(ctx); err != nil {
 			return err
 		}
@@ -54,14 +55,15 @@ func (w *worker) fold(ctx context.Context) error {
 	return errors.Join(err, w.folded(res))
 }
 
-// answer answers one request. If that fails the consumer is told, who may be a
-// hook with little time, unless it is only that we are about to stop.
-func (w *worker) answer(ctx context.Context, id string) error {
+// answer answers one request, which folds, too. If it fails the consumer is
+// told, who may be a hook with little time, unless we are only about to stop.
+// What the failure means for the project the next fold will show.
+func (w *worker) answer(ctx context.Context, id string) (folded bool, err error) {
 	var (
 		n   int
 		res queue.FoldResult
 	)
-	err := w.guarded(ctx, func(ctx context.Context) (err error) {
+	err = w.guarded(ctx, func(ctx context.Context) (err error) {
 		n, res, err = w.queue.Answer(ctx, id)
 		return err
 	})
@@ -72,16 +74,16 @@ func (w *worker) answer(ctx context.Context, id string) error {
 		w.log.Debug().Str("request", id).Int("signals", n).Msg("drained")
 	case errors.Is(err, queue.ErrWithdrawn):
 		w.log.Debug().Str("request", id).Msg("request withdrawn")
-	case ctx.Err() != nil || errors.Is(err, errMoved):
-		return err
+	case ctx.Err() != nil || errors.Is(err, errMoved) || w.sp.Stale():
+		return false, err
 	default:
 		if rerr := w.queue.Refuse(id, err.Error()); rerr != nil {
-			return errors.Join(err, rerr)
+			return false, errors.Join(err, rerr)
 		}
 		w.log.Warn().Str("request", id).Str("reason", oneLine(err)).Msg("request refused")
-		return err
+		return false, failed
 	}
-	return failed
+	return true, failed
 }
 
 func (w *worker) sweep(ctx context.Context, now time.Time) error {

@@ -65,6 +65,7 @@ func TestFoldsDropsWrittenInPlace(t *testing.T) {
 }
 
 func TestRejectsAreLoggedHarmlessly(t *testing.T) {
+	t.Parallel() // it waits long
 	p := dir(t)
 	r := start(t, Config{}, p)
 	r.until(p, StateServing)
@@ -162,7 +163,9 @@ func TestFailedDrainIsAnswered(t *testing.T) {
 		t.Errorf("the error reply is %q", line)
 	}
 	queued(t, p, "kept")
-	r.until(p, StateServing)
+	if s := r.project(p); s.State != StateServing {
+		t.Errorf("what was the consumer's fault is the project's state: %+v", s)
+	}
 }
 
 func TestUnclaimedReplyReturns(t *testing.T) {
@@ -189,6 +192,7 @@ func TestMisnamedRequestIsRejected(t *testing.T) {
 
 // While a foreign program holds the lock nothing can be done, but to stop.
 func TestStopsWhileTheQueueIsLocked(t *testing.T) {
+	t.Parallel() // it waits long
 	p := dir(t)
 	r := start(t, Config{}, p)
 	drop(t, p, "a")
@@ -207,6 +211,7 @@ func TestStopsWhileTheQueueIsLocked(t *testing.T) {
 }
 
 func TestLockedQueueConcernsNoOther(t *testing.T) {
+	t.Parallel() // it waits long
 	a, b := dir(t), dir(t)
 	r := start(t, Config{}, a, b)
 	drop(t, a, "1")

@@ -116,6 +116,7 @@ func TestWatchLimit(t *testing.T) {
 
 // Without a scan, polling itself must find the drops and the deletions.
 func TestPolling(t *testing.T) {
+	t.Parallel() // it waits long
 	p := dir(t)
 	w := newFaulty(t)
 	w.set(syscall.ENOSPC, false)

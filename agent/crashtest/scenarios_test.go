@@ -77,7 +77,8 @@ func operate(sp *spoolfiles.Spool, q *queue.Queue, op string) error {
 			return err
 		}
 		for _, r := range c.Requests {
-			if _, _, err := q.Answer(ctx, r.ID); err != nil {
+			// It has been withdrawn, or the answer only had to be finished.
+			if _, _, err := q.Answer(ctx, r.ID); err != nil && !errors.Is(err, queue.ErrWithdrawn) {
 				return err
 			}
 		}
@@ -117,7 +118,7 @@ type driver interface {
 	// program is what does the operation.
 	program(w *world) program
 	// done is when a program that serves has done it, or nil.
-	done(w *world) func() bool
+	done(w *world) func(log string) bool
 	// after a run that may have been cut short: what was handed out?
 	after(w *world, r result)
 	// finish starts the program again, lets it do its work, and claims the replies.
@@ -133,8 +134,8 @@ func (h helper) program(w *world) program {
 	return program{argv: []string{self}, env: []string{opEnv + "=" + string(h), projectEnv + "=" + w.dir, capEnv + "=" + strconv.Itoa(w.cap)}}
 }
 
-func (h helper) done(*world) func() bool { return nil }
-func (h helper) after(*world, result)    {}
+func (h helper) done(*world) func(string) bool { return nil }
+func (h helper) after(*world, result)          {}
 
 func (h helper) finish(w *world) {
 	w.t.Helper()
@@ -162,11 +163,17 @@ func (drainCommand) program(w *world) program {
 	return program{argv: []string{agentBinary(w.t), "drain", "--timeout", "50s", "--project", w.dir}}
 }
 
-func (drainCommand) done(*world) func() bool { return nil }
+func (drainCommand) done(*world) func(string) bool { return nil }
 
 // after: what was printed is the consumer's if it is nowhere else.
 func (drainCommand) after(w *world, r result) {
 	w.t.Helper()
+	if _, n, ok := strings.Cut(r.stderr, "back in the queue: "); ok {
+		n, _, _ := strings.Cut(n, " ")
+		back, err := strconv.Atoi(n)
+		w.must(err)
+		w.returned += back
+	}
 	out := r.stdout
 	if r.status != 0 {
 		out = out[:strings.LastIndexByte(out, '\n')+1]
@@ -225,8 +232,11 @@ func (agentCommand) program(w *world) program {
 	return program{argv: []string{agentBinary(w.t), "run", "--project", w.dir}}
 }
 
-func (a agentCommand) done(w *world) func() bool {
-	return func() bool {
+func (a agentCommand) done(w *world) func(log string) bool {
+	return func(log string) bool {
+		if !strings.Contains(log, `"serving"`) {
+			return false
+		}
 		for _, dir := range []string{"incoming", "control"} {
 			entries, err := os.ReadDir(w.path(dir))
 			if err != nil {

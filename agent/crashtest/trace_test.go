@@ -32,6 +32,7 @@ type call struct {
 	changes bool // what is on the disk
 	fails   bool // where a sick disk would make it fail
 	ours    bool // its file is in the world of this test
+	failed  bool // because we made it
 }
 
 func (c call) String() string {
@@ -61,6 +62,7 @@ func parseCalls(log, root string) (calls []call) {
 		}
 		c.fails = c.changes || c.name == "fsync" || c.name == "fdatasync"
 		c.ours = strings.Contains(c.line, root) || strings.Contains(c.line, `"/proc/self/fd/`)
+		c.failed = strings.Contains(c.line, "(INJECTED)")
 		calls = append(calls, c)
 	}
 	return calls
@@ -122,7 +124,7 @@ type result struct {
 // run runs a program to its end; under strace, with these arguments to it, if
 // trace is not nil. If done is given, the program is one that serves until it
 // gets SIGTERM, which it gets once done.
-func (w *world) run(p program, trace []string, done func() bool) result {
+func (w *world) run(p program, trace []string, done func(log string) bool) result {
 	w.t.Helper()
 	w.runs++
 	base := filepath.Join(w.root, "run-"+strconv.Itoa(w.runs))
@@ -149,7 +151,11 @@ func (w *world) run(p program, trace []string, done func() bool) result {
 	w.must(cmd.Start())
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	err = w.await(cmd.Process.Pid, trace != nil, exited, done)
+	var ready func() bool
+	if done != nil {
+		ready = func() bool { return done(w.read(base + ".err")) }
+	}
+	err = w.await(cmd.Process.Pid, trace != nil, exited, ready)
 	if errors.Is(err, context.DeadlineExceeded) {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-exited
