@@ -180,7 +180,6 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 	s, err := queue.New(sp, opt).Status(ctx)
 	if err != nil {
 		p.fail(err)
-		s.Incoming, s.Replies, s.Rejected = countFiles(sp)
 	}
 	p.Queued, p.Incoming, p.Replies, p.Rejected = s.Queued, s.Incoming, s.Replies, s.Rejected
 	l := s.Ledger
@@ -203,13 +202,4 @@ func (p *ProjectStatus) fail(err error) {
 	case !strings.Contains(p.Error, text):
 		p.Error += "; " + text
 	}
-}
-
-// countFiles counts what needs no lock. What cannot be counted is 0: an error
-// has been shown already.
-func countFiles(sp *spoolfiles.Spool) (drops, replies, rejects int) {
-	drops, _ = sp.CountDrops()
-	rejects, _ = sp.CountRejects()
-	control, _ := sp.ScanControl()
-	return drops, len(control.Replies) + len(control.Returning), rejects
 }

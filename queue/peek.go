@@ -52,27 +52,36 @@ type Status struct {
 }
 
 // Status counts what is there. The ledger it returns is settled: what other
-// programs have done since the last transaction is in External already.
+// programs have done since the last transaction is in External already. If the
+// queue cannot be read, say because another program keeps it locked until ctx
+// ends, the rest is counted all the same, and Queued is what the ledger says.
 func (q *Queue) Status(ctx context.Context) (s Status, err error) {
+	err = q.statusOfQueue(ctx, &s)
+	var control spoolfiles.Controls
+	var errs [3]error
+	s.Incoming, errs[0] = q.sp.CountDrops()
+	s.Rejected, errs[1] = q.sp.CountRejects()
+	control, errs[2] = q.sp.ScanControl()
+	s.Replies = len(control.Replies) + len(control.Returning)
+	return s, errors.Join(append(errs[:], err)...)
+}
+
+// statusOfQueue fills in what is under the queue's lock.
+func (q *Queue) statusOfQueue(ctx context.Context, s *Status) (err error) {
 	h, err := q.reader(ctx)
-	if err != nil {
-		return s, err
-	}
 	if h != nil {
-		var c content
-		c, err = scanLines(h.f, h.info.Size, func(spoolfiles.Signal, []byte) error { return nil })
-		s.Queued = int(c.count)
+		defer func() { err = errors.Join(err, h.release()) }()
 	}
 	var lerr error
-	s.Ledger, lerr = q.readLedger()
-	s.Ledger.settle(int64(s.Queued))
-	if h != nil {
-		err = errors.Join(err, h.release())
+	if s.Ledger, lerr = q.readLedger(); err == nil {
+		var c content
+		if h != nil {
+			c, err = scanLines(h.f, h.info.Size, func(spoolfiles.Signal, []byte) error { return nil })
+		}
+		if err == nil {
+			s.Ledger.settle(c.count)
+		}
 	}
-	var derr, rerr, cerr error
-	s.Incoming, derr = q.sp.CountDrops()
-	s.Rejected, rerr = q.sp.CountRejects()
-	control, cerr := q.sp.ScanControl()
-	s.Replies = len(control.Replies) + len(control.Returning)
-	return s, errors.Join(err, lerr, derr, rerr, cerr)
+	s.Queued = int(s.Ledger.Queued)
+	return errors.Join(err, lerr)
 }
