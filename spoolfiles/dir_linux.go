@@ -14,7 +14,8 @@ import (
 // standard library throws away and an eviction of a million drops needs.
 func eachEntry(fd int, _ string, fn func(name []byte, ino uint64) error) error {
 	defer unix.Close(fd)
-	buf := make([]byte, 64<<10)
+	// Most directories here are nearly empty, and there may be thousands.
+	buf := make([]byte, 4<<10)
 	for {
 		n, err := retry(func() (int, error) { return unix.Getdents(fd, buf) })
 		if err != nil {
@@ -42,6 +43,9 @@ func eachEntry(fd int, _ string, fn func(name []byte, ino uint64) error) error {
 			if err := fn(name, ino); err != nil {
 				return err
 			}
+		}
+		if n > len(buf)/2 && len(buf) < 64<<10 {
+			buf = make([]byte, 64<<10)
 		}
 	}
 }
