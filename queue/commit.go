@@ -59,6 +59,7 @@ func (q *Queue) commit(h *held, c change) error {
 		return errors.Join(err, redo.Truncate(0))
 	}
 	defer cur.close()
+	q.next("begin", 0)
 	if err := q.apply(h, redo, cur, r); err != nil {
 		if !cur.moved(r) {
 			// Nothing has happened yet, and nothing shall.
@@ -96,13 +97,13 @@ func (q *Queue) openRedo() (*os.File, error) {
 }
 
 func (q *Queue) writeRecord(redo *os.File, r *record, c change) (*cursors, error) {
-	data, err := r.encode(c.blank, c.at)
+	data, err := r.encode(spans(0, c.blank), c.at)
 	if err != nil {
 		return nil, err
 	}
 	cur := mapCursors(redo, r)
 	if !r.exact {
-		if data, err = r.encode(c.blank, c.at); err != nil {
+		if data, err = r.encode(spans(0, c.blank), c.at); err != nil {
 			return nil, err
 		}
 		cur.base = r.cursorsAt
@@ -126,7 +127,7 @@ func (q *Queue) apply(h *held, redo *os.File, cur *cursors, r *record) error {
 	for i, c := range r.copies {
 		for cur.at(i) < c.from+c.len {
 			done := cur.at(i) - c.from
-			if err := cur.copy(i, h.f, c.at+done, redo, c.len-done); err != nil {
+			if err := cur.copy(i, h.f, c.at+done, redo, q.next("copy", c.len-done)); err != nil {
 				return fmt.Errorf("writing queue %s: %w", q.path(FileName), err)
 			}
 		}
@@ -147,6 +148,7 @@ func (r *record) end() int64 {
 // finish does what comes after the copies. It may be done again.
 func (q *Queue) finish(h *held, redo *os.File, r *record) error {
 	if r.trim < r.end() {
+		q.next("cut", 0)
 		if err := q.cut(h, r); err != nil {
 			return fmt.Errorf("cutting queue %s: %w", q.path(FileName), err)
 		}
@@ -159,9 +161,11 @@ func (q *Queue) finish(h *held, redo *os.File, r *record) error {
 	if err := q.moveAll(r.moves); err != nil {
 		return err
 	}
+	q.next("ledger", 0)
 	if err := q.writeLedger(r.ledger); err != nil {
 		return err
 	}
+	q.next("clear", 0)
 	if err := redo.Truncate(0); err != nil {
 		return fmt.Errorf("clearing redo record: %w", err)
 	}
@@ -256,6 +260,9 @@ func (q *Queue) move(m *move) error {
 	switch m.op {
 	case opRemove:
 		err = dir.Remove(m.name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			err = q.irremovable(dir, m, err)
+		}
 	case opMove:
 		if to := q.sp.Dir(m.toDir); to != nil {
 			err = dir.Rename(m.name, to, m.toName)
@@ -267,6 +274,24 @@ func (q *Queue) move(m *move) error {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// irremovable is for what could not be removed, and must not hold up the
+// others: a directory that was evicted unread goes to rejected, and what nobody
+// may remove stays.
+func (q *Queue) irremovable(dir *spoolfiles.Dir, m *move, err error) error {
+	info, lerr := dir.Lstat(m.name)
+	switch {
+	case lerr == nil && info.Mode.IsDir():
+		name := q.sp.RejectName(m.name)
+		return errors.Join(
+			q.move(&move{op: opReason, name: name, text: "a directory, not a regular file"}),
+			q.move(&move{op: opMove, dir: m.dir, name: m.name, id: info.Identity, toDir: "rejected", toName: name}))
+	case errors.Is(err, fs.ErrPermission):
+		q.stuck[m.id] = true
 		return nil
 	}
 	return err

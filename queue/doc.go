@@ -59,11 +59,20 @@
 // signals or some of the new, never both, and a line cut in the middle is
 // malformed to everybody.
 //
+// If strangers have been at the queue when a change is found that was cut
+// within a copy, the rest is planned anew: what had been visible was theirs to
+// take, and what had not is appended.
+//
+// If strangers have been at the queue when a change is found that was cut
+// within a copy, the rest is planned anew: what had been visible was theirs to
+// take, and what had not is appended.
+//
 // One window remains: when the process is killed inside the overwriting of the
 // old lines (one copy in the kernel, some microseconds), and a stranger drains
 // before any of our programs looks, then the lines it found not yet
-// overwritten are delivered to it and kept by us: twice, never lost. Where
-// there is no such sendfile (not Linux, or a file system without shared
-// mappings), the evidence is what the queue looks like, which is exact as long
-// as no stranger intervenes in that very moment.
+// overwritten are delivered to it and kept by us: twice, never lost. So is one
+// line if a copy is cut right before its line feed. Where there is no such
+// sendfile (not Linux, or a file system without shared mappings), the evidence
+// is what the queue looks like, which is exact as long as no stranger
+// intervenes in that very moment.
 package queue

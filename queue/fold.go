@@ -220,11 +220,11 @@ func (q *Queue) evict(ctx context.Context, h *held, old []spoolfiles.Entry, rest
 // foldBatch folds the first of the drops, and returns how many it took.
 func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (n int, err error) {
 	var (
-		lines    []byte
-		folded   int64
-		moves    = make([]move, 0, min(len(drops), batchDrops))
-		rejects  []spoolfiles.Entry // the identity is that of the file that was read
-		reasons  []string
+		lines   []byte
+		folded  int64
+		moves   = make([]move, 0, min(len(drops), batchDrops))
+		rejects []spoolfiles.Entry // the identity is that of the file that was read
+		reasons []string
 	)
 	now := time.Now()
 	for n < len(drops) && n < batchDrops && len(lines) < batchBytes {

@@ -27,6 +27,13 @@ type SweepResult struct {
 // removes error replies of that age and abandoned files in tmp, and rejects
 // requests without a valid id. now is the time to measure ages by.
 func (q *Queue) Sweep(ctx context.Context, now time.Time) (res SweepResult, err error) {
+	if q.pending() {
+		// What tmp has may belong to a transaction that a crash has left, from
+		// long ago.
+		if err := q.Settle(ctx); err != nil {
+			return res, err
+		}
+	}
 	c, err := q.sp.ScanControl()
 	if err != nil {
 		return res, fmt.Errorf("listing control: %w", err)

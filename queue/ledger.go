@@ -56,7 +56,8 @@ func (q *Queue) readLedger() (Ledger, error) {
 		return Ledger{}, nil
 	}
 	var unfit *spoolfiles.UnfitError
-	if errors.As(err, &unfit) {
+	var owner *spoolfiles.OwnerError
+	if errors.As(err, &unfit) || errors.As(err, &owner) || err != nil && q.irregular(ledgerName) {
 		return Ledger{}, fmt.Errorf("%w: %w", errBadLedger, err)
 	}
 	if err != nil {
@@ -90,6 +91,13 @@ func (q *Queue) loadLedger() (Ledger, error) {
 		return l, err
 	}
 	return Ledger{Rejected: 1}, q.setAside(ledgerName, err.Error())
+}
+
+// irregular reports whether there is something of that name that we can never
+// have left: a link, a FIFO.
+func (q *Queue) irregular(name string) bool {
+	info, err := q.sp.Root.Lstat(name)
+	return err == nil && !info.Mode.IsRegular()
 }
 
 // setAside moves one of the queue's own files to rejected.

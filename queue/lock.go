@@ -32,17 +32,24 @@ func (q *Queue) acquire(ctx context.Context) (h *held, recovered bool, err error
 	if err != nil {
 		return nil, false, err
 	}
-	recovered, err = q.recover(h)
+	held := h
+	defer func() {
+		if h == nil {
+			err = errors.Join(err, held.release())
+		}
+	}()
+	h = nil // also if a recovery panics: the lock must not stay
+	recovered, err = q.recover(held)
 	if err != nil {
-		return nil, false, errors.Join(fmt.Errorf("finishing an interrupted change: %w", err), h.release())
+		return nil, false, fmt.Errorf("finishing an interrupted change: %w", err)
 	}
 	if recovered {
 		q.shape = shape{}
-		if h.info, err = q.sp.Root.Lstat(FileName); err != nil {
-			return nil, true, errors.Join(err, h.release())
+		if held.info, err = q.sp.Root.Lstat(FileName); err != nil {
+			return nil, true, err
 		}
 	}
-	return h, recovered, nil
+	return held, recovered, nil
 }
 
 // acquireShared locks the queue for reading. The error wraps fs.ErrNotExist if

@@ -40,6 +40,11 @@ type Queue struct {
 	// cursors of a record are ours to move.
 	byHand bool
 
+	// step, if a test has set it, is told of each step of a transaction before
+	// it is made, and of how many bytes it is to copy; it says how many it
+	// shall, or panics in place of a crash.
+	step func(what string, n int64) int64
+
 	// stuck are files that were to be rejected and cannot be moved.
 	stuck map[spoolfiles.Identity]bool
 }
@@ -48,6 +53,13 @@ type Queue struct {
 // closing; the spool stays the caller's.
 func New(sp *spoolfiles.Spool, opt Options) *Queue {
 	return &Queue{sp: sp, opt: opt, stuck: map[spoolfiles.Identity]bool{}}
+}
+
+func (q *Queue) next(what string, n int64) int64 {
+	if q.step != nil {
+		n = q.step(what, n)
+	}
+	return n
 }
 
 // Reject names something that could not be folded, and why. Name is as hostile

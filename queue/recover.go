@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func (q *Queue) recover(h *held) (bool, error) {
 	if !q.pending() {
 		return false, nil
 	}
-	data, _, err := q.sp.Root.ReadFile(redoName, maxRedoSize)
+	data, info, err := q.sp.Root.ReadFile(redoName, maxRedoSize)
 	var unfit *spoolfiles.UnfitError
 	var owner *spoolfiles.OwnerError
 	switch {
@@ -37,7 +38,7 @@ func (q *Queue) recover(h *held) (bool, error) {
 		return true, q.setAside(redoName, err.Error())
 	case err != nil:
 		// A link, a FIFO: not what we left, and nothing to be finished.
-		if info, lerr := q.sp.Root.Lstat(redoName); lerr == nil && !info.Mode.IsRegular() {
+		if q.irregular(redoName) {
 			return true, q.setAside(redoName, err.Error())
 		}
 		return true, fmt.Errorf("reading redo record: %w", err)
@@ -47,6 +48,12 @@ func (q *Queue) recover(h *held) (bool, error) {
 		// It may have been the only place of something.
 		return true, q.setAside(redoName, err.Error())
 	}
+	if info.Links > 1 {
+		// The other name may be anybody's; from here on we write.
+		if err := q.sp.Root.WriteFile(redoName, data, q.sp.Tmp, q.opt.Fsync); err != nil {
+			return true, fmt.Errorf("writing redo record: %w", err)
+		}
+	}
 	redo, oerr := q.openRedo()
 	if oerr != nil {
 		return true, oerr
@@ -55,12 +62,12 @@ func (q *Queue) recover(h *held) (bool, error) {
 	if err != nil {
 		return true, redo.Truncate(0)
 	}
-	ledger, err := q.readLedger()
-	if err == nil && ledger.Seq >= r.seq {
-		return true, redo.Truncate(0) // all done but this
-	}
-	if err != nil && !errors.Is(err, errBadLedger) {
+	ledger, err := q.loadLedger()
+	if err != nil {
 		return true, err
+	}
+	if ledger.Seq >= r.seq {
+		return true, redo.Truncate(0) // all done but this
 	}
 	return true, q.resume(h, redo, r)
 }
@@ -78,7 +85,7 @@ func (q *Queue) resume(h *held, redo *os.File, r *record) error {
 			return err
 		}
 	}
-	begun, through := false, true
+	begun, through := r.again, true
 	for i, c := range r.copies {
 		begun = begun || r.cursors[i] > c.from
 		through = through && r.cursors[i] == c.from+c.len
@@ -114,23 +121,26 @@ func (r *record) bodyCopy() (c *copyStep, done int64) {
 	return &r.copies[i], r.cursors[i] - r.copies[i].from
 }
 
-// blanked is how many bytes, from its start, the queue's old content has been
-// overwritten.
+// blanks are the copies that overwrite the old content; they lie end to end.
+func (r *record) blanks() []copyStep {
+	if len(r.body) == 0 {
+		return r.copies
+	}
+	return r.copies[:len(r.copies)-1]
+}
+
+// blanked is how many bytes of the old content have been overwritten.
 func (r *record) blanked() (n int64) {
-	for i, c := range r.copies {
-		if b, _ := r.bodyCopy(); b == nil || b != &r.copies[i] {
-			n += r.cursors[i] - c.from
-		}
+	for i, c := range r.blanks() {
+		n += r.cursors[i] - c.from
 	}
 	return n
 }
 
 // blankTotal is how many are to be.
 func (r *record) blankTotal() (n int64) {
-	for i, c := range r.copies {
-		if b, _ := r.bodyCopy(); b == nil || b != &r.copies[i] {
-			n += c.len
-		}
+	for _, c := range r.blanks() {
+		n += c.len
 	}
 	return n
 }
@@ -153,22 +163,48 @@ func (r *record) intact(f *os.File) (bool, error) {
 		} else if err != nil {
 			return false, err
 		}
-		return bytes.Equal(got, r.body[:done]), nil
+		if !bytes.Equal(got, r.body[:done]) || b.at+done >= r.before {
+			return bytes.Equal(got, r.body[:done]), nil
+		}
+		// All lines begin alike, so ours must be followed by what we blanked.
+		return isBlank(f, b.at+done, r.before)
 	}
-	n := r.blanked()
 	fi, err := f.Stat()
 	if err != nil || fi.Size() < r.before {
 		return false, err
 	}
-	return isBlank(f, 0, n)
+	if r.torn > 0 {
+		return r.stillTorn(f)
+	}
+	return isBlank(f, 0, r.blanked())
+}
+
+// stillTorn reports whether the piece of a line that is to be blanked stands
+// where it was, as far as it has not been blanked.
+func (r *record) stillTorn(f *os.File) (bool, error) {
+	got := make([]byte, r.torn)
+	if _, err := f.ReadAt(got, r.copies[0].at); err == io.EOF {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	n := 0
+	for n < len(got) && got[n] == '\n' {
+		n++
+	}
+	return int64(n) >= r.blanked() && bytes.Equal(got[n:], r.text()[n:r.torn]), nil
 }
 
 // judge sets the cursors of a record that is not exact by what the queue looks
-// like: as far as it has what a copy was to write.
+// like: as far as it has what a copy was to write. The copies are made in
+// order, each with its cursor set before the next begins.
 func (r *record) judge(f *os.File) error {
 	for i, c := range r.copies {
+		if r.cursors[i] == c.from+c.len {
+			continue
+		}
 		want := r.body
-		if c.from != r.bodyAt || len(r.body) == 0 {
+		if i < len(r.blanks()) {
 			want = bytes.Repeat([]byte{'\n'}, int(c.len))
 		}
 		got := make([]byte, c.len)
@@ -182,46 +218,74 @@ func (r *record) judge(f *os.File) error {
 		}
 		// What our own note says was written, was, even if it is gone since.
 		r.cursors[i] = max(r.cursors[i], c.from+k)
-	}
-	// The copies are done in order: what a later one has done, the earlier
-	// ones had finished, though it may have been written over.
-	for i := len(r.copies) - 1; i > 0; i-- {
-		if r.cursors[i] > r.copies[i].from {
-			for j := range i {
-				r.cursors[j] = r.copies[j].from + r.copies[j].len
-			}
-			break
+		if r.cursors[i] < c.from+c.len {
+			return nil
 		}
 	}
 	return nil
 }
 
-// replan is for a transaction that was cut in the middle of its copies, when
+// replan is for a change that was cut in the middle of its copies, when
 // somebody else has changed the queue since. The lines that had become visible
-// are theirs to have read; the others are appended.
+// are theirs to have read; the others are appended, by a record that takes the
+// place of the first and is bound to be carried out.
+//
+// The piece of a line at which the copy was cut may have got a stranger's line
+// behind it, so that both are malformed. It is blanked, which makes the
+// stranger's whole, and ours is appended anew. While both are there, nobody
+// can have taken either.
 func (q *Queue) replan(h *held, r *record, intact bool) error {
-	body := r.body
-	if _, done := r.bodyCopy(); done > 0 {
-		body = body[bytes.LastIndexByte(body[:done], '\n')+1:]
-	}
 	next := *r
-	next.body = body
+	next.again, next.torn = true, 0
 	next.before = h.info.Size
-	blank := int64(0)
-	if intact && r.blanked() < r.blankTotal() {
-		blank = r.blankTotal() // the rest of the old lines is still there
+	var blanks []span
+	var err error
+	if b, done := r.bodyCopy(); done > 0 {
+		line := int64(bytes.LastIndexByte(r.body[:done], '\n')) + 1
+		// All of the line but its line feed may have been visible, too; if the
+		// queue has been emptied since, nobody can tell.
+		visible := intact && line < done && r.body[done] == '\n'
+		if visible {
+			var after [1]byte
+			n, err := h.f.ReadAt(after[:], b.at+done)
+			if err != nil && err != io.EOF {
+				return err
+			}
+			visible = n == 0 || after[0] == '\n'
+		}
+		if intact && !visible && line < done {
+			// All lines begin alike: one that is whole is a stranger's.
+			if intact, err = q.malformedAt(h, b.at+line); err != nil {
+				return err
+			}
+		}
+		switch {
+		case visible:
+			line = done + 1
+		case intact && line < done:
+			next.torn = done - line
+			blanks = spans(b.at+line, next.torn)
+		}
+		next.body = r.body[line:]
+	} else if intact && r.blanked() < r.blankTotal() {
+		// The rest of the old lines, or of the torn one, is still there.
+		next.torn = r.torn
+		for i, c := range r.blanks() {
+			blanks = append(blanks, span{c.at, c.len, r.cursors[i] - c.from})
+		}
 	}
 	at := h.info.Size
-	if whole, err := endsLine(h.f, h.info.Size); err != nil {
+	if whole, err := endsLine(h.f, at); err != nil {
 		return err
-	} else if !whole {
-		next.body = append([]byte{'\n'}, body...)
+	} else if !whole && len(next.body) > 0 {
+		next.body = append([]byte{'\n'}, next.body...)
 	}
 	next.trim = at + int64(len(next.body))
-	data, err := next.encode(blank, at)
+	data, err := next.encode(blanks, at)
 	if err != nil {
 		return err
 	}
+	q.next("plan again", 0)
 	if err := q.sp.Root.WriteFile(redoName, data, q.sp.Tmp, q.opt.Fsync); err != nil {
 		return fmt.Errorf("writing redo record: %w", err)
 	}
@@ -230,6 +294,7 @@ func (q *Queue) replan(h *held, r *record, intact bool) error {
 		return err
 	}
 	defer redo.Close()
+	q.next("begin", 0)
 	cur := mapCursors(redo, &next)
 	defer cur.close()
 	cur.arm(&next)
@@ -237,6 +302,18 @@ func (q *Queue) replan(h *held, r *record, intact bool) error {
 		return err
 	}
 	return q.finish(h, redo, &next)
+}
+
+// malformedAt reports whether the queue's line that begins at off is no signal.
+func (q *Queue) malformedAt(h *held, off int64) (bool, error) {
+	in := bufio.NewReader(io.NewSectionReader(h.f, off, h.info.Size-off))
+	var long []byte
+	line, length, err := readLine(in, &long)
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	_, err = parseLine(line, length)
+	return err != nil, nil
 }
 
 // restore is for a transaction that a power cut, or a reboot, has interrupted:
@@ -251,9 +328,13 @@ func (q *Queue) restore(h *held, redo *os.File, r *record) error {
 			return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
 		}
 	}
-	at := int64(0)
+	at := r.trim // of a change that brings no lines
 	if b, _ := r.bodyCopy(); b != nil {
-		at = min(b.at, h.info.Size)
+		at = b.at
+	}
+	at = min(at, h.info.Size)
+	if err := r.reblank(h.f, at); err != nil {
+		return fmt.Errorf("writing queue %s: %w", q.path(FileName), err)
 	}
 	whole := append(append([]byte(nil), r.body...), theirs...)
 	if _, err := h.f.WriteAt(whole, at); err != nil {
@@ -265,6 +346,28 @@ func (q *Queue) restore(h *held, redo *os.File, r *record) error {
 	done := *r
 	done.trim = done.end()
 	return q.finish(h, redo, &done)
+}
+
+// reblank blanks again what lies before to.
+func (r *record) reblank(f *os.File, to int64) error {
+	if r.torn > 0 {
+		for i, c := range r.blanks() {
+			r.cursors[i] = c.from // may not have reached the disk
+		}
+		if ok, err := r.stillTorn(f); !ok || err != nil {
+			return err
+		}
+	}
+	for _, c := range r.blanks() {
+		n := min(c.len, to-c.at)
+		if n <= 0 {
+			break
+		}
+		if _, err := f.WriteAt(bytes.Repeat([]byte{'\n'}, int(n)), c.at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endsLine reports whether the queue of this size is empty or ends in a line

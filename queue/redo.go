@@ -28,6 +28,7 @@ import (
 //	seq N                                       of the ledger that this leads to
 //	boot ID                                     the kernel's boot_id, or -
 //	exact BOOL                                  cursors are moved by the kernel
+//	again TORN                                  only in the second plan of a change, see replan
 //	queue SIZE                                  of the queue before
 //	copy AT FROM LENGTH                         overwrite the queue at AT with what stands at FROM here
 //	trim SIZE                                   of the queue after
@@ -37,7 +38,7 @@ import (
 //	reason "NAME" "TEXT"                        write rejected/NAME.reason
 //
 // A record with copies is committed when the first cursor has moved, one
-// without when it is whole.
+// without copies, or with "again", when it is whole.
 const redoName = "queue.redo"
 
 const redoMagic = "spool-redo 1 "
@@ -49,8 +50,10 @@ type record struct {
 	boot   string
 	exact  bool
 	before int64
-	copies []copyStep
+	copies []copyStep // the blanking ones first, end to end; then that of the body
 	trim   int64
+	again  bool  // a second plan: the change had begun under the first
+	torn   int64 // of which this much of the body's text stood in the queue, cut off; it is what gets blanked
 	ledger Ledger
 	moves  []move
 
@@ -87,18 +90,31 @@ const (
 // larger queues are blanked in several copies from the same padding.
 const padChunk = 1 << 20
 
+// span is a piece of the queue to be blanked, of which the first done bytes
+// have been.
+type span struct{ at, len, done int64 }
+
+// spans are the pieces that blank n bytes at at.
+func spans(at, n int64) (s []span) {
+	for end := at + n; at < end; at += padChunk {
+		s = append(s, span{at: at, len: min(padChunk, end-at)})
+	}
+	return s
+}
+
 // encode lays the record out, and sets where things stand in it.
-func (r *record) encode(blank int64, bodyTo int64) ([]byte, error) {
+func (r *record) encode(blanks []span, bodyTo int64) ([]byte, error) {
 	ledger, err := json.Marshal(r.ledger)
 	if err != nil {
 		return nil, err
 	}
 	// Offsets in the head are relative to the start of the body, so that the
 	// head's own length does not matter to them.
-	pad := min(blank, padChunk)
-	r.copies = r.copies[:0]
-	for at := int64(0); at < blank; at += padChunk {
-		r.copies = append(r.copies, copyStep{at, int64(len(r.body)), min(padChunk, blank-at)})
+	pad := int64(0)
+	r.copies, r.cursors = nil, nil
+	for _, b := range blanks {
+		pad = max(pad, b.len)
+		r.copies = append(r.copies, copyStep{b.at, int64(len(r.body)), b.len})
 	}
 	if len(r.body) > 0 {
 		r.copies = append(r.copies, copyStep{bodyTo, 0, int64(len(r.body))})
@@ -106,6 +122,9 @@ func (r *record) encode(blank int64, bodyTo int64) ([]byte, error) {
 
 	h := make([]byte, 0, 512+96*len(r.moves))
 	h = fmt.Appendf(h, "seq %d\nboot %s\nexact %t\nqueue %d\n", r.seq, r.boot, r.exact, r.before)
+	if r.again {
+		h = fmt.Appendf(h, "again %d\n", r.torn)
+	}
 	for _, c := range r.copies {
 		h = fmt.Appendf(h, "copy %d %d %d\n", c.at, c.from, c.len)
 	}
@@ -133,10 +152,12 @@ func (r *record) encode(blank int64, bodyTo int64) ([]byte, error) {
 	out = append(out, '\n')
 	out = append(out, h...)
 	out = append(out, r.body...)
-	r.cursors = r.cursors[:0]
 	for i := range r.copies {
 		r.copies[i].from += r.bodyAt
 		r.cursors = append(r.cursors, r.copies[i].from)
+		if i < len(blanks) {
+			r.cursors[i] += blanks[i].done
+		}
 	}
 	if len(r.copies) > 0 {
 		out = append(out, bytes.Repeat([]byte{'\n'}, int(r.cursorsAt-r.padAt))...)
@@ -210,17 +231,22 @@ func decodeRedo(data []byte) (*record, error) {
 		cursorsAt: cursorsAt,
 	}
 	r.padAt = r.bodyAt + bodyLen
-	if err := r.parseHead(string(head), padLen); err != nil {
+	if err := r.parseHead(string(head)); err != nil {
+		return nil, fmt.Errorf("redo record: %w", err)
+	}
+	if padLen > padChunk {
+		return nil, errors.New("redo record: too much padding")
+	}
+	if err := r.check(padLen); err != nil {
 		return nil, fmt.Errorf("redo record: %w", err)
 	}
 	if len(r.copies) == 0 {
 		return r, nil
 	}
-	end := cursorsAt + 8*int64(len(r.copies))
-	if padLen > padChunk || cursorsAt < r.padAt+padLen {
+	if cursorsAt < r.padAt+padLen || cursorsAt%int64(os.Getpagesize()) != 0 {
 		return nil, errors.New("redo record: cursors in the wrong place")
 	}
-	if end > int64(len(data)) {
+	if cursorsAt > int64(len(data))-8*int64(len(r.copies)) {
 		return nil, errTorn
 	}
 	if len(bytes.TrimLeft(data[r.padAt:r.padAt+padLen], "\n")) > 0 {
@@ -242,7 +268,40 @@ func torn(data []byte, headLen, bodyLen, cursorsAt int64) bool {
 	return cursorsAt <= int64(len(data))-8 && cursorsAt > headLen+bodyLen && parseCursor(data[cursorsAt:]) == 0
 }
 
-func (r *record) parseHead(head string, padLen int64) error {
+// check makes sure that the steps are ones that encode could have written: all
+// that comes after relies on it.
+func (r *record) check(padLen int64) error {
+	blanks := r.copies
+	end := r.before
+	if n := len(r.copies); len(r.body) > 0 {
+		if n == 0 || r.copies[n-1].from != r.bodyAt || r.copies[n-1].len != int64(len(r.body)) || r.copies[n-1].at > r.before {
+			return errors.New("its body is not copied")
+		}
+		blanks, end = r.copies[:n-1], max(end, r.copies[n-1].at+int64(len(r.body)))
+	}
+	at := int64(0)
+	for i, c := range blanks {
+		if i == 0 && r.torn > 0 {
+			at = c.at
+		}
+		if c.at != at || c.from != r.padAt || c.len < 1 || c.len > padLen || c.len > r.before-at {
+			return fmt.Errorf("it overwrites %d bytes at %d", c.len, c.at)
+		}
+		at += c.len
+	}
+	if r.before > maxQueueSize || r.trim > end {
+		return errors.New("sizes out of range")
+	}
+	if r.torn > 0 && (r.torn != r.blankTotal() || r.torn > int64(len(r.text()))) {
+		return errors.New("it mends what is not torn")
+	}
+	return nil
+}
+
+// text is the body but for line feeds that only keep it from what is before it.
+func (r *record) text() []byte { return bytes.TrimLeft(r.body, "\n") }
+
+func (r *record) parseHead(head string) error {
 	for line := range strings.Lines(head) {
 		line = strings.TrimSuffix(line, "\n")
 		key, args, _ := strings.Cut(line, " ")
@@ -275,14 +334,14 @@ func (r *record) parseHead(head string, padLen int64) error {
 			r.before = f.int()
 		case "copy":
 			c := copyStep{f.int(), f.int(), f.int()}
-			inBody := c.from == 0 && c.len == int64(len(r.body))
-			inPad := c.from == int64(len(r.body)) && c.len <= padLen
 			const absurd = 1 << 50
-			if f.err == nil && (c.at > absurd || c.len > absurd || !inBody && !inPad) {
+			if f.err == nil && (c.at > absurd || c.len > absurd || c.from > absurd) {
 				return fmt.Errorf("line %q: out of range", line)
 			}
 			c.from += r.bodyAt
 			r.copies = append(r.copies, c)
+		case "again":
+			r.again, r.torn = true, f.int()
 		case "trim":
 			r.trim = f.int()
 		default:
@@ -313,7 +372,17 @@ func parseMove(op moveOp, args string) (m move, err error) {
 	if f.err == nil && strings.TrimSpace(f.rest) != "" {
 		f.err = errors.New("too long")
 	}
+	if f.err == nil && !(validName(m.name) && (op != opMove || validName(m.toName))) {
+		f.err = errors.New("not a plain file name")
+	}
 	return m, f.err
+}
+
+// validName keeps a hostile record from holding everything up with a move that
+// can never be made.
+func validName(name string) bool {
+	const longest = 255 - len(spoolfiles.ReasonSuffix)
+	return spoolfiles.ValidName(name) && len(name) <= longest
 }
 
 // scanner takes a line apart; the first error sticks.

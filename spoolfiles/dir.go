@@ -39,6 +39,10 @@ func checkName(name string) error {
 	return nil
 }
 
+// ValidName reports whether name is one component of a path, as all methods of
+// Dir want it.
+func ValidName(name string) bool { return checkName(name) == nil }
+
 func (d *Dir) fail(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
 }
