@@ -58,13 +58,13 @@ type scene struct {
 	clock   int64 // for drops' times
 	made    map[string]bool
 	taken   map[string]int  // by strangers
-	twice   map[string]bool // may be there twice: see "One window remains" in doc.go
+	again   map[string]int  // of these, in the window that doc.go speaks of
 	mangled map[string]bool // of strangers, lost among strangers
 }
 
 func newScene(t testing.TB, cap int) *scene {
 	return &scene{TB: t, sp: project(t), cap: cap, made: map[string]bool{}, taken: map[string]int{},
-		twice: map[string]bool{}, mangled: map[string]bool{}}
+		again: map[string]int{}, mangled: map[string]bool{}}
 }
 
 func (s *scene) queue() *Queue {
@@ -141,7 +141,7 @@ func (s *scene) take() {
 		if err == nil {
 			s.taken[*sig.ToolName]++
 			if window {
-				s.twice[*sig.ToolName] = true
+				s.again[*sig.ToolName]++
 			}
 			continue
 		}
@@ -239,7 +239,7 @@ func (s *scene) settle() {
 	for name := range s.made {
 		n := len(where[name]) + s.taken[name]
 		switch {
-		case n == 1 || n == 2 && s.twice[name]:
+		case n >= 1 && n <= 1+s.again[name]:
 		case n == 0 && s.mangled[name]:
 		case n == 0:
 			missing++
@@ -253,7 +253,7 @@ func (s *scene) settle() {
 		}
 	}
 	// In the window, strangers may have taken what was to be evicted.
-	if l := closes(s, q); l.Evicted < missing || l.Evicted > missing+int64(len(s.twice)) {
+	if l := closes(s, q); l.Evicted < missing || l.Evicted > missing+int64(len(s.again)) {
 		s.Errorf("%d signals are nowhere, but %d were evicted", missing, l.Evicted)
 	}
 	if s.Failed() {
