@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/adrg/xdg"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -108,7 +107,11 @@ func (o *options) load() (configs.Config, error) {
 		}
 		return c, err
 	}
-	c, err := configs.Load(filepath.Join(xdg.ConfigHome, "spool-agent", "config.toml"))
+	path, err := configFile()
+	if err != nil {
+		return configs.Config{}, fmt.Errorf("finding the configuration: %w; say where it is with --config FILE", err)
+	}
+	c, err := configs.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return configs.Default(), nil
 	}

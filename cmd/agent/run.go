@@ -4,11 +4,9 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/adrg/xdg"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -48,6 +46,10 @@ way nothing is lost.`,
 			if err != nil {
 				return err
 			}
+			state, err := stateDir()
+			if err != nil {
+				return err
+			}
 
 			// The agent outlives the reader of its log.
 			signal.Ignore(syscall.SIGPIPE)
@@ -59,16 +61,13 @@ way nothing is lost.`,
 				Projects:     projects,
 				Options:      queueOptions(c),
 				ScanInterval: c.ScanInterval,
-				StateDir:     stateDir(),
+				StateDir:     state,
 				Version:      version(),
 				Log:          newLogger(os.Stderr, level),
 			})
 		},
 	}
 }
-
-// stateDir is where agents of this user say that they run.
-func stateDir() string { return filepath.Join(xdg.StateHome, "spool-agent") }
 
 // newLogger logs to f: for people on a terminal, for programs elsewhere.
 func newLogger(f *os.File, level zerolog.Level) zerolog.Logger {

@@ -45,8 +45,12 @@ Exit status 3 says that no agent serves any of these projects.`,
 			if !only {
 				projects = c.Projects
 			}
+			state, err := stateDir()
+			if err != nil {
+				return err
+			}
 			r, err := agent.Report(cmd.Context(), agent.ReportConfig{
-				StateDir: stateDir(),
+				StateDir: state,
 				Projects: projects,
 				Only:     only,
 				Options:  queueOptions(c),
