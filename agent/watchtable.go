@@ -39,11 +39,6 @@ type watchTable struct {
 	pumps sync.WaitGroup
 }
 
-type inode struct {
-	dev, ino uint64
-	path     string // where there are no inode numbers
-}
-
 // watched is one directory.
 type watched struct {
 	inode inode
