@@ -63,10 +63,6 @@
 // within a copy, the rest is planned anew: what had been visible was theirs to
 // take, and what had not is appended.
 //
-// If strangers have been at the queue when a change is found that was cut
-// within a copy, the rest is planned anew: what had been visible was theirs to
-// take, and what had not is appended.
-//
 // One window remains: when the process is killed inside the overwriting of the
 // old lines (one copy in the kernel, some microseconds), and a stranger drains
 // before any of our programs looks, then the lines it found not yet

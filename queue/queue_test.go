@@ -137,3 +137,14 @@ func TestSmoke(t *testing.T) {
 	}
 	t.Logf("%+v", closes(t, q))
 }
+
+// A drop may have the longest name there is, also in a record that is found
+// after a crash.
+func TestRecordTakesLongestName(t *testing.T) {
+	m := move{op: opRemove, dir: "incoming", name: strings.Repeat("n", 250) + ".json"}
+	line := strings.TrimSuffix(string(m.append(nil)), "\n")
+	got, err := parseMove(opRemove, strings.TrimPrefix(line, "remove "))
+	if err != nil || got.name != m.name {
+		t.Fatalf("parseMove(%q) = %+v, %v", line, got, err)
+	}
+}

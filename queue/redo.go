@@ -372,16 +372,20 @@ func parseMove(op moveOp, args string) (m move, err error) {
 	if f.err == nil && strings.TrimSpace(f.rest) != "" {
 		f.err = errors.New("too long")
 	}
-	if f.err == nil && !(validName(m.name) && (op != opMove || validName(m.toName))) {
+	valid := validName(m.name, op == opReason) && (op != opMove || validName(m.toName, m.toDir == "rejected"))
+	if f.err == nil && !valid {
 		f.err = errors.New("not a plain file name")
 	}
 	return m, f.err
 }
 
 // validName keeps a hostile record from holding everything up with a move that
-// can never be made.
-func validName(name string) bool {
-	const longest = 255 - len(spoolfiles.ReasonSuffix)
+// can never be made. A reject leaves room for the name of its reason.
+func validName(name string, reject bool) bool {
+	longest := 255
+	if reject {
+		longest -= len(spoolfiles.ReasonSuffix)
+	}
 	return spoolfiles.ValidName(name) && len(name) <= longest
 }
 
