@@ -131,7 +131,7 @@ func tailSum(f *os.File, size int64) (uint32, error) {
 	if _, err := f.ReadAt(buf, size-int64(len(buf))); err != nil {
 		return 0, err
 	}
-	return crc32.Checksum(buf, castagnoli), nil
+	return crc32.Checksum(buf, castagnoli()), nil
 }
 
 // look returns what the queue has, from memory if it is still the same.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"spoolagent/spoolfiles"
 )
@@ -43,7 +44,9 @@ const redoName = "queue.redo"
 
 const redoMagic = "spool-redo 1 "
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli takes a good part of a millisecond to make, which a command that
+// needs no checksum shall not wait for.
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 type record struct {
 	seq    uint64
@@ -133,7 +136,7 @@ func (r *record) encode(blanks []span, bodyTo int64) ([]byte, error) {
 		h = m.append(h)
 	}
 
-	sum := crc32.Update(crc32.Checksum(h, castagnoli), castagnoli, r.body)
+	sum := crc32.Update(crc32.Checksum(h, castagnoli()), castagnoli(), r.body)
 	// The first line names the offset of the cursors, which depends on the
 	// first line's length: so it is padded to a fixed one.
 	const firstLine = 96
@@ -222,7 +225,7 @@ func decodeRedo(data []byte) (*record, error) {
 		return nil, errTorn
 	}
 	head, body := rest[:headLen], rest[headLen:headLen+bodyLen]
-	if crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body) != sum {
+	if crc32.Update(crc32.Checksum(head, castagnoli()), castagnoli(), body) != sum {
 		return nil, errors.New("redo record's checksum is wrong")
 	}
 	r := &record{
