@@ -21,7 +21,8 @@ const maxLine = 16 << 20
 // content is what a queue, or a reply, has.
 type content struct {
 	count int64     // signals
-	bad   []badLine // lines that are none
+	bad   []badLine // lines that are none, the last of them: as many as rejected keeps
+	nbad  int64     // how many these are in all
 	torn  bool      // the last line has no line feed
 
 	// starts are where the lines begin, if all of them are canonical and
@@ -41,6 +42,21 @@ type badLine struct {
 // scanLines reads size bytes of JSON Lines and calls each for every signal.
 // line is only valid during the call, and without its line feed.
 func scanLines(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []byte) error) (content, error) {
+	var bad []badLine
+	c, err := scanAll(r, size, each, func(b badLine) {
+		// A hostile queue may have nothing else, and hundreds of millions.
+		if len(bad) == 2*spoolfiles.MaxRejects {
+			bad = append(bad[:0], bad[spoolfiles.MaxRejects:]...)
+		}
+		bad = append(bad, b)
+	})
+	c.bad = bad[max(0, len(bad)-spoolfiles.MaxRejects):]
+	return c, err
+}
+
+// scanAll is scanLines, but also calls malformed for every line that is no
+// signal, and keeps none.
+func scanAll(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []byte) error, malformed func(badLine)) (content, error) {
 	c := content{starts: make([]int64, 0, 128)}
 	canonical := true
 	var long, want []byte
@@ -66,7 +82,8 @@ func scanLines(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []
 		case perr == spoolfiles.ErrBlank:
 			canonical = false
 		case perr != nil:
-			c.bad = append(c.bad, badLine{start, length, number, perr.Error()})
+			c.nbad++
+			malformed(badLine{start, length, number, perr.Error()})
 			canonical = false
 		default:
 			c.count++
@@ -205,10 +222,9 @@ func skipLines(lines []byte, n int64) []byte {
 }
 
 // setAsideLines copies lines that are no signals to tmp, from where the moves
-// that it returns bring them to rejected. Of a flood of them only as many as
-// rejected keeps.
+// that it returns bring them to rejected.
 func (q *Queue) setAsideLines(from io.ReaderAt, where string, bad []badLine) (moves []move, err error) {
-	for _, b := range bad[max(0, len(bad)-spoolfiles.MaxRejects):] {
+	for _, b := range bad {
 		name := "line-" + spoolfiles.NewID()
 		f, err := q.sp.Tmp.Create(name)
 		if err != nil {

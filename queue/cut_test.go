@@ -161,6 +161,9 @@ func (s *scene) pending() *record {
 		return nil
 	}
 	r, err := decodeRedo(data)
+	if err == errTorn {
+		return nil
+	}
 	if err != nil {
 		s.Fatalf("the redo record after a crash: %v", err)
 	}

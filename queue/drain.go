@@ -129,10 +129,8 @@ func (q *Queue) handOver(h *held, c content, moves []move, res *FoldResult) erro
 			return err
 		}
 		moves = append(aside, moves...)
-		for _, b := range c.bad {
-			res.reject(fmt.Sprintf("line %d of %s", b.number, FileName), oneLine(b.reason))
-		}
-		ledger.Rejected += int64(len(c.bad))
+		res.rejectLines(c)
+		ledger.Rejected += c.nbad
 	}
 	ch := replaceLines(h.info.Size, nil)
 	ch.moves, ch.ledger = moves, ledger

@@ -40,6 +40,14 @@ func (r *FoldResult) reject(name, reason string) {
 	}
 }
 
+// rejectLines notes the malformed lines of the queue.
+func (r *FoldResult) rejectLines(c content) {
+	for _, b := range c.bad {
+		r.reject(fmt.Sprintf("line %d of %s", b.number, FileName), oneLine(b.reason))
+	}
+	r.Rejected += int(c.nbad) - len(c.bad)
+}
+
 // Fold moves every drop that is in incoming into the queue, evicts what the
 // cap pushes out, and sets aside what is no signal. It waits for the queue's
 // lock until ctx ends. What it has done before an error stays done and is in
@@ -369,10 +377,8 @@ func (q *Queue) add(h *held, a addition, res *FoldResult) error {
 			return err
 		}
 		a.moves = append(aside, a.moves...)
-		for _, b := range c.bad {
-			res.reject(fmt.Sprintf("line %d of %s", b.number, FileName), oneLine(b.reason))
-		}
-		ledger.Rejected += int64(len(c.bad))
+		res.rejectLines(c)
+		ledger.Rejected += c.nbad
 	}
 	ch.moves = a.moves
 	a.account(&ledger)

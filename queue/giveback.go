@@ -123,7 +123,7 @@ func (q *Queue) giveBack(ctx context.Context, id string, res *SweepResult) (err 
 	var fold FoldResult
 	err = q.add(h, addition{lines: lines, signals: c.count, ahead: true, moves: moves, account: func(l *Ledger) {
 		l.Returned += c.count
-		l.Rejected += int64(len(c.bad))
+		l.Rejected += c.nbad
 	}}, &fold)
 	if err != nil {
 		return fmt.Errorf("giving back a reply: %w", err)

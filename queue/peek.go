@@ -17,12 +17,11 @@ func (q *Queue) Peek(ctx context.Context, each func(spoolfiles.Signal) error, ma
 	if h == nil || err != nil {
 		return err
 	}
-	c, err := scanLines(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error { return each(s) })
+	_, err = scanAll(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error { return each(s) }, func(b badLine) {
+		malformed(b.number, errors.New(b.reason))
+	})
 	if err := errors.Join(err, h.release()); err != nil {
 		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
-	}
-	for _, b := range c.bad {
-		malformed(b.number, errors.New(b.reason))
 	}
 	return nil
 }
