@@ -101,7 +101,8 @@ func (q *Queue) giveBack(ctx context.Context, id string, res *SweepResult) (err 
 	}
 	data, info, err := q.sp.Control.ReadFile(claimed, maxReply)
 	if err != nil {
-		if info, lerr := q.sp.Control.Lstat(claimed); lerr == nil {
+		info, lerr := q.sp.Control.Lstat(claimed)
+		if lerr == nil && !mayHeal(info, err) {
 			f := spoolfiles.ControlFile{Entry: spoolfiles.Entry{Name: claimed, Info: info}}
 			return q.rejectLocked(h, []spoolfiles.ControlFile{f}, "not a reply: "+err.Error(), res)
 		}
@@ -132,6 +133,13 @@ func (q *Queue) giveBack(ctx context.Context, id string, res *SweepResult) (err 
 	res.Evicted += fold.Evicted
 	res.Rejects = append(res.Rejects, fold.Rejects...)
 	return nil
+}
+
+// mayHeal reports whether a file that could not be read with this error may be
+// read another time: there was nothing wrong with it, but with the system.
+func mayHeal(info spoolfiles.Info, err error) bool {
+	var unfit *spoolfiles.UnfitError
+	return info.Mode.IsRegular() && info.Ours() && !errors.As(err, &unfit) && !errors.Is(err, fs.ErrPermission)
 }
 
 // rejectControl moves files of control to rejected.
