@@ -80,6 +80,9 @@ func parseLedger(data []byte) (Ledger, error) {
 	if l.External < -absurd || l.External > absurd || l.Seq > absurd {
 		return Ledger{}, fmt.Errorf("%w: a total of %d", errBadLedger, l.External)
 	}
+	if l.Folded+l.Returned+l.External != l.Queued+l.Drained+l.Evicted {
+		return Ledger{}, fmt.Errorf("%w: it does not close", errBadLedger)
+	}
 	return l, nil
 }
 

@@ -305,9 +305,11 @@ func (r *record) check(padLen int64) error {
 func (r *record) text() []byte { return bytes.TrimLeft(r.body, "\n") }
 
 func (r *record) parseHead(head string) error {
+	seen := map[string]int{}
 	for line := range strings.Lines(head) {
 		line = strings.TrimSuffix(line, "\n")
 		key, args, _ := strings.Cut(line, " ")
+		seen[key]++
 		var f scanner
 		switch key {
 		case "ledger":
@@ -352,6 +354,11 @@ func (r *record) parseHead(head string) error {
 		}
 		if err := f.end(); err != nil {
 			return fmt.Errorf("line %q: %w", line, err)
+		}
+	}
+	for _, key := range []string{"seq", "boot", "exact", "queue", "trim", "ledger"} {
+		if seen[key] != 1 {
+			return fmt.Errorf("%d lines of %q", seen[key], key)
 		}
 	}
 	return nil
