@@ -156,7 +156,7 @@ func ledger(p agent.ProjectStatus) string {
 	if l.Folded+l.Returned+l.External != int64(p.Queued)+l.Drained+l.Evicted {
 		equals = "!="
 	}
-	return fmt.Sprintf("folded %d + returned %d + external %d %s queued %d + drained %d + evicted %d",
+	return fmt.Sprintf("ledger: folded %d + returned %d + external %d %s queued %d + drained %d + evicted %d",
 		l.Folded, l.Returned, l.External, equals, p.Queued, l.Drained, l.Evicted)
 }
 
