@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -123,7 +124,7 @@ func (s *scenario) undisturbed(t *testing.T, base string) []call {
 		w.fatalf("failed: %s", r.stderr)
 	}
 	s.drive.after(w, r)
-	s.end(w, nobody, false)
+	s.end(w, nobody)
 	return firstOurs(r.calls)
 }
 
@@ -151,7 +152,7 @@ func TestKill(t *testing.T) {
 		if s.few {
 			some, few = sample(changes, 6), nil
 			if whole {
-				some, few = sample(changes, 40), sample(changes, 10)
+				some, few = sample(changes, 20), sample(changes, 5)
 			}
 		}
 		reached := map[int]bool{}
@@ -160,13 +161,13 @@ func TestKill(t *testing.T) {
 			r := s.strike(w, c)
 			if !r.killed {
 				y.add("times too late")
-				s.end(w, nobody, false)
+				s.end(w, nobody)
 				return
 			}
 			reached[len(filter(r.calls, changing))] = true
 			y.add("crash points, then " + string(v))
 			w.visit(v)
-			s.end(w, v, false)
+			s.end(w, v)
 		}
 		for _, c := range some {
 			try(c, nobody)
@@ -176,8 +177,30 @@ func TestKill(t *testing.T) {
 				try(c, v)
 			}
 		}
-		if whole && !s.few {
-			t.Logf("%d calls, %d of them change something; killed before %d of these", len(calls), len(changes), len(reached))
+		if !whole || s.few {
+			return
+		}
+		// In which thread a call comes is not the same each time, and strace
+		// counts by threads: so what has been missed is tried again.
+		for range 2 {
+			for i, c := range changes {
+				if !reached[i+1] {
+					try(c, nobody)
+				}
+				for c.nth = len(filter(changes[:i+1], c.sameName)); c.nth > 0 && !reached[i+1]; c.nth-- {
+					try(c, nobody)
+				}
+			}
+		}
+		n := 0
+		for i := range changes {
+			if reached[i+1] {
+				n++
+			}
+		}
+		t.Logf("%d calls, of which %d change something; killed before %d of these", len(calls), len(changes), n)
+		if n < len(changes)*3/4 {
+			t.Errorf("too few: strace does not hit what it is to hit")
 		}
 	})
 }
@@ -189,7 +212,15 @@ func TestKillRecovery(t *testing.T) {
 		if s.few {
 			t.Skip("the same with fewer drops is among the others")
 		}
-		changes := filter(s.undisturbed(t, base), changing)
+		changes := filter(s.undisturbed(t, base), changingSpool)
+		firsts, seconds := spread(changes, 4), 4
+		if _, ok := s.drive.(helper); whole && ok {
+			seconds = 1000
+		} else if whole {
+			// What the real program does more than the helper, it does
+			// before and after these.
+			firsts, seconds = sample(changes, 12), 8
+		}
 		// crash brings a world to where the first process was killed.
 		crash := func(c call, v visitor, label string) *world {
 			w := s.begin(t, base, fmt.Sprintf("killed at %v; then comes %s; then %s", c, v, label))
@@ -198,15 +229,15 @@ func TestKillRecovery(t *testing.T) {
 			return w
 		}
 		for _, v := range []visitor{nobody, drainer, exchanger} {
-			for _, first := range spread(changes, 4) {
+			for _, first := range firsts {
 				w := crash(first, v, "undisturbed")
 				r := w.run(s.drive.program(w), []string{}, s.drive.done(w))
 				if r.status != 0 {
 					w.fatalf("failed: %s", r.stderr)
 				}
 				s.drive.after(w, r)
-				s.end(w, v, false)
-				for i, second := range spread(filter(firstOurs(r.calls), changing), 4) {
+				s.end(w, v)
+				for i, second := range sample(filter(firstOurs(r.calls), changingSpool), seconds) {
 					last := append([]visitor{nobody}, visitors...)[i%4]
 					w := crash(first, v, fmt.Sprintf("killed at %v; then comes %s", second, last))
 					r := w.run(s.drive.program(w), kill(second), s.drive.done(w))
@@ -225,50 +256,40 @@ func TestKillRecovery(t *testing.T) {
 					if v != nobody || last != nobody {
 						end = drainer
 					}
-					s.end(w, end, false)
+					s.end(w, end)
 				}
 			}
 		}
 	})
 }
 
-// TestTornCopy is about what strace cannot do: a process that is killed in the
-// middle of a copy, which is one call. The process is killed before it, and
-// part of it is done in its place, as the kernel would have.
-func TestTornCopy(t *testing.T) {
-	each(t, func(t *testing.T, s *scenario, base string, y *tally) {
-		if _, ok := s.drive.(helper); !ok || s.few {
-			t.Skip("the same copies are among the others")
-		}
-		copies := filter(s.undisturbed(t, base), func(c call) bool { return c.name == "sendfile" })
-		for _, c := range copies {
-			for _, v := range append([]visitor{nobody}, visitors...) {
-				for part := range 5 {
-					w := s.begin(t, base, fmt.Sprintf("killed within %v, part %d of it done; then comes %s", c, part, v))
-					s.strike(w, c)
-					next, ok := w.nextCopy()
-					if !ok {
-						w.fatalf("there is no copy to tear")
-					}
-					n := []int64{1, next.length / 3, next.length / 2, next.length * 3 / 4, next.length - 1}[part]
-					w.tear(next, n)
-					w.visit(v)
-					y.add("torn copies")
-					s.end(w, v, next.blanks && v != nobody)
-				}
-			}
-		}
-	})
-}
-
-// TestError has each call that can fail on a sick or full disk fail, once, or
-// from then on.
+// TestError has each call fail that can fail on a sick or full disk, once, or
+// from then on; and each that only looks, once.
 func TestError(t *testing.T) {
 	each(t, func(t *testing.T, s *scenario, base string, y *tally) {
 		if _, ok := s.drive.(agentCommand); ok || s.few {
 			t.Skip("the same calls are among the others")
 		}
-		calls := filter(s.undisturbed(t, base), failing)
+		calls := s.undisturbed(t, base)
+		reads := spread(filter(calls, reading), 12)
+		if _, ok := s.drive.(helper); !ok {
+			reads = nil // it might hit the loading of the program
+		}
+		for _, c := range reads {
+			// What cannot be read may have to wait, and its turn is lost; but
+			// that is all that may come of it.
+			w := s.begin(t, base, fmt.Sprintf("EIO at %v", c))
+			r := w.run(s.drive.program(w), fail(c, "EIO", nil), nil)
+			if r.killed || r.status > 1 || strings.Contains(r.stderr, "goroutine ") {
+				w.fatalf("status %d: %s", r.status, r.stderr)
+			}
+			y.add("errors of reading")
+			w.late = true
+			s.drive.after(w, r)
+			w.locked(func(*os.File, string) {})
+			s.end(w, drainer)
+		}
+		calls = filter(calls, failing)
 		for i, c := range calls {
 			for j, errno := range []string{"ENOSPC", "EIO", "EDQUOT", "ENOSPC"} {
 				if !whole && (i+j)%3 > 0 {
@@ -289,10 +310,13 @@ func TestError(t *testing.T) {
 				if r.killed || r.status > 1 || strings.Contains(r.stderr, "goroutine ") {
 					w.fatalf("status %d: %s", r.status, r.stderr)
 				}
-				failed := filter(r.calls, func(c call) bool { return c.failed && failing(c) })
+				failed := filter(r.calls, func(c call) bool { return c.failed })
+				v := nobody
 				switch {
 				case len(failed) == 0:
 					y.add("times too late")
+				case !slices.ContainsFunc(failed, failing):
+					y.add("errors elsewhere")
 				case r.status > 0:
 					y.add("errors")
 				case errno == "EIO" && c.name == "fallocate":
@@ -300,9 +324,14 @@ func TestError(t *testing.T) {
 				default:
 					w.fatalf("reported no error")
 				}
+				if slices.ContainsFunc(failed, reading) {
+					// It hit in another thread, too. If that was the reading of
+					// a drop, this one comes later.
+					v, w.late = drainer, true
+				}
 				s.drive.after(w, r)
 				w.locked(func(*os.File, string) {})
-				s.end(w, nobody, false)
+				s.end(w, v)
 			}
 		}
 	})

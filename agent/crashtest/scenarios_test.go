@@ -4,7 +4,6 @@ package crashtest
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,9 +17,6 @@ import (
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
-
-func nativeInt(b []byte) int64              { return int64(binary.NativeEndian.Uint64(b)) }
-func appendNative(b []byte, n int64) []byte { return binary.NativeEndian.AppendUint64(b, uint64(n)) }
 
 // The operations of the helper process.
 const (
@@ -156,11 +152,11 @@ func (w *world) claim() {
 	w.must(os.Remove(name))
 }
 
-// drainer drives "agent drain" where no agent runs.
+// drainCommand drives "agent drain" where no agent runs.
 type drainCommand struct{}
 
 func (drainCommand) program(w *world) program {
-	return program{argv: []string{agentBinary(w.t), "drain", "--timeout", "50s", "--project", w.dir}}
+	return program{argv: []string{agentBinary(w.t), "drain", "--timeout", "4m", "--project", w.dir}}
 }
 
 func (drainCommand) done(*world) func(string) bool { return nil }
@@ -410,13 +406,13 @@ func (s *scenario) begin(t *testing.T, base, label string) *world {
 }
 
 // end finishes what was interrupted, and checks.
-func (s *scenario) end(w *world, v visitor, twice bool) {
+func (s *scenario) end(w *world, v visitor) {
 	w.t.Helper()
 	s.drive.finish(w)
 	want := &s.want
 	if v != nobody {
 		want = nil
 	}
-	w.check(want, twice)
+	w.check(want)
 	w.close()
 }

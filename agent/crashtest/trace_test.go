@@ -62,6 +62,7 @@ func parseCalls(log, root string) (calls []call) {
 		}
 		c.fails = c.changes || c.name == "fsync" || c.name == "fdatasync"
 		c.ours = strings.Contains(c.line, root) || strings.Contains(c.line, `"/proc/self/fd/`)
+		c.line = strings.ReplaceAll(c.line, root, "~") // for messages
 		c.failed = strings.Contains(c.line, "(INJECTED)")
 		calls = append(calls, c)
 	}
@@ -82,8 +83,17 @@ func filter(calls []call, keep func(call) bool) (kept []call) {
 	return kept
 }
 
+func (c call) sameName(d call) bool { return c.name == d.name }
+
 func changing(c call) bool { return c.ours && c.changes }
-func failing(c call) bool  { return c.ours && c.fails }
+
+// changingSpool leaves out what an agent notes of itself elsewhere.
+func changingSpool(c call) bool {
+	return changing(c) && (strings.Contains(c.line, "/.spool") || strings.Contains(c.line, ".out>"))
+}
+
+func reading(c call) bool { return c.ours && !c.fails && c.name != "close" }
+func failing(c call) bool { return c.ours && c.fails }
 
 // kill makes strace kill the process when it is about to do c.
 func kill(c call) []string {
@@ -180,7 +190,8 @@ func (w *world) run(p program, trace []string, done func(log string) bool) resul
 	return r
 }
 
-const hang = time.Minute
+// hang is long enough for what takes a second.
+const hang = 5 * time.Minute
 
 func (w *world) await(pid int, traced bool, exited <-chan error, done func() bool) error {
 	tick := time.NewTicker(2 * time.Millisecond)
