@@ -104,38 +104,301 @@ func closes(t testing.TB, q *Queue) Ledger {
 	return l
 }
 
-func TestSmoke(t *testing.T) {
-	sp := project(t)
-	q := New(sp, options(3))
-	for i := range uint64(5) {
-		drop(t, sp, i, "Bash")
-		fold(t, q)
-	}
-	if got := fmt.Sprint(peek(t, q)); got != "[2 3 4]" {
-		t.Fatal(got, readQueue(t, sp))
-	}
-	t.Logf("%+v", closes(t, q))
-	t.Log(strings.Join(take(t, q), "\n"))
-	if got := readQueue(t, sp); got != "" {
-		t.Fatalf("%q", got)
-	}
-	t.Logf("%+v", closes(t, q))
-	drop(t, sp, 9, "x")
-	fold(t, q)
-	id, err := q.Take(context.Background())
+// signalsOf returns the queue's signals by Peek, and the numbers of its
+// malformed lines.
+func signalsOf(t testing.TB, q *Queue) (signals []spoolfiles.Signal, malformed []int) {
+	t.Helper()
+	err := q.Peek(context.Background(), func(s spoolfiles.Signal) error {
+		signals = append(signals, s)
+		return nil
+	}, func(line int, err error) { malformed = append(malformed, line) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	drop(t, sp, 10, "x")
+	return signals, malformed
+}
+
+func writeQueue(t testing.TB, sp *spoolfiles.Spool, text string) {
+	t.Helper()
+	if err := os.WriteFile(queuePath(sp), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rejected returns what is in rejected: contents by name, reasons among them.
+func rejected(t testing.TB, sp *spoolfiles.Spool) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	entries, err := os.ReadDir(sp.Rejected.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := "(" + info.Mode().Type().String() + ")"
+		if info.Mode().IsRegular() && info.Size() < 1<<20 && info.Mode().Perm()&0o400 != 0 {
+			data, err := os.ReadFile(filepath.Join(sp.Rejected.Path(), e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content = string(data)
+		}
+		files[e.Name()] = content
+	}
+	return files
+}
+
+func wantQueue(t testing.TB, q *Queue, want ...uint64) {
+	t.Helper()
+	if got := peek(t, q); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("the queue has %v, want %v:\n%s", got, want, readQueue(t, q.sp))
+	}
+}
+
+func TestFoldMakesTheQueue(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(100))
+	drop(t, sp, 1, "Bash")
+	if res := fold(t, q); res.Folded != 1 || res.Rejected != 0 {
+		t.Errorf("%+v", res)
+	}
+	want := `{"recorded_at":1,"tool_name":"Bash","cwd":"/repo","payload":"payload of Bash"}` + "\n"
+	if got := readQueue(t, sp); got != want {
+		t.Errorf("the queue is %q, want %q", got, want)
+	}
+	signals, _ := signalsOf(t, q)
+	if len(signals) != 1 || *signals[0].ToolName != "Bash" || *signals[0].Payload != "payload of Bash" {
+		t.Errorf("%+v", signals)
+	}
+	if n, err := sp.CountDrops(); n != 0 || err != nil {
+		t.Errorf("%d drops are left, %v", n, err)
+	}
+	if l := closes(t, q); l.Folded != 1 || l.LastFoldAt.IsZero() {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestFoldsKeepTheOrder(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(100))
+	for i := range uint64(5) {
+		drop(t, sp, i, "tool")
+		fold(t, q)
+	}
+	wantQueue(t, q, 0, 1, 2, 3, 4)
+}
+
+func TestTakeEmptiesTheQueue(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(100))
+	for i := range uint64(3) {
+		drop(t, sp, i, "Edit")
+	}
 	fold(t, q)
-	n, err := q.GiveBack(context.Background(), id)
-	if n != 1 || err != nil {
-		t.Fatal(n, err)
+	if lines := take(t, q); len(lines) != 3 || !strings.HasPrefix(lines[2], `{"recorded_at":2,`) {
+		t.Errorf("%q", lines)
 	}
-	if got := fmt.Sprint(peek(t, q)); got != "[9 10]" {
-		t.Fatal(got, readQueue(t, sp))
+	if got := readQueue(t, sp); got != "" {
+		t.Errorf("after it, the queue has %q", got)
 	}
-	t.Logf("%+v", closes(t, q))
+	if l := closes(t, q); l.Drained != 3 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestTakeFromNothing(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(100))
+	if lines := take(t, q); len(lines) != 1 || lines[0] != "" {
+		t.Errorf("%q", lines)
+	}
+	if got := readQueue(t, sp); got != "" { // and it exists
+		t.Errorf("the queue has %q", got)
+	}
+}
+
+func TestPeekAtNothing(t *testing.T) {
+	sp := project(t)
+	if signals, malformed := signalsOf(t, New(sp, options(100))); len(signals)+len(malformed) > 0 {
+		t.Error(signals, malformed)
+	}
+	if _, err := os.Stat(queuePath(sp)); !os.IsNotExist(err) {
+		t.Errorf("a peek has made the queue: %v", err)
+	}
+}
+
+func TestCapEvictsTheOldest(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(3))
+	evicted := 0
+	for i := range uint64(5) {
+		drop(t, sp, i, "Bash")
+		evicted += fold(t, q).Evicted
+	}
+	wantQueue(t, q, 2, 3, 4)
+	if l := closes(t, q); l.Folded != 5 || l.Evicted != 2 || evicted != 2 {
+		t.Errorf("%+v, %d reported", l, evicted)
+	}
+}
+
+func TestCapInOneFold(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(3))
+	for i := range uint64(8) {
+		drop(t, sp, i, "Bash")
+	}
+	if res := fold(t, q); res.Folded != 8 || res.Evicted != 5 {
+		t.Errorf("%+v", res)
+	}
+	wantQueue(t, q, 5, 6, 7)
+	closes(t, q)
+}
+
+func TestNoCap(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(0))
+	var want []uint64
+	for i := range uint64(150) {
+		drop(t, sp, i, "Edit")
+		want = append(want, i)
+	}
+	fold(t, q)
+	wantQueue(t, q, want...)
+}
+
+func TestPeekPassesOverMalformedLines(t *testing.T) {
+	sp := project(t)
+	text := signalLine("a") + "\n{ broken\n\n" + signalLine("b") + "\n[1]"
+	writeQueue(t, sp, text)
+	signals, malformed := signalsOf(t, New(sp, options(100)))
+	if len(signals) != 2 || *signals[0].ToolName != "a" || *signals[1].ToolName != "b" {
+		t.Errorf("%+v", signals)
+	}
+	if fmt.Sprint(malformed) != "[2 5]" {
+		t.Errorf("malformed lines %v", malformed)
+	}
+	if got := readQueue(t, sp); got != text {
+		t.Errorf("the queue has become %q", got)
+	}
+}
+
+func TestMalformedLinesDoNotCount(t *testing.T) {
+	sp := project(t)
+	text := ""
+	for i := range 4 {
+		text += fmt.Sprintf(`{"recorded_at":%d,"cwd":"/"}`, i) + "\n"
+	}
+	writeQueue(t, sp, text+"not json at all\n{ broken\n")
+	q := New(sp, options(3))
+	drop(t, sp, 99, "fresh")
+	if res := fold(t, q); res.Rejected != 2 || res.Evicted != 2 {
+		t.Errorf("%+v", res)
+	}
+	wantQueue(t, q, 2, 3, 99)
+	if l := closes(t, q); l.External != 4 || l.Evicted != 2 || l.Rejected != 2 || l.Folded != 1 {
+		t.Errorf("%+v", l)
+	}
+	reasons, lines := 0, 0
+	for name, content := range rejected(t, sp) {
+		switch {
+		case strings.HasSuffix(name, spoolfiles.ReasonSuffix):
+			reasons++
+			if !strings.HasPrefix(content, "line ") || strings.Count(content, "\n") != 1 {
+				t.Errorf("reason %q", content)
+			}
+		case content == "not json at all" || content == "{ broken":
+			lines++
+		default:
+			t.Errorf("%s has %q", name, content)
+		}
+	}
+	if reasons != 2 || lines != 2 {
+		t.Errorf("%d reasons, %d lines", reasons, lines)
+	}
+}
+
+func TestTornLastLineSwallowsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		text     string
+		want     []uint64
+		rejected int
+	}{
+		"well-formed":       {signalLine("a"), []uint64{7, 9}, 0},
+		"malformed":         {signalLine("a") + "\n" + `{"recorded_at":8,"cw`, []uint64{7, 9}, 1},
+		"malformed, alone":  {`{`, []uint64{9}, 1},
+		"only a line feed":  {"\n", []uint64{9}, 0},
+		"white space, torn": {signalLine("a") + "\n ", []uint64{7, 9}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sp := project(t)
+			q := New(sp, options(100))
+			writeQueue(t, sp, c.text)
+			drop(t, sp, 9, "x")
+			if res := fold(t, q); res.Rejected != c.rejected {
+				t.Errorf("%+v", res)
+			}
+			wantQueue(t, q, c.want...)
+			closes(t, q)
+		})
+	}
+}
+
+func TestRewriteIsCanonical(t *testing.T) {
+	sp := project(t)
+	writeQueue(t, sp, ` { "cwd" : "/\u00e9" , "recorded_at":1, "tool_name":null, "other":[1] }`+"\r\n\n"+
+		`{"recorded_at":2,"cwd":"/b"}`+"\n"+`{"recorded_at":3,"cwd":"/c"}`)
+	q := New(sp, options(3))
+	drop(t, sp, 4, "x")
+	fold(t, q)
+	drop(t, sp, 5, "x")
+	fold(t, q)
+	want := `{"recorded_at":3,"cwd":"/c"}` + "\n" +
+		`{"recorded_at":4,"tool_name":"x","cwd":"/repo","payload":"payload of x"}` + "\n" +
+		`{"recorded_at":5,"tool_name":"x","cwd":"/repo","payload":"payload of x"}` + "\n"
+	if got := readQueue(t, sp); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	closes(t, q)
+
+	writeQueue(t, sp, ` { "cwd" : "/\u00e9" , "recorded_at":1, "tool_name":null, "other":[1] }`+"\n")
+	if got := take(t, q); fmt.Sprint(got) != `[{"recorded_at":1,"cwd":"/é"}]` {
+		t.Errorf("a drain gives %q", got)
+	}
+}
+
+// What others do between two folds is noticed, though the shape is remembered.
+func TestOthersWorkIsNoticed(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(3))
+	drop(t, sp, 1, "x")
+	drop(t, sp, 2, "x")
+	fold(t, q)
+	text := readQueue(t, sp)
+	other := strings.Replace(text, `"recorded_at":2`, `"recorded_at":6`, 1)
+	info, err := os.Stat(queuePath(sp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeQueue(t, sp, other+other+"x\n")
+	writeQueue(t, sp, other)
+	if err := os.Chtimes(queuePath(sp), info.ModTime(), info.ModTime()); err != nil { // as if within one tick
+		t.Fatal(err)
+	}
+	drop(t, sp, 3, "x")
+	fold(t, q)
+	drop(t, sp, 4, "x")
+	fold(t, q)
+	wantQueue(t, q, 6, 3, 4)
+	writeQueue(t, sp, "")
+	drop(t, sp, 5, "x")
+	fold(t, q)
+	wantQueue(t, q, 5)
+	if l := closes(t, q); l.External != -3 {
+		t.Errorf("%+v", l)
+	}
 }
 
 // A drop may have the longest name there is, also in a record that is found
