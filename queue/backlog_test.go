@@ -45,6 +45,7 @@ func TestLongBacklog(t *testing.T) {
 	if testing.Short() {
 		t.Skip("ten thousand files")
 	}
+	t.Parallel()
 	for name, c := range map[string]struct {
 		cap int
 		bad func(i int) bool

@@ -304,11 +304,13 @@ func (s *scene) doReturn(q *Queue) {
 }
 
 func TestCutAnywhere(t *testing.T) {
+	t.Parallel()
 	for _, p := range plots {
 		for _, who := range []string{"nobody", "take", "append", "append torn", "take, append", "append, take", "take, much", "much", "append, take, torn"} {
 			t.Run(p.name+"/"+who, func(t *testing.T) {
+				t.Parallel()
 				points, mid := 0, 0
-				stride := int64(11)
+				stride := int64(19)
 				if testing.Short() {
 					stride = 17
 				}
@@ -331,7 +333,7 @@ func TestCutAnywhere(t *testing.T) {
 					}
 					points++
 				}
-				if points < 5 || mid == 0 {
+				if points < 3 || mid == 0 {
 					t.Errorf("only %d points were tried, %d in mid-transaction", points, mid)
 				}
 			})
@@ -341,6 +343,7 @@ func TestCutAnywhere(t *testing.T) {
 
 // TestCutRecovery cuts the recovery, too, and the recovery of that.
 func TestCutRecovery(t *testing.T) {
+	t.Parallel()
 	runs := 500
 	if testing.Short() {
 		runs = 300
@@ -386,10 +389,11 @@ func TestCutRecovery(t *testing.T) {
 // TestCutByHand is for systems where our own note says how far a copy has
 // come, and the crash may come between the copy and the note.
 func TestCutByHand(t *testing.T) {
+	t.Parallel()
 	for _, p := range plots {
 		for _, noted := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/noted %v", p.name, noted), func(t *testing.T) {
-				stride := int64(7)
+				stride := int64(11)
 				if testing.Short() {
 					stride = 17
 				}
@@ -433,6 +437,38 @@ func (s *scene) forgetNote() {
 				s.Fatal(err)
 			}
 			return
+		}
+	}
+}
+
+// A record that a backup, say, has given a second name is finished all the
+// same, and the other name's file stays as it is.
+func TestRecordWithTwoNames(t *testing.T) {
+	for after := int64(2); ; after += 19 {
+		s := newScene(t, 3)
+		s.drop(3)
+		s.doFold(s.queue())
+		s.drop(2)
+		q := s.queue()
+		if !cutShort(q, after, func() { s.doFold(q) }) {
+			break
+		}
+		other := filepath.Join(s.sp.Project, "backup")
+		redo := filepath.Join(s.sp.Root.Path(), redoName)
+		if err := os.Link(redo, other); err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(redo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.settle()
+		if got, err := os.ReadFile(other); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the other name's file has changed: %v", err)
+		}
+		s.sp.Close()
+		if t.Failed() {
+			t.Fatalf("cut after %d steps", after)
 		}
 	}
 }

@@ -294,21 +294,24 @@ func rounds(n int) int {
 }
 
 func TestKill(t *testing.T) {
-	k := killing(t, "exact", false, rounds(100))
+	t.Parallel()
+	k := killing(t, "exact", false, rounds(60))
 	if !testing.Short() && k.redo == 0 {
 		t.Error("no kill hit a transaction")
 	}
 }
 
 func TestKillBesideStrangers(t *testing.T) {
-	k := killing(t, "exact", true, rounds(250))
+	t.Parallel()
+	k := killing(t, "exact", true, rounds(200))
 	if !testing.Short() && k.redo == 0 {
 		t.Error("no kill hit a transaction")
 	}
 }
 
 func TestKillByHand(t *testing.T) {
-	k := killing(t, "byhand", false, rounds(100))
+	t.Parallel()
+	k := killing(t, "byhand", false, rounds(60))
 	if !testing.Short() && k.redo == 0 {
 		t.Error("no kill hit a transaction")
 	}
