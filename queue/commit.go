@@ -166,7 +166,7 @@ func (q *Queue) finish(h *held, redo *os.File, r *record) error {
 		return err
 	}
 	q.next("clear", 0)
-	if err := redo.Truncate(0); err != nil {
+	if err := r.clear(redo); err != nil {
 		return fmt.Errorf("clearing redo record: %w", err)
 	}
 	return nil

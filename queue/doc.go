@@ -12,7 +12,7 @@
 // creation, and how many signals the queue had when they were written. It is
 // replaced by rename at the end of every transaction.
 //
-// queue.redo is empty or absent but while a transaction is under way; see
+// queue.redo is absent, or blank, but while a transaction is under way; see
 // redo.go for its form.
 //
 // # The lock
@@ -31,7 +31,7 @@
 //  1. writes all of it to queue.redo, with a checksum;
 //  2. changes the queue, by copying from queue.redo;
 //  3. moves and removes the files;
-//  4. replaces ledger.json, and empties queue.redo.
+//  4. replaces ledger.json, and blanks queue.redo.
 //
 // Whoever gets the lock next after a crash finds queue.redo and finishes (or,
 // if step 2 had not begun, forgets) the transaction. With Options.Fsync, each

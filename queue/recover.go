@@ -19,7 +19,17 @@ const maxRedoSize = 1 << 30
 // pending reports whether a transaction waits to be finished.
 func (q *Queue) pending() bool {
 	info, err := q.sp.Root.Lstat(redoName)
-	return err == nil && info.Size > 0
+	if err != nil || info.Size == 0 {
+		return false
+	}
+	f, err := q.sp.Root.OpenFile(redoName, os.O_RDONLY)
+	if err != nil {
+		return true // recover will say what it is
+	}
+	defer f.Close()
+	var first [1]byte
+	_, err = f.ReadAt(first[:], 0)
+	return err != nil || first[0] != '\n'
 }
 
 // recover finishes, or forgets, the transaction that a crash has left. It

@@ -20,8 +20,8 @@ import (
 //	HEAD bytes: lines, see below
 //	BODY bytes: the lines that the queue is to get
 //	PAD line feeds: what old lines are overwritten with
-//	from offset CURSORS on: for each copy, 8 bytes, native-endian: how far into
-//	this file it has come, or its start
+//	from offset CURSORS on (0 without copies): for each copy, 8 bytes,
+//	native-endian: how far into this file it has come, or its start
 //
 // CRC32C is over head and body, in hexadecimal; the numbers are decimal. The
 // head's lines:
@@ -37,6 +37,8 @@ import (
 //	remove DIR "NAME" INO SIZE MTIME            a file, if it is still that one
 //	move DIR "NAME" INO SIZE MTIME DIR "NAME"   likewise
 //	reason "NAME" "TEXT"                        write rejected/NAME.reason
+//
+// Between transactions the file is absent, empty, or begins with a line feed.
 //
 // A record with copies is committed when the first cursor has moved, one
 // without copies, or with "again", when it is whole.
@@ -142,14 +144,17 @@ func (r *record) encode(blanks []span, bodyTo int64) ([]byte, error) {
 	const firstLine = 96
 	r.bodyAt = firstLine + int64(len(h))
 	r.padAt = r.bodyAt + int64(len(r.body))
-	page := int64(os.Getpagesize())
-	r.cursorsAt = (r.padAt + pad + page - 1) / page * page
+	r.cursorsAt = 0
+	if len(r.copies) > 0 {
+		page := int64(os.Getpagesize())
+		r.cursorsAt = (r.padAt + pad + page - 1) / page * page
+	}
 	first := fmt.Sprintf("%s%08x %d %d %d %d", redoMagic, sum, len(h), len(r.body), pad, r.cursorsAt)
-	if len(first) >= firstLine || r.cursorsAt > maxRedoSize-padChunk {
+	if len(first) >= firstLine || r.padAt > maxRedoSize-2*padChunk {
 		return nil, errors.New("the change is too large for a redo record")
 	}
 
-	out := make([]byte, 0, r.cursorsAt+8*int64(len(r.copies)))
+	out := make([]byte, 0, max(r.padAt, r.cursorsAt+8*int64(len(r.copies))))
 	out = append(out, first...)
 	out = append(out, bytes.Repeat([]byte{' '}, firstLine-1-len(first))...)
 	out = append(out, '\n')
@@ -207,7 +212,7 @@ var errTorn = errors.New("unfinished redo record")
 func decodeRedo(data []byte) (*record, error) {
 	first, rest, ok := bytes.Cut(data, []byte("\n"))
 	if !ok || !bytes.HasPrefix(first, []byte(redoMagic)) {
-		if n := min(len(data), len(redoMagic)); string(data[:n]) == redoMagic[:n] && !ok || len(data) > 0 && data[0] == 0 {
+		if n := min(len(data), len(redoMagic)); string(data[:n]) == redoMagic[:n] && !ok || len(data) > 0 && isVoid(data[:1]) {
 			return nil, errTorn
 		}
 		return nil, errors.New("not a redo record")
@@ -226,6 +231,10 @@ func decodeRedo(data []byte) (*record, error) {
 	}
 	head, body := rest[:headLen], rest[headLen:headLen+bodyLen]
 	if crc32.Update(crc32.Checksum(head, castagnoli()), castagnoli(), body) != sum {
+		// Neither a head nor a body ends in a blank line.
+		if written := rest[:headLen+bodyLen]; len(written) > 1 && isVoid(written[len(written)-2:]) {
+			return nil, errTorn
+		}
 		return nil, errors.New("redo record's checksum is wrong")
 	}
 	r := &record{
@@ -265,10 +274,36 @@ func decodeRedo(data []byte) (*record, error) {
 	return r, nil
 }
 
-// torn reports whether the record's last bytes, the cursors, are still the
-// zeros that a file has where nothing was written.
+// torn reports whether the record's last bytes, the cursors, have not been
+// written.
 func torn(data []byte, headLen, bodyLen, cursorsAt int64) bool {
-	return cursorsAt <= int64(len(data))-8 && cursorsAt > headLen+bodyLen && parseCursor(data[cursorsAt:]) == 0
+	return cursorsAt <= int64(len(data))-8 && cursorsAt > headLen+bodyLen && isVoid(data[cursorsAt:cursorsAt+8])
+}
+
+// isVoid reports whether these are bytes that the file had before a record was
+// written: zeros, as a file has where nothing was, or a cleared record's line
+// feeds.
+func isVoid(b []byte) bool {
+	return len(bytes.Trim(b, "\x00")) == 0 || len(bytes.Trim(b, "\n")) == 0
+}
+
+// keepRedo is up to what size, in bytes, a record is cleared by overwriting.
+const keepRedo = 64 << 10
+
+// clear voids the record in the file. One of usual size is overwritten, not
+// cut off, so that the file keeps its blocks: then the next record's fdatasync
+// waits for the data alone, and not for the file system's journal, which takes
+// several times as long.
+func (r *record) clear(redo *os.File) error {
+	size := r.padAt
+	if n := int64(len(r.copies)); n > 0 {
+		size = r.cursorsAt + 8*n
+	}
+	if size > keepRedo {
+		return redo.Truncate(0)
+	}
+	_, err := redo.WriteAt(bytes.Repeat([]byte{'\n'}, int(size)), 0)
+	return err
 }
 
 // check makes sure that the steps are ones that encode could have written: all

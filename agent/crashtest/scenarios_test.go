@@ -244,8 +244,8 @@ func (a agentCommand) done(w *world) func(log string) bool {
 				}
 			}
 		}
-		fi, err := os.Lstat(w.path("queue.redo"))
-		return errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0
+		data, err := os.ReadFile(w.path("queue.redo"))
+		return errors.Is(err, fs.ErrNotExist) || err == nil && strings.Trim(string(data), "\n") == ""
 	}
 }
 
