@@ -70,7 +70,7 @@ func obtain(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, timeout t
 	defer cancel()
 	id, err := ask(ctx, sp, q)
 	if err == errNoAgent {
-		id, err = q.Take(ctx)
+		id, err = take(ctx, q)
 	}
 	switch {
 	case err == nil:
@@ -81,6 +81,22 @@ func obtain(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, timeout t
 		return "", errors.New("interrupted; nothing was taken")
 	}
 	return "", err
+}
+
+// take drains without an agent. What a fold had to leave behind, no agent will
+// have logged: so it is told here.
+func take(ctx context.Context, q *queue.Queue) (string, error) {
+	res, err := q.Fold(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range res.Failed {
+		fmt.Fprintf(os.Stderr, "agent: drop %s cannot be read and stays in incoming: %s\n", safe(f.Name), safe(f.Reason))
+	}
+	for _, r := range res.Rejects {
+		fmt.Fprintf(os.Stderr, "agent: rejected %s: %s\n", safe(r.Name), safe(r.Reason))
+	}
+	return q.Take(ctx)
 }
 
 // deliver copies a reply to standard output and acknowledges it. If it cannot,
