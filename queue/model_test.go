@@ -79,7 +79,6 @@ type model struct {
 	torn    bool     // the last line has no line feed
 	replies []modelReply
 	ledger  Ledger // Queued: as of the last settlement, which is any change of ours
-	touched bool
 }
 
 func (m *model) next() string {
