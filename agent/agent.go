@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg:   cfg,
 		self:  self,
 		turns: make(chan struct{}, scansAtOnce),
-		board: newBoard(reg, cfg.statusPause, Info{Holder: self, Service: cfg.Service}, cfg.Projects),
+		board: newBoard(reg, cfg.statusPause, Info{Holder: self, Service: cfg.Service, Cap: cfg.Options.Cap}, cfg.Projects),
 	}
 	if err := reg.write(a.board.info()); err != nil {
 		return errors.Join(err, reg.close())

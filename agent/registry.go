@@ -20,6 +20,7 @@ import (
 type Info struct {
 	Holder
 	Service  bool           `json:"service"` // run by the OS service
+	Cap      int            `json:"cap"`     // of the queues it keeps
 	Projects []ProjectState `json:"projects"`
 }
 

@@ -79,6 +79,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 		return Status{}, err
 	}
 	said := map[string]ProjectState{}
+	caps := map[string]int{}
 	projects := map[string]bool{}
 	for _, p := range cfg.Projects {
 		projects[filepath.Clean(p)] = true
@@ -95,7 +96,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 			}
 			// One may wait for another to let go: the other one's word counts.
 			if had, ok := said[s.Path]; !ok || had.State == StateHeld {
-				said[s.Path] = s
+				said[s.Path], caps[s.Path] = s, a.Cap
 			}
 		}
 	}
@@ -115,7 +116,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 				p := &r.Projects[i]
 				s, known := said[p.Path]
 				if known {
-					p.State, p.Error = s.State, s.Error
+					p.State, p.Error, p.Cap = s.State, s.Error, caps[p.Path]
 				}
 				holders[i] = p.count(ctx, cfg.Options, known)
 			}

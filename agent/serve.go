@@ -26,24 +26,27 @@ func (w *worker) serve(ctx context.Context, scan bool) error {
 		return fmt.Errorf("looking for requests: %w", err)
 	}
 	folded := false
+	var errs []error
 	for _, r := range control.Requests {
+		// One that cannot even be refused must not keep the others waiting.
 		if folded, err = w.answer(ctx, r.ID); err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil || errors.Is(err, errMoved) || err != nil && w.sp.Stale() {
 			return err
 		}
 	}
 	if !folded {
-		if err := w.fold(ctx); err != nil {
-			return err
-		}
+		errs = append(errs, w.fold(ctx))
 	}
 	now := time.Now()
 	due := !w.dueAt.IsZero() && !w.dueAt.After(now)
 	odd := len(control.Misfits)+len(control.Returning) > 0
 	unknown := scan && w.dueAt.IsZero() && len(control.Replies) > 0 // made by others
 	if due || odd || unknown || scan && now.Sub(w.tidiedAt) >= tidyInterval {
-		return w.sweep(ctx, now)
+		errs = append(errs, w.sweep(ctx, now))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (w *worker) fold(ctx context.Context) error {

@@ -22,7 +22,7 @@ type change struct {
 	brief  bool   // may be forgotten in a power cut: the redo record is not synced
 }
 
-// append is the change that adds lines to a queue of this size.
+// appendLines is the change that adds lines to a queue of this size.
 func appendLines(size int64, lines []byte) change {
 	return change{body: lines, at: size, size: size + int64(len(lines))}
 }
@@ -266,6 +266,10 @@ func (q *Queue) move(m *move) error {
 	case opMove:
 		if to := q.sp.Dir(m.toDir); to != nil {
 			err = dir.Rename(m.name, to, m.toName)
+			if err != nil && inTheWay(to, m.toName) {
+				// Nobody put a directory there while we looked but to harm.
+				err = dir.Rename(m.name, q.sp.Rejected, q.sp.RejectName(m.toName))
+			}
 		}
 		if errors.Is(err, fs.ErrPermission) && m.toDir == "rejected" {
 			// It stays where it is; the others must not wait for it.
@@ -277,6 +281,12 @@ func (q *Queue) move(m *move) error {
 		return nil
 	}
 	return err
+}
+
+// inTheWay reports whether name is a directory, which no file can replace.
+func inTheWay(d *spoolfiles.Dir, name string) bool {
+	info, err := d.Lstat(name)
+	return err == nil && info.Mode.IsDir()
 }
 
 // irremovable is for what could not be removed, and must not hold up the
@@ -297,11 +307,13 @@ func (q *Queue) irremovable(dir *spoolfiles.Dir, m *move, err error) error {
 	return err
 }
 
-// is reports whether a file with the move's name is the one that was meant.
+// is reports whether a file with the move's name is the one that was meant. The
+// inode decides where there is one: a producer that writes in place may still
+// touch its drop after it has been read, and it is the same drop for all that.
 // Size -1: only the inode is known.
 func (m *move) is(id spoolfiles.Identity) bool {
-	if m.id.Size < 0 {
-		return m.id.Ino == 0 || m.id.Ino == id.Ino
+	if m.id.Ino != 0 {
+		return m.id.Ino == id.Ino
 	}
 	return m.id == id
 }

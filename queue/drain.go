@@ -139,11 +139,14 @@ func (q *Queue) handOver(h *held, c content, moves []move, res *FoldResult) erro
 		return err
 	}
 	if len(c.bad) > 0 {
-		if err := q.sp.PruneRejects(); err != nil {
-			return fmt.Errorf("removing old rejects: %w", err)
-		}
+		q.prune(res)
 	}
-	return q.remember(h, content{})
+	// It is done: that the queue cannot be looked at now must not look as if
+	// it were not.
+	if err := q.remember(h, content{}); err != nil {
+		q.shape = shape{}
+	}
+	return nil
 }
 
 // Refuse answers a request with control/ID.error, which has the reason as its

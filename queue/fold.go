@@ -120,11 +120,17 @@ func (q *Queue) fold(ctx context.Context, h *held, res *FoldResult) error {
 		drops = drops[n:]
 	}
 	if res.Rejected > 0 {
-		if err := q.sp.PruneRejects(); err != nil {
-			return fmt.Errorf("removing old rejects: %w", err)
-		}
+		q.prune(res)
 	}
 	return nil
+}
+
+// prune removes old rejects. That it cannot is worth a word, but fails nothing:
+// what had to be done has been done.
+func (q *Queue) prune(res *FoldResult) {
+	if err := q.sp.PruneRejects(); err != nil {
+		res.Failed = append(res.Failed, Reject{"rejected", "removing old rejects: " + oneLine(err.Error())})
+	}
 }
 
 // choose lists the drops that are to be folded, oldest first, and those that a

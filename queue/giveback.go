@@ -12,7 +12,7 @@ import (
 )
 
 // maxReply bounds what is read of a reply that goes back into the queue.
-const maxReply = 1 << 30
+const maxReply = 256 << 20
 
 // SweepResult says what a sweep did.
 type SweepResult struct {
@@ -168,5 +168,6 @@ func (q *Queue) rejectLocked(h *held, files []spoolfiles.ControlFile, reason str
 		}
 		res.Rejects = append(res.Rejects, Reject{f.Name, oneLine(reason)})
 	}
-	return q.sp.PruneRejects()
+	q.prune(new(FoldResult)) // will be tried again
+	return nil
 }

@@ -13,9 +13,9 @@ import (
 // for every line that is none, with its number and what is wrong with it. The
 // queue stays as it is; it is locked, shared, meanwhile.
 func (q *Queue) Peek(ctx context.Context, each func(spoolfiles.Signal) error, malformed func(line int, err error)) error {
-	h, err := q.reader(ctx)
+	h, unsettled, err := q.reader(ctx)
 	if h == nil || err != nil {
-		return err
+		return errors.Join(unsettled, err)
 	}
 	_, err = scanAll(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error { return each(s) }, func(b badLine) {
 		malformed(b.number, errors.New(b.reason))
@@ -23,22 +23,22 @@ func (q *Queue) Peek(ctx context.Context, each func(spoolfiles.Signal) error, ma
 	if err := errors.Join(err, h.release()); err != nil {
 		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
 	}
-	return nil
+	return unsettled
 }
 
 // reader locks the queue for reading; nil if there is none. A transaction that
-// a crash has interrupted is finished first, where that can be done.
-func (q *Queue) reader(ctx context.Context) (*held, error) {
+// a crash has interrupted is finished first; unsettled says why if it cannot be.
+func (q *Queue) reader(ctx context.Context) (h *held, unsettled, err error) {
 	if q.pending() {
-		if err := q.Settle(ctx); err != nil && ctx.Err() != nil {
-			return nil, err
+		if unsettled = q.Settle(ctx); unsettled != nil && ctx.Err() != nil {
+			return nil, nil, unsettled
 		}
 	}
-	h, err := q.acquireShared(ctx)
+	h, err = q.acquireShared(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		err = nil
 	}
-	return h, err
+	return h, unsettled, err
 }
 
 // Status is what a spool has, counted on disk.
@@ -67,7 +67,7 @@ func (q *Queue) Status(ctx context.Context) (s Status, err error) {
 
 // statusOfQueue fills in what is under the queue's lock.
 func (q *Queue) statusOfQueue(ctx context.Context, s *Status) (err error) {
-	h, err := q.reader(ctx)
+	h, unsettled, err := q.reader(ctx)
 	if h != nil {
 		defer func() { err = errors.Join(err, h.release()) }()
 	}
@@ -82,5 +82,5 @@ func (q *Queue) statusOfQueue(ctx context.Context, s *Status) (err error) {
 		}
 	}
 	s.Queued = int(s.Ledger.Queued)
-	return errors.Join(err, lerr)
+	return errors.Join(unsettled, err, lerr)
 }

@@ -14,7 +14,7 @@ import (
 
 // maxRedoSize bounds what is written and read of a record. A capped queue stays
 // far below; only a huge uncapped one can come near.
-const maxRedoSize = 1 << 30
+const maxRedoSize = 256 << 20
 
 // pending reports whether a transaction waits to be finished.
 func (q *Queue) pending() bool {

@@ -87,8 +87,12 @@ func (s *Spool) PruneRejects() error {
 			return err
 		}
 	}
-	for name := range when { // a reason without its reject explains nothing
-		if err := gone(s.Rejected.Remove(name + ReasonSuffix)); err != nil {
+	for _, r := range reasons {
+		if _, alone := when[strings.TrimSuffix(r.Name, ReasonSuffix)]; !alone {
+			continue
+		}
+		// A reason without its reject explains nothing.
+		if err := s.removeOne(r); err != nil {
 			return err
 		}
 	}
@@ -96,16 +100,22 @@ func (s *Spool) PruneRejects() error {
 }
 
 func (s *Spool) removeReject(r Entry) error {
-	var err error
-	if r.Mode.IsDir() {
-		err = s.removeTree(r.Name)
-	} else {
-		err = gone(s.Rejected.Remove(r.Name))
-	}
-	if err != nil {
+	if err := s.removeOne(r); err != nil {
 		return err
 	}
-	return gone(s.Rejected.Remove(r.Name + ReasonSuffix))
+	reason := r.Name + ReasonSuffix
+	info, err := s.Rejected.Lstat(reason)
+	if err != nil {
+		return gone(err)
+	}
+	return s.removeOne(Entry{reason, info})
+}
+
+func (s *Spool) removeOne(e Entry) error {
+	if e.Mode.IsDir() {
+		return s.removeTree(e.Name)
+	}
+	return gone(s.Rejected.Remove(e.Name))
 }
 
 // removeTree removes a directory that somebody had put into incoming. os.Root
