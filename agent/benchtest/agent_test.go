@@ -81,8 +81,8 @@ func (s *served) signal() string {
 func (s *served) rest() {
 	s.wait(time.Millisecond, "the agent to be idle", func() bool {
 		n, err := s.sp.CountDrops()
-		redo, rerr := s.sp.Root.Lstat("queue.redo")
-		return err == nil && n == 0 && (rerr != nil || redo.Size == 0)
+		redo, _, _ := s.sp.Root.ReadFile("queue.redo", 1<<20)
+		return err == nil && n == 0 && len(bytes.Trim(redo, "\n")) == 0
 	})
 	<-time.After(5 * time.Millisecond)
 }
