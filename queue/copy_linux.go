@@ -15,10 +15,11 @@ import (
 // cursors are where a record's copies have come to. If the record is exact
 // they lie in a shared mapping of it, and the kernel moves them.
 type cursors struct {
-	mem  []byte  // the mapping; nil if there is none
-	pos  []int64 // without one
-	file *os.File
-	base int64
+	mapping []byte
+	mem     []byte  // the cursors in the mapping; nil if there is none
+	pos     []int64 // without one
+	file    *os.File
+	base    int64
 }
 
 // mapCursors maps the cursors of a record, which need not be written yet. If
@@ -26,9 +27,10 @@ type cursors struct {
 func mapCursors(redo *os.File, r *record) *cursors {
 	c := &cursors{file: redo, base: r.cursorsAt}
 	if r.exact && len(r.copies) > 0 {
-		mem, err := unix.Mmap(int(redo.Fd()), r.cursorsAt, 8*len(r.copies), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		in := r.cursorsAt % int64(os.Getpagesize()) // where they are in the first page
+		mem, err := unix.Mmap(int(redo.Fd()), r.cursorsAt-in, int(in)+8*len(r.copies), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err == nil {
-			c.mem = mem
+			c.mapping, c.mem = mem, mem[in:]
 		}
 		r.exact = err == nil
 	}
@@ -93,8 +95,8 @@ func (c *cursors) copy(i int, queue *os.File, to int64, redo *os.File, n int64) 
 
 func (c *cursors) close() {
 	if c.mem != nil {
-		unix.Munmap(c.mem)
-		c.mem = nil
+		unix.Munmap(c.mapping)
+		c.mapping, c.mem = nil, nil
 	}
 }
 

@@ -146,8 +146,9 @@ func (r *record) encode(blanks []span, bodyTo int64) ([]byte, error) {
 	r.padAt = r.bodyAt + int64(len(r.body))
 	r.cursorsAt = 0
 	if len(r.copies) > 0 {
-		page := int64(os.Getpagesize())
-		r.cursorsAt = (r.padAt + pad + page - 1) / page * page
+		// Aligned for the kernel to write to, and in the same page as the rest
+		// where that is small: then a sync is one block.
+		r.cursorsAt = (r.padAt + pad + 7) / 8 * 8
 	}
 	first := fmt.Sprintf("%s%08x %d %d %d %d", redoMagic, sum, len(h), len(r.body), pad, r.cursorsAt)
 	if len(first) >= firstLine || r.padAt > maxRedoSize-2*padChunk {
@@ -255,7 +256,7 @@ func decodeRedo(data []byte) (*record, error) {
 	if len(r.copies) == 0 {
 		return r, nil
 	}
-	if cursorsAt < r.padAt+padLen || cursorsAt%int64(os.Getpagesize()) != 0 {
+	if cursorsAt < r.padAt+padLen || cursorsAt%8 != 0 {
 		return nil, errors.New("redo record: cursors in the wrong place")
 	}
 	if cursorsAt > int64(len(data))-8*int64(len(r.copies)) {
