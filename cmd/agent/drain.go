@@ -27,7 +27,8 @@ queue. Drops that were there before are among them. Where an agent serves the
 project, it is asked; where none does, drain does the same by itself.
 
 The signals are taken only once standard output has them all. If it fails, or
-drain is interrupted, all go back into the queue.
+drain is interrupted, all go back into the queue. A standard output that is
+closed (>&-) cannot be told from /dev/null, and takes everything.
 
 Exit status 4 says that the timeout passed, and that nothing was taken.`,
 		Example: `  agent drain >signals.jsonl
