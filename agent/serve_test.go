@@ -228,3 +228,16 @@ func TestLockedQueueConcernsNoOther(t *testing.T) {
 	queued(t, a, "1", "2")
 	r.until(a, StateServing)
 }
+
+func TestOneBadRequestDelaysNoOther(t *testing.T) {
+	p := dir(t)
+	r := start(t, Config{}, p)
+	r.until(p, StateServing)
+	// It can neither be answered nor refused.
+	must(t, os.Mkdir(inSpool(p, "control", "a.error"), 0o700))
+	must(t, os.WriteFile(inSpool(p, "control", "a.signals"), nil, 0o600))
+	request(t, p, "a")
+	drop(t, p, "after")
+	request(t, p, "b")
+	reply(t, p, "b")
+}

@@ -1,0 +1,89 @@
+package queue
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"spoolagent/spoolfiles"
+)
+
+// A producer that cannot rename may touch its drop after it has been read: it
+// is the same drop, and is folded once.
+func TestDropTouchedWhileFolded(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(0))
+	drop(t, sp, 1, "Bash")
+	names, err := filepath.Glob(filepath.Join(sp.Incoming.Path(), "*.json"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	q.step = func(what string, n int64) int64 {
+		if what == "begin" {
+			f, err := os.OpenFile(names[0], os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintln(f)
+			f.Close()
+		}
+		return n
+	}
+	fold(t, q)
+	q.step = nil
+	fold(t, q)
+	if got := fmt.Sprint(peek(t, q)); got != "[1]" {
+		t.Errorf("the queue has %s", got)
+	}
+	if l := closes(t, q); l.Folded != 1 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A directory where a file is to go holds nothing up: the file goes to rejected.
+func TestDirectoryInTheWay(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(0))
+	drop(t, sp, 1, "Bash")
+	drops, _, err := sp.Scan(0)
+	if err != nil || len(drops) != 1 {
+		t.Fatal(drops, err)
+	}
+	if err := sp.Tmp.Mkdir("x"); err != nil {
+		t.Fatal(err)
+	}
+	m := move{op: opMove, dir: "incoming", name: drops[0].Name, id: drops[0].Identity, toDir: "tmp", toName: "x"}
+	if err := q.move(&m); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := sp.CountRejects(); n != 1 || err != nil {
+		t.Errorf("%d rejects, %v", n, err)
+	}
+}
+
+// What somebody has put into rejected keeps no drain from succeeding.
+func TestDrainBesideOddRejects(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(0))
+	for i := range spoolfiles.MaxRejects + 5 {
+		name := filepath.Join(sp.Rejected.Path(), fmt.Sprintf("r%d", i))
+		for _, name := range []string{name, name + spoolfiles.ReasonSuffix} {
+			if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(sp.Rejected.Path(), "d.reason", "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(queuePath(sp), []byte(signalLine("good")+"\nbroken\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := take(t, q); len(got) != 1 {
+		t.Errorf("drained %q", got)
+	}
+	if n, err := sp.CountRejects(); n != spoolfiles.MaxRejects || err != nil {
+		t.Errorf("%d rejects, %v", n, err)
+	}
+}
