@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -80,8 +81,11 @@ func execute(args []string) (status int) {
 // forHook reports whether these arguments ask for drop --hook. It looks at
 // them as they are, for they may not parse.
 func forHook(args []string) bool {
-	return slices.Contains(args, "drop") &&
-		(slices.Contains(args, "--hook") || slices.Contains(args, "--hook=true"))
+	return slices.Contains(args, "drop") && slices.ContainsFunc(args, func(arg string) bool {
+		value, given := strings.CutPrefix(arg, "--hook=")
+		yes, err := strconv.ParseBool(value)
+		return arg == "--hook" || given && yes && err == nil
+	})
 }
 
 // complain prints an error as one line.
