@@ -148,20 +148,7 @@ func (d *Dir) Each(fn func(name []byte, ino uint64) error) error {
 		return err
 	}
 	defer f.Close()
-	for {
-		names, err := f.Readdirnames(1024)
-		for _, name := range names {
-			if err := fn([]byte(name), 0); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return eachName(f, fn)
 }
 
 func ours(uint32) bool { return true }

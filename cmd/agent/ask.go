@@ -45,7 +45,7 @@ func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue) (id string, 
 		defer cancel()
 	}
 	if serr := q.Settle(settling); serr != nil {
-		return "", fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, for now: %w", err, serr)
+		return "", fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be given back now: %w", err, serr)
 	}
 	done, aerr := answered(sp, id)
 	switch {
@@ -57,7 +57,7 @@ func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue) (id string, 
 		return id, nil
 	}
 	if _, gerr := q.GiveBack(settling, id); gerr != nil {
-		return "", fmt.Errorf("%w; the answer returns to the queue after reply_ttl, for now: %w", err, gerr)
+		return "", fmt.Errorf("%w; the answer returns to the queue after reply_ttl, since it cannot be given back now: %w", err, gerr)
 	}
 	return "", err
 }

@@ -125,7 +125,7 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	defer cancel()
 	n, gerr := q.GiveBack(ctx, id)
 	if gerr != nil {
-		return fmt.Errorf("%w; the signals return to the queue after reply_ttl, for now: %w", err, gerr)
+		return fmt.Errorf("%w; the signals return to the queue after reply_ttl, since they cannot be given back now: %w", err, gerr)
 	}
 	return fmt.Errorf("%w; back in the queue: %d signals", err, n)
 }
