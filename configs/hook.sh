@@ -6,7 +6,7 @@
 # The project is $CLAUDE_PROJECT_DIR if that is set (Claude Code sets it, and
 # may run hooks in a subdirectory), else the nearest directory upwards from the
 # working directory that has a .spool, else the working directory. Its .spool
-# is made on first use.
+# is made on first use, and the project registered with the user's agent.
 #
 # A hook must not disturb the tool that runs it. So this prints nothing, exits
 # with 0 whatever happens, and reads its input to the end even when it cannot
@@ -38,27 +38,32 @@ ready() {
 	ours "$spool" && ours "$spool/tmp" && ours "$spool/incoming"
 }
 
-project=${CLAUDE_PROJECT_DIR-}
-if [ -z "$project" ]; then
-	[ -n "$PWD" ] || discard # the working directory is gone
-	up=$PWD
-	until [ -d "$up/.spool" ] && [ ! -L "$up/.spool" ]; do
-		[ -n "$up" ] || { up=$PWD; break; }
-		up=${up%/*}
-	done
-	project=$up
-fi
-spool=$project/.spool
-
-if ! ready; then
-	# .gitignore comes before the directories: where these are, it was made.
-	[ -d "$spool" ] || mkdir -- "$spool"
-	ours "$spool" || discard
-	ignore=$spool/.gitignore
-	[ -e "$ignore" ] || echo '*' >"$ignore"
-	mkdir -- "$spool/tmp" "$spool/incoming"
-	ready || discard
-fi
+# register tells the agent of a project that has had no spool so far, by a file
+# of any name with the project's path. No failure of it keeps the drop from
+# being stored.
+register() {
+	case ${XDG_STATE_HOME-} in
+	/*) projects=$XDG_STATE_HOME/spool-agent/projects ;;
+	*)
+		case ${HOME-} in
+		/*) projects=$HOME/.local/state/spool-agent/projects ;;
+		*) return ;;
+		esac
+		;;
+	esac
+	case $project in
+	/*) path=$project ;;
+	*) path=$PWD/$project ;;
+	esac
+	entry=$projects/.$name
+	mkdir -p -- "$projects"
+	# In a subshell: the working directory stays. As the path has no links, the
+	# project is known by one name however the tool came there.
+	if ! (cd -P -- "$path" && printf '%s\n' "$PWD" >"$entry") ||
+		! mv -f -- "$entry" "$projects/$name"; then
+		rm -f -- "$entry"
+	fi
+}
 
 # The kernel's UUID costs no process. The process id before it, of fixed width,
 # keeps drops in order that were stored within one tick of the file system's clock.
@@ -73,11 +78,34 @@ case $random in
 	;;
 esac
 pid=000000$$
-name=${pid#"${pid%???????}"}-$random.json
+name=${pid#"${pid%???????}"}-$random
+
+project=${CLAUDE_PROJECT_DIR-}
+if [ -z "$project" ]; then
+	[ -n "$PWD" ] || discard # the working directory is gone
+	up=$PWD
+	until [ -d "$up/.spool" ] && [ ! -L "$up/.spool" ]; do
+		[ -n "$up" ] || { up=$PWD; break; }
+		up=${up%/*}
+	done
+	project=$up
+fi
+spool=$project/.spool
+
+if ! ready; then
+	# The directories come last: where they are, the rest was done.
+	[ -d "$spool" ] || mkdir -- "$spool"
+	ours "$spool" || discard
+	ignore=$spool/.gitignore
+	[ -e "$ignore" ] || echo '*' >"$ignore"
+	register
+	mkdir -- "$spool/tmp" "$spool/incoming"
+	ready || discard
+fi
 
 # An input that could not be stored whole, or is empty, must not become a drop.
-tmp=$spool/tmp/$name
-if cat >"$tmp" && [ -s "$tmp" ] && mv -f -- "$tmp" "$spool/incoming/$name"; then
+tmp=$spool/tmp/$name.json
+if cat >"$tmp" && [ -s "$tmp" ] && mv -f -- "$tmp" "$spool/incoming/$name.json"; then
 	exit 0
 fi
 rm -f -- "$tmp"

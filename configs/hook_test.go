@@ -466,3 +466,141 @@ func TestHookKilled(t *testing.T) {
 		}
 	})
 }
+
+// registrations returns the content of every file in a state directory's
+// registry, and checks that nothing unfinished is left there.
+func registrations(t *testing.T, state string) []string {
+	t.Helper()
+	var got []string
+	for _, name := range list(t, state, "spool-agent", "projects") {
+		if strings.HasPrefix(name, ".") || len(name) > 255 {
+			t.Errorf("a registration is called %q", name)
+		}
+		checkMode(t, 0o600, state, "spool-agent", "projects", name)
+		got = append(got, read(t, state, "spool-agent", "projects", name))
+	}
+	return got
+}
+
+// realTemp is a temporary directory by the path that has no links.
+func realTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// The hook that makes a spool tells the agent of the project; others need not.
+func TestHookRegisters(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		sh = append(slices.Clone(sh), hook)
+		for _, name := range names {
+			top := realTemp(t)
+			dir := filepath.Join(top, name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Logf("%q cannot be a name here: %v", name, err)
+				continue
+			}
+			home := filepath.Join(realTemp(t), name)
+			state := filepath.Join(home, ".local", "state")
+			want := func(n int) {
+				t.Helper()
+				if got := registrations(t, state); !slices.Equal(got, slices.Repeat([]string{dir + "\n"}, n)) {
+					t.Errorf("%q: registered: %q", name, got)
+				}
+			}
+			runHook(t, command(dir, sh, "HOME="+home), event)
+			wantDrops(t, dir, event)
+			want(1)
+			for _, part := range []string{"", ".local", ".local/state", ".local/state/spool-agent", ".local/state/spool-agent/projects"} {
+				checkMode(t, fs.ModeDir|0o700, home, part)
+			}
+			runHook(t, command(dir, sh, "HOME="+home), event)
+			want(1)
+			// The spool has gone, or its directories have.
+			os.RemoveAll(filepath.Join(dir, ".spool"))
+			runHook(t, command("/", sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+dir), event)
+			want(2)
+			os.RemoveAll(filepath.Join(dir, ".spool", "incoming"))
+			runHook(t, command(top, sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+name, "CDPATH=/"), event)
+			want(3)
+			// By way of a link; in another state directory.
+			os.RemoveAll(filepath.Join(dir, ".spool"))
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(dir, link); err != nil {
+				t.Fatal(err)
+			}
+			state = filepath.Join(home, "elsewhere")
+			runHook(t, command("/", sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+link, "XDG_STATE_HOME="+state), event)
+			want(1)
+			wantDrops(t, dir, event)
+		}
+	})
+}
+
+// Whatever keeps it from registering, the drop is stored.
+func TestHookCannotRegister(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		home := t.TempDir()
+		write(t, filepath.Join(home, "file"), "")
+		locked := mkdir(t, home, "locked")
+		if err := os.Chmod(locked, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("nowhere/at/all", filepath.Join(home, "link")); err != nil {
+			t.Fatal(err)
+		}
+		mkdir(t, home, "taken", "spool-agent")
+		write(t, filepath.Join(home, "taken", "spool-agent", "projects"), "")
+		before := list(t, home)
+		for _, env := range [][]string{
+			{},
+			{"HOME="},
+			{"HOME=.", "XDG_STATE_HOME=state"},
+			{"HOME=" + filepath.Join(home, "file")},
+			{"HOME=" + locked, "XDG_STATE_HOME="},
+			{"XDG_STATE_HOME=" + filepath.Join(home, "link")},
+			{"XDG_STATE_HOME=" + filepath.Join(home, "taken")},
+			{"XDG_STATE_HOME=/dev/null"},
+		} {
+			cmd := command(t.TempDir(), bound(t, append(slices.Clone(sh), hook)), env...)
+			runHook(t, cmd, event)
+			wantDrops(t, cmd.Dir, event)
+			if got := list(t, cmd.Dir); !slices.Equal(got, []string{".spool"}) {
+				t.Errorf("%q: the project has %q", env, got)
+			}
+		}
+		if got := list(t, home); !slices.Equal(got, before) {
+			t.Errorf("home has %q", got)
+		}
+	})
+}
+
+// A hook that ends between the two leaves a project that is known, not one
+// that is never looked at.
+func TestHookRegistersFirst(t *testing.T) {
+	text := Hook()
+	const then = "\n\tregister\n"
+	if strings.Count(text, then) != 1 {
+		t.Fatal("the hook does not register in one place")
+	}
+	hook := script(t, strings.Replace(text, then, then+"\texit\n", 1))
+	eachShell(t, func(t *testing.T, sh []string) {
+		dir, state := realTemp(t), t.TempDir()
+		cmd := command(dir, append(slices.Clone(sh), hook), "XDG_STATE_HOME="+state)
+		cmd.Stdin = strings.NewReader(event)
+		if r := run(t, cmd); r != (result{}) {
+			t.Errorf("%+v", r)
+		}
+		if got := registrations(t, state); !slices.Equal(got, []string{dir + "\n"}) {
+			t.Errorf("registered: %q", got)
+		}
+		if got := list(t, dir, ".spool"); !slices.Equal(got, []string{".gitignore"}) {
+			t.Errorf("the spool has %q", got)
+		}
+	})
+}
