@@ -51,8 +51,7 @@ func helpAgent() {
 		cancel()
 	}()
 	err := Run(ctx, Config{
-		Projects: os.Args[2:],
-		Options:  options(),
+		Settings: Settings{Projects: os.Args[2:], Options: options()},
 		StateDir: os.Args[1],
 		Version:  "helper",
 		Log:      zerolog.New(os.Stdout),

@@ -3,6 +3,10 @@
 //
 // # How it is built
 //
+// The roster decides which projects are served: those of the settings, and those
+// that its sources name, which are the registry and the patterns. Sources tell
+// by a channel; the roster alone hires and dismisses workers.
+//
 // Each project has a worker, one goroutine that alone touches the project's
 // spool and queue. It is told nothing but "look again" (a channel of one slot):
 // events are hints and the directory is the truth, so a lost, doubled or late
@@ -16,12 +20,19 @@
 //
 // What no event tells (an ancestor renamed, a file system unmounted) is found
 // by the safety scan: at every Config.ScanInterval all workers look at once.
-// An idle agent has no other timer.
+// An idle agent has no other timer, but that of its supervisor's watchdog.
+//
+// A project is polled that cannot be watched, for the watches are used up or its
+// file system does not tell what others do. A file system that does not answer
+// at all holds up its own worker only: nothing that may hang there is done under
+// a lock, and a worker that hangs gives back its turn.
 //
 // # Who serves a project
 //
 // The agent that holds the lock on .spool/agent.lock. What the file says of its
 // holder is for people; only the lock counts, for a process id may be reused
-// and a file outlives its writer. Agents are found in the same way: each holds
-// a lock beside its status file for as long as it lives.
+// and a file outlives its writer. Within an agent it is the worker that has
+// claimed the spool's directory, so that one with two names is served once. Agents are found in the same way: each holds
+// a lock beside its status file for as long as it lives. The one that serves the
+// projects of a user holds agent.lock in the state directory besides.
 package agent

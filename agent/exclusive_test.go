@@ -38,7 +38,7 @@ func TestSecondAgentIsRefused(t *testing.T) {
 func TestTakeover(t *testing.T) {
 	a, b, state := dir(t), dir(t), dir(t)
 	kill := help(t, "agent", `"serving"`, state, a)
-	r := start(t, Config{ScanInterval: 50 * time.Millisecond}, a, b)
+	r := start(t, Config{Settings: Settings{ScanInterval: 50 * time.Millisecond}}, a, b)
 	if s := r.until(a, StateHeld); !strings.Contains(s.Error, "pid") {
 		t.Errorf("the state says %q", s.Error)
 	}
@@ -52,7 +52,7 @@ func TestTakeover(t *testing.T) {
 func TestServiceWaitsForItsOnlyProject(t *testing.T) {
 	p, state := dir(t), dir(t)
 	kill := help(t, "agent", `"serving"`, state, p)
-	r := start(t, Config{Service: true, ScanInterval: 50 * time.Millisecond}, p)
+	r := start(t, Config{Service: true, Settings: Settings{ScanInterval: 50 * time.Millisecond}}, p)
 	r.until(p, StateHeld)
 	kill()
 	r.until(p, StateServing)

@@ -92,7 +92,7 @@ func TestRenamedAncestors(t *testing.T) {
 			p := filepath.Join(top, "above", "project")
 			moved := map[string]string{"project": p, "above": filepath.Dir(p)}[name]
 			must(t, os.MkdirAll(p, 0o700))
-			r := start(t, Config{ScanInterval: 50 * time.Millisecond}, p)
+			r := start(t, Config{Settings: Settings{ScanInterval: 50 * time.Millisecond}}, p)
 			r.until(p, StateServing)
 			must(t, os.Rename(moved, moved+"-away"))
 			r.until(p, StateMissing)
@@ -113,7 +113,7 @@ func TestProjectMovedToAnotherPath(t *testing.T) {
 	top := dir(t)
 	a, b := filepath.Join(top, "a"), filepath.Join(top, "b")
 	must(t, os.Mkdir(a, 0o700))
-	r := start(t, Config{ScanInterval: 50 * time.Millisecond}, a, b)
+	r := start(t, Config{Settings: Settings{ScanInterval: 50 * time.Millisecond}}, a, b)
 	r.until(a, StateServing)
 	r.until(b, StateMissing)
 	for range 3 {

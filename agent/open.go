@@ -24,7 +24,8 @@ func (w *worker) open(ctx context.Context) error {
 	for range 32 {
 		err := w.tryOpen(ctx)
 		var held *HeldError
-		if err == nil || ctx.Err() != nil || errors.As(err, &held) {
+		var twin *twinError
+		if err == nil || ctx.Err() != nil || errors.As(err, &twin) || errors.As(err, &held) {
 			return err
 		}
 		if !w.watchWay() {
@@ -43,11 +44,16 @@ func (w *worker) tryOpen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lock, err := lockProject(ctx, sp, w.agent.self)
-	if err != nil {
+	if err := w.agent.claims.claim(w); err != nil {
 		return errors.Join(err, sp.Close())
 	}
-	w.sp, w.lock, w.queue = sp, lock, queue.New(sp, w.agent.cfg.Options)
+	lock, err := lockProject(ctx, sp, w.agent.self)
+	if err != nil {
+		w.agent.claims.release(w)
+		return errors.Join(err, sp.Close())
+	}
+	w.sp, w.lock, w.options = sp, lock, w.agent.options()
+	w.queue = queue.New(sp, w.options)
 	return nil
 }
 
@@ -63,6 +69,7 @@ func (w *worker) shut() {
 		w.log.Debug().Err(err).Msg("letting go of the spool")
 	}
 	w.sp, w.lock, w.queue = nil, nil, nil
+	w.agent.claims.release(w)
 	w.lookAt, w.dueAt, w.tidiedAt = time.Time{}, time.Time{}, time.Time{}
 }
 
@@ -101,7 +108,12 @@ func requestMatters(name string, op fsnotify.Op) bool {
 
 // watchSpool has the open spool watched, or else polled.
 func (w *worker) watchSpool() error {
-	_, err := w.agent.table.set(w.watch, w.wanted())
+	err := eventless(w.project)
+	if err == nil {
+		_, err = w.agent.table.set(w.watch, w.wanted())
+	} else {
+		w.agent.table.set(w.watch, nil)
+	}
 	switch {
 	case err == nil:
 		w.unwatched = nil
@@ -131,6 +143,10 @@ func (w *worker) watchWay() (added bool) {
 	for path := root; ; {
 		dir := filepath.Dir(path)
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			if w.unwatched = eventless(dir); w.unwatched != nil {
+				w.agent.table.set(w.watch, nil)
+				return false
+			}
 			wants = append(wants, want{dir, wayMatters(filepath.Base(path))})
 			break
 		}

@@ -20,6 +20,8 @@ import (
 type Info struct {
 	Holder
 	Service  bool           `json:"service"` // run by the OS service
+	User     bool           `json:"user"`    // serves what is registered and configured
+	Problem  string         `json:"problem"` // what is wrong with the agent as a whole; "" if nothing
 	Cap      int            `json:"cap"`     // of the queues it keeps
 	Projects []ProjectState `json:"projects"`
 }
@@ -84,6 +86,35 @@ func lockNew(path string) (*flock.Flock, error) {
 		}
 	}
 	return nil, lock.Unlock()
+}
+
+// valid reports whether the files are still where they belong: somebody may
+// have emptied the state directory.
+func (r *registration) valid() bool {
+	there, err := os.Lstat(r.stem + infoLockSuffix)
+	if err != nil {
+		return false
+	}
+	locked, err := r.lock.Stat()
+	if err != nil || !os.SameFile(there, locked) {
+		return false
+	}
+	_, err = os.Lstat(r.stem + infoSuffix)
+	return err == nil
+}
+
+// renew makes the agent known again where it is no longer.
+func (r *registration) renew() error {
+	if r.valid() {
+		return nil
+	}
+	fresh, err := register(filepath.Dir(filepath.Dir(r.stem)))
+	if err != nil {
+		return err
+	}
+	old := *r
+	*r = *fresh
+	return old.close()
 }
 
 // write replaces the status file, all at once.

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -17,8 +19,10 @@ import (
 const (
 	// countPatience is how long a report waits for one project's queue.
 	countPatience = time.Second
+	// hangPatience is how long it waits for a project's file system.
+	hangPatience = 2 * time.Second
 	// countAtOnce is how many projects a report looks at at a time.
-	countAtOnce = 8
+	countAtOnce = 16
 )
 
 // ReportConfig says what Report is to report on.
@@ -41,6 +45,17 @@ type Status struct {
 	Version   string          `json:"version"`
 	StartedAt string          `json:"started_at"`
 	Projects  []ProjectStatus `json:"projects"` // by path; never null
+
+	// Problem is what is wrong with an agent as a whole, such as a
+	// configuration that it has refused.
+	Problem string `json:"problem,omitempty"`
+	// Service: the agent of PID was started by the OS service.
+	Service bool `json:"-"`
+}
+
+// NeedsAttention reports whether a person should look at something.
+func (s Status) NeedsAttention() bool {
+	return s.Problem != "" || slices.ContainsFunc(s.Projects, ProjectStatus.NeedsAttention)
 }
 
 // ProjectStatus is how things are with one project. The numbers are counted on
@@ -56,7 +71,12 @@ type ProjectStatus struct {
 	Ledger     Totals `json:"ledger"`
 	LastFoldAt string `json:"last_fold_at"` // RFC 3339; "" if never
 	Error      string `json:"error"`        // what is wrong, in one line; "" if nothing
+
+	Uncounted bool `json:"-"` // the numbers are incomplete, and Error says why
 }
+
+// NeedsAttention reports whether a person should look at the project.
+func (p ProjectStatus) NeedsAttention() bool { return p.State.NeedsAttention() || p.Uncounted }
 
 // Totals is the part of the ledger that a report shows:
 // folded + returned + external = queued + drained + evicted.
@@ -85,10 +105,28 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 		projects[filepath.Clean(p)] = true
 	}
 	var server *Info
+	problem := ""
 	for i, a := range agents {
+		if a.User && !cfg.Only {
+			if server == nil {
+				server = &agents[i]
+			}
+			problem = cmp.Or(problem, a.Problem)
+		}
+		byPath := map[string]ProjectState{}
+		for _, s := range a.Projects {
+			byPath[s.Path] = s
+		}
 		for _, s := range a.Projects {
 			if cfg.Only && !projects[s.Path] {
 				continue
+			}
+			if s.SameAs != "" {
+				if !cfg.Only {
+					delete(projects, s.Path)
+					continue
+				}
+				s.State, s.Error = byPath[s.SameAs].State, byPath[s.SameAs].Error
 			}
 			projects[s.Path] = true
 			if server == nil {
@@ -101,7 +139,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 		}
 	}
 
-	r := Status{Version: cfg.Version, Projects: make([]ProjectStatus, 0, len(projects))}
+	r := Status{Version: cfg.Version, Problem: problem, Projects: make([]ProjectStatus, 0, len(projects))}
 	for p := range projects {
 		r.Projects = append(r.Projects, ProjectStatus{Path: p, State: StateStopped, Cap: cfg.Options.Cap})
 	}
@@ -118,7 +156,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 				if known {
 					p.State, p.Error, p.Cap = s.State, s.Error, caps[p.Path]
 				}
-				holders[i] = p.count(ctx, cfg.Options, known)
+				holders[i] = p.countOrNot(ctx, cfg.Options, known)
 			}
 		})
 	}
@@ -132,6 +170,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 	}
 
 	if server != nil {
+		r.Service = server.Service
 		r.identify(server.Holder)
 		return r, nil
 	}
@@ -147,6 +186,31 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 
 func (r *Status) identify(h Holder) {
 	r.Running, r.PID, r.Version, r.StartedAt = true, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
+}
+
+// countOrNot is count, but does not wait for a file system that does not
+// answer: the goroutine that does is left behind.
+func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known bool) Holder {
+	type counted struct {
+		ProjectStatus
+		holder Holder
+	}
+	result := make(chan counted, 1)
+	go func(c counted) {
+		c.holder = c.count(ctx, opt, known)
+		result <- c
+	}(counted{ProjectStatus: *p})
+	select {
+	case c := <-result:
+		*p = c.ProjectStatus
+		return c.holder
+	case <-time.After(hangPatience):
+		if !known {
+			p.State = StateError
+		}
+		p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
+		return Holder{}
+	}
 }
 
 // count fills in what is on the disk. Where no agent has said anything of the
@@ -196,6 +260,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 
 // fail adds to what is wrong.
 func (p *ProjectStatus) fail(err error) {
+	p.Uncounted = true
 	text := oneLine(err)
 	switch {
 	case p.Error == "":

@@ -73,7 +73,7 @@ func (w *worker) answer(ctx context.Context, id string) (folded bool, err error)
 	failed := w.folded(res)
 	switch {
 	case err == nil:
-		w.dueAt = earlier(w.dueAt, time.Now().Add(w.agent.cfg.Options.ReplyTTL))
+		w.dueAt = earlier(w.dueAt, time.Now().Add(w.options.ReplyTTL))
 		w.log.Debug().Str("request", id).Int("signals", n).Msg("drained")
 	case errors.Is(err, queue.ErrWithdrawn):
 		w.log.Debug().Str("request", id).Msg("request withdrawn")
@@ -125,7 +125,7 @@ func (w *worker) folded(res queue.FoldResult) error {
 
 func (w *worker) evicted(n int) {
 	if n > 0 {
-		w.log.Warn().Int("signals", n).Int("cap", w.agent.cfg.Options.Cap).Msg("the queue is full: the oldest signals were evicted")
+		w.log.Warn().Int("signals", n).Int("cap", w.options.Cap).Msg("the queue is full: the oldest signals were evicted")
 	}
 }
 
@@ -144,6 +144,8 @@ func (w *worker) rejected(rejects []queue.Reject, total int) {
 // it is shown in the project's state, and if the spool is deleted meanwhile the
 // wait is given up.
 func (w *worker) guarded(ctx context.Context, operation func(context.Context) error) error {
+	w.hang.stop()
+	defer func() { w.hang = newAlarm(patience, w.hangs) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended, finished := make(chan struct{}), make(chan struct{})

@@ -172,7 +172,7 @@ func TestUnclaimedReplyReturns(t *testing.T) {
 	p := dir(t)
 	opt := options()
 	opt.ReplyTTL = 50 * time.Millisecond
-	r := start(t, Config{Options: opt}, p)
+	r := start(t, Config{Settings: Settings{Options: opt}}, p)
 	r.until(p, StateServing)
 	drop(t, p, "a")
 	request(t, p, "one")

@@ -97,7 +97,7 @@ func TestWatchLimit(t *testing.T) {
 			p := dir(t)
 			w := newFaulty(t)
 			w.set(limit, false)
-			r := start(t, Config{NewWatcher: w.make, ScanInterval: 100 * time.Millisecond}, p)
+			r := start(t, Config{NewWatcher: w.make, Settings: Settings{ScanInterval: 100 * time.Millisecond}}, p)
 			if s := r.until(p, StatePolling); !strings.Contains(s.Error, "max_user_watches") {
 				t.Errorf("the state says %q", s.Error)
 			}
@@ -136,7 +136,7 @@ func TestNoWatcher(t *testing.T) {
 	var mu sync.Mutex
 	full := true
 	w := newFaulty(t)
-	r := start(t, Config{ScanInterval: 100 * time.Millisecond, NewWatcher: func() (Watcher, error) {
+	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (Watcher, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if full {
@@ -161,7 +161,7 @@ func TestWatcherThatDies(t *testing.T) {
 	watchers := make(chan Watcher, 2)
 	watchers <- first
 	watchers <- second
-	r := start(t, Config{ScanInterval: 100 * time.Millisecond, NewWatcher: func() (Watcher, error) { return <-watchers, nil }}, p)
+	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (Watcher, error) { return <-watchers, nil }}, p)
 	r.until(p, StateServing)
 	must(t, first.Watcher.Close())
 	eventually(t, "there is another watcher", func() bool { return len(watchers) == 0 })

@@ -39,9 +39,26 @@ func newFSWatcher() (Watcher, error) {
 func (w fsWatcher) Events() <-chan fsnotify.Event { return w.Watcher.Events }
 func (w fsWatcher) Errors() <-chan error          { return w.Watcher.Errors }
 
+// eventless says why no events can be relied on in a directory; nil if they can.
+func eventless(dir string) error {
+	if name := foreignFS(dir); name != "" {
+		return &eventlessError{name}
+	}
+	return nil
+}
+
+type eventlessError struct{ fileSystem string }
+
+func (e *eventlessError) Error() string {
+	return fmt.Sprintf("its file system (%s) does not tell of changes that are made elsewhere", e.fileSystem)
+}
+
 // explainWatch says in a person's words why something cannot be watched, and
 // how to mend it.
 func explainWatch(err error) error {
+	if e := (*eventlessError)(nil); errors.As(err, &e) {
+		return err
+	}
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("the limit of watches is reached (%w); raise it: sysctl fs.inotify.max_user_watches=524288", err)

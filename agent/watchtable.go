@@ -32,7 +32,7 @@ type watchTable struct {
 	watcher     Watcher // nil while there is none
 	down        error   // then: why
 	closed      bool
-	subscribers []*subscriber
+	subscribers map[*subscriber]bool
 	byInode     map[inode]*watched
 	byPath      map[string]*watched
 
@@ -62,11 +62,18 @@ type want struct {
 
 // subscriber is told, by its channel of one slot, that something has happened.
 type subscriber struct {
-	dirty chan struct{}
-	dirs  []*watched // guarded by the table's mu
+	dirty   chan struct{}
+	lenient bool       // is content with those of its directories that can be watched
+	dirs    []*watched // guarded by the table's mu
 }
 
 func newSubscriber() *subscriber { return &subscriber{dirty: make(chan struct{}, 1)} }
+
+func newLenientSubscriber() *subscriber {
+	s := newSubscriber()
+	s.lenient = true
+	return s
+}
 
 func (s *subscriber) poke() {
 	select {
@@ -81,21 +88,32 @@ func newWatchTable(newWatcher func() (Watcher, error), log zerolog.Logger) *watc
 		log:     log,
 		byInode: map[inode]*watched{},
 		byPath:  map[string]*watched{},
+
+		subscribers: map[*subscriber]bool{},
 	}
 	t.revive()
 	return t
 }
 
-// subscribe makes s known for what concerns everyone.
+// subscribe makes s known for what concerns everyone, until unsubscribe.
 func (t *watchTable) subscribe(s *subscriber) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.subscribers = append(t.subscribers, s)
+	t.subscribers[s] = true
 }
 
-// revive makes a watcher if there is none.
+func (t *watchTable) unsubscribe(s *subscriber) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.subscribers, s)
+}
+
+// revive makes a watcher if there is none. It does not wait: if a call of the
+// watcher hangs, there is one.
 func (t *watchTable) revive() {
-	t.change.Lock()
+	if !t.change.TryLock() {
+		return
+	}
 	defer t.change.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,7 +186,7 @@ func (t *watchTable) pump(w Watcher) {
 func (t *watchTable) pokeAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, s := range t.subscribers {
+	for s := range t.subscribers {
 		s.poke()
 	}
 }
@@ -217,8 +235,8 @@ func (t *watchTable) watching(s *subscriber, n int) bool {
 
 // set has these directories watched for s, and no others. It reports whether
 // any of them was not before: then something may have happened in it unseen.
-// After an error, none is watched. An error wraps fs.ErrNotExist if one of them
-// is not there.
+// After an error, none is watched, unless s is lenient. An error wraps
+// fs.ErrNotExist if one of them is not there.
 //
 // What is watched already is given to the watcher again: it may have lost the
 // watch without a word, as it does when a file system is unmounted.
@@ -234,16 +252,20 @@ func (t *watchTable) set(s *subscriber, wants []want) (added bool, err error) {
 	}
 	keep := make([]*watched, 0, len(wants))
 	for _, want := range wants {
-		d, isNew, err := t.add(w, s, want)
-		if err != nil {
+		d, isNew, failure := t.add(w, s, want)
+		switch {
+		case failure == nil:
+			added = added || isNew
+			keep = append(keep, d)
+		case s.lenient:
+			err = failure
+		default:
 			t.drop(w, s, nil)
-			return false, err
+			return false, failure
 		}
-		added = added || isNew
-		keep = append(keep, d)
 	}
 	t.drop(w, s, keep)
-	return added, nil
+	return added, err
 }
 
 func (t *watchTable) add(w Watcher, s *subscriber, want want) (d *watched, isNew bool, err error) {

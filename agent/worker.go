@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync"
 	"time"
@@ -41,10 +42,13 @@ type worker struct {
 	// What follows belongs to the goroutine of run.
 	opened  chan<- error // nil once it has been told
 	endTurn func()       // may be called at any time, from anywhere
+	hang    *alarm       // goes off when a look does not get on
 	fresh   bool         // a spool may be made, for there never was one
 	sp      *spoolfiles.Spool
 	queue   *queue.Queue
+	options queue.Options // of queue
 	lock    *projectLock
+	claimed inode // while sp is open
 	// unwatched says why there is no watch; then the project is polled.
 	unwatched error
 
@@ -66,7 +70,6 @@ func newWorker(a *agent, project string) *worker {
 		endTurn: func() {},
 		fresh:   true,
 	}
-	a.table.subscribe(w.watch)
 	return w
 }
 
@@ -81,13 +84,17 @@ func (w *worker) scan() {
 // run serves the project until ctx ends. What came of the first attempt to
 // open its spool is sent to opened.
 func (w *worker) run(ctx context.Context, opened chan<- error) {
+	w.agent.table.subscribe(w.watch)
+	defer w.agent.table.unsubscribe(w.watch)
 	defer w.shut()
 	w.opened = opened
 	for scan := true; ctx.Err() == nil; scan = w.wait(ctx) {
 		if scan && !w.takeTurn(ctx) {
 			return
 		}
+		w.hang = newAlarm(patience, w.hangs)
 		err := w.look(ctx, scan)
+		w.hang.stop()
 		w.endTurn()
 		if ctx.Err() != nil {
 			return
@@ -108,6 +115,13 @@ func (w *worker) takeTurn(ctx context.Context) bool {
 	return true
 }
 
+// hangs is called when a look does not get on, as on a file system whose server
+// is gone. It must not keep others from scanning, and it should show.
+func (w *worker) hangs() {
+	w.endTurn()
+	w.say(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
+}
+
 // look brings everything up to date. With scan it also makes sure of what is
 // otherwise taken on trust.
 func (w *worker) look(ctx context.Context, scan bool) error {
@@ -125,6 +139,9 @@ func (w *worker) look(ctx context.Context, scan bool) error {
 			return err
 		}
 		scan = true
+	}
+	if opt := w.agent.options(); opt != w.options {
+		w.options, w.queue = opt, queue.New(w.sp, opt)
 	}
 	if w.fresh {
 		// The backlog goes before there is a watch, for the removal of its
@@ -160,6 +177,7 @@ func (w *worker) judge(err error) {
 		return
 	}
 	var held *HeldError
+	var twin *twinError
 	switch {
 	case errors.Is(err, errMoved):
 		// What that means will be seen when it is opened again.
@@ -167,6 +185,9 @@ func (w *worker) judge(err error) {
 		w.notBefore = w.retryAt
 		w.log.Info().Msg("the spool has changed under us; it is opened anew")
 		return
+	case errors.As(err, &twin):
+		w.agent.board.set(ProjectState{Path: w.project, State: StateStopped, SameAs: twin.project})
+		return // until the other name's worker lets go of it, or the next scan
 	case errors.As(err, &held):
 		w.say(StateHeld, oneLine(held))
 		return // until the next scan
@@ -179,7 +200,7 @@ func (w *worker) judge(err error) {
 		w.say(StateError, oneLine(err))
 	}
 	w.notBefore = now.Add(eventPause)
-	w.retryAt = now.Add(min(retryMin<<min(w.failures, 16), w.agent.cfg.ScanInterval))
+	w.retryAt = now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))
 	w.failures++
 }
 

@@ -15,6 +15,7 @@ import (
 // Config is the configuration of the agent. config.toml says what each setting means.
 type Config struct {
 	Projects     []string // absolute, or beginning with ~ as ParseConfig leaves it
+	Patterns     []string // likewise; of path/filepath.Match, a component each
 	Cap          int      // signals; 0: no cap
 	MaxDrop      int64    // bytes
 	MaxPayload   int      // bytes
@@ -53,9 +54,14 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	for i, p := range c.Projects {
-		if c.Projects[i], err = expandHome(p); err != nil {
-			return Config{}, fmt.Errorf("%s: projects: %w", path, err)
+	for _, list := range []struct {
+		paths  []string
+		inHome func(home string) string
+	}{{c.Projects, filepath.Clean}, {c.Patterns, literal}} {
+		for i, p := range list.paths {
+			if list.paths[i], err = expandHome(p, list.inHome); err != nil {
+				return Config{}, fmt.Errorf("%s: projects: %w", path, err)
+			}
 		}
 	}
 	return c, nil
@@ -85,14 +91,35 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-func expandHome(path string) (string, error) {
+// expandHome replaces a leading ~ by the home directory, spelt by spell.
+func expandHome(path string, spell func(home string) string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~")
 	if !ok {
 		return filepath.Clean(path), nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("finding the home directory: %w", err)
 	}
-	return filepath.Join(home, rest), nil
+	return filepath.Join(spell(home), rest), nil
+}
+
+// wild are the characters that make a path a pattern.
+const wild = "*?["
+
+func isPattern(path string) bool { return strings.ContainsAny(path, wild) }
+
+// literal returns the pattern that only this path matches.
+func literal(path string) string {
+	if os.PathSeparator == '\\' {
+		return path // there is no escaping there
+	}
+	var b strings.Builder
+	for i := range len(path) {
+		if strings.IndexByte(wild+`\`, path[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
 }

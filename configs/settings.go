@@ -19,7 +19,7 @@ type setting struct {
 
 var settings = []setting{
 	{"projects", func(c *Config, v any) (err error) {
-		c.Projects, err = directories(v)
+		c.Projects, c.Patterns, err = directories(v)
 		return err
 	}},
 	{"cap", func(c *Config, v any) error {
@@ -65,26 +65,32 @@ var settings = []setting{
 	}},
 }
 
-func directories(v any) ([]string, error) {
+func directories(v any) (paths, patterns []string, err error) {
 	list, ok := v.([]any)
 	if !ok {
-		return nil, errors.New("must be a list of directories")
+		return nil, nil, errors.New("must be a list of directories")
 	}
-	var dirs []string
 	for _, v := range list {
 		s, ok := v.(string)
 		if !ok {
-			return nil, errors.New("must be a list of directories")
+			return nil, nil, errors.New("must be a list of directories")
 		}
 		if !filepath.IsAbs(s) && s != "~" && !strings.HasPrefix(s, "~/") {
-			return nil, fmt.Errorf("%q must be absolute or begin with ~/", s)
+			return nil, nil, fmt.Errorf("%q must be absolute or begin with ~/", s)
 		}
 		if strings.ContainsRune(s, 0) {
-			return nil, fmt.Errorf("%q is no path", s)
+			return nil, nil, fmt.Errorf("%q is no path", s)
 		}
-		dirs = append(dirs, s)
+		if !isPattern(s) {
+			paths = append(paths, s)
+			continue
+		}
+		if _, err := filepath.Match(s, ""); err != nil {
+			return nil, nil, fmt.Errorf("%q is no pattern: a [ has no ]", s)
+		}
+		patterns = append(patterns, s)
 	}
-	return dirs, nil
+	return paths, patterns, nil
 }
 
 // size takes a number of bytes, as an integer or as text with a unit.

@@ -42,7 +42,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,
 			"waitfor":   waitFor,
-			"terminate": terminate,
+			"terminate": signalAll(syscall.SIGTERM),
+			"hangup":    signalAll(syscall.SIGHUP),
 			"json":      jsonField,
 			"repeat":    repeat,
 		},
@@ -86,14 +87,16 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("never came true: %s", args[0])
 }
 
-// terminate sends SIGTERM to the agents in the background.
-func terminate(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: terminate")
-	}
-	for _, cmd := range ts.BackgroundCmds() {
-		if filepath.Base(cmd.Path) == "agent" {
-			ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+// terminate and hangup send a signal to the agents in the background.
+func signalAll(sig os.Signal) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) > 0 {
+			ts.Fatalf("this command has no arguments")
+		}
+		for _, cmd := range ts.BackgroundCmds() {
+			if filepath.Base(cmd.Path) == "agent" {
+				ts.Check(cmd.Process.Signal(sig))
+			}
 		}
 	}
 }

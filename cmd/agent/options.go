@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent"
 	"spoolagent/configs"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -96,6 +98,34 @@ func (o *options) given() ([]string, error) {
 		dirs = append(dirs, dir)
 	}
 	return dirs, nil
+}
+
+// directories are the projects of a command that takes several as arguments:
+// absolute. Without any it is the project as all commands take it.
+func (o *options) directories(args []string) ([]string, error) {
+	if len(args) == 0 {
+		dir, err := o.project()
+		return []string{dir}, err
+	}
+	if len(o.projects) > 0 {
+		return nil, usage("the project is named twice: by --project and by %s", safe(args[0]))
+	}
+	return (&options{projects: args}).given()
+}
+
+// directories completes names of directories.
+func directories(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// configured are the projects that a configuration names now.
+func configured(c configs.Config) []string {
+	all := slices.Clone(c.Projects)
+	for _, p := range c.Patterns {
+		all = append(all, agent.Expand(p)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // load reads the configuration. Only a file that was asked for must be there.

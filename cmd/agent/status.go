@@ -41,13 +41,19 @@ Exit status 3 says that no agent serves any of these projects.`,
 			if err != nil {
 				return err
 			}
-			only := len(projects) > 0
-			if !only {
-				projects = c.Projects
-			}
 			state, err := stateDir()
 			if err != nil {
 				return err
+			}
+			only := len(projects) > 0
+			if !only {
+				all, err := listed(state, configured(c))
+				if err != nil {
+					return err
+				}
+				for _, p := range all {
+					projects = append(projects, p.Path)
+				}
 			}
 			r, err := agent.Report(cmd.Context(), agent.ReportConfig{
 				StateDir: state,

@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"spoolagent/queue"
+)
+
+// DefaultScanInterval is how often all projects are looked at unasked.
+const DefaultScanInterval = 60 * time.Second
+
+// Settings are what may change while an agent runs.
+type Settings struct {
+	Projects     []string      // directories, absolute
+	Patterns     []string      // of directories that are served if they have a .spool; see CheckPattern
+	Options      queue.Options // for all projects
+	ScanInterval time.Duration // 0 means DefaultScanInterval
+}
+
+// Config says what Run is to do.
+type Config struct {
+	Settings
+
+	// Load, if it is set, gives the Settings: at the start, and again whenever
+	// there is something to receive from Reload. An error is reported, and the
+	// settings of before count. It is called by one goroutine.
+	Load   func() (Settings, error)
+	Reload <-chan os.Signal
+
+	// User: the agent is the one that serves this user's projects, also those
+	// that are registered (Register), now or later. A second one is a
+	// *RunningError.
+	User bool
+
+	// Service: the agent runs unattended. It then waits for what would else
+	// make Run return an error: projects that are missing or served by another
+	// agent, another agent of this user, settings that cannot be loaded.
+	Service bool
+
+	StateDir   string         // for the registry, the lock and the status file; made if it is missing
+	Version    string         // of this program, for people
+	Log        zerolog.Logger // of what happens; nothing of a signal's content gets there
+	Supervisor Supervisor     // nil means that there is none
+
+	// NewWatcher makes the one watcher; nil means fsnotify's.
+	NewWatcher func() (Watcher, error)
+
+	// statusPause is the least time between two writings of the status file;
+	// 0 means defaultStatusPause.
+	statusPause time.Duration
+}
+
+// Supervisor is who started the agent and wants to know how it is. Its methods
+// are called from several goroutines, and should not take long.
+type Supervisor interface {
+	Ready()                    // what is to be served at the start is being served
+	Status(line string)        // how things are, for people
+	Reloading()                // Ready follows
+	Stopping()                 // the end of Run is near
+	AliveEvery() time.Duration // how often Alive is expected; 0: not at all
+	Alive()
+}
+
+// unsupervised is the Supervisor of an agent that nobody supervises.
+type unsupervised struct{}
+
+func (unsupervised) Ready()                    {}
+func (unsupervised) Status(string)             {}
+func (unsupervised) Reloading()                {}
+func (unsupervised) Stopping()                 {}
+func (unsupervised) AliveEvery() time.Duration { return 0 }
+func (unsupervised) Alive()                    {}
+
+// checked returns the settings with what is left out filled in.
+func (s Settings) checked() (Settings, error) {
+	if s.ScanInterval <= 0 {
+		s.ScanInterval = DefaultScanInterval
+	}
+	s.Projects = slices.Clone(s.Projects)
+	for i, p := range s.Projects {
+		if err := checkProject(p); err != nil {
+			return Settings{}, err
+		}
+		s.Projects[i] = filepath.Clean(p)
+	}
+	slices.Sort(s.Projects)
+	s.Projects = slices.Compact(s.Projects)
+	for _, p := range s.Patterns {
+		if err := CheckPattern(p); err != nil {
+			return Settings{}, err
+		}
+	}
+	return s, nil
+}
+
+// checkProject refuses a path that cannot be a project's.
+func checkProject(path string) error {
+	switch {
+	case !filepath.IsAbs(path):
+		return fmt.Errorf("project %s: not an absolute path", quote(path))
+	case strings.ContainsRune(path, 0):
+		return fmt.Errorf("project %s: no path has a zero byte", quote(path))
+	}
+	return nil
+}
+
+func (c Config) checked() (Config, error) {
+	if c.StateDir == "" {
+		return c, errors.New("no state directory is given")
+	}
+	if c.statusPause <= 0 {
+		c.statusPause = defaultStatusPause
+	}
+	if c.NewWatcher == nil {
+		c.NewWatcher = newFSWatcher
+	}
+	if c.Supervisor == nil {
+		c.Supervisor = unsupervised{}
+	}
+	if c.Load == nil {
+		settings := c.Settings
+		c.Load = func() (Settings, error) { return settings, nil }
+	}
+	return c, nil
+}

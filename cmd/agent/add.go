@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"spoolagent/agent"
+	"spoolagent/spoolfiles"
+)
+
+func addCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "add [DIR]",
+		Short: "Have a project served from now on",
+		Long: `Registers a project, so that the agent of this user serves it from now on: at
+once if it runs, else when it is started. The project gets a .spool. Without DIR
+it is the project of the working directory.
+
+A project is registered by itself when a hook makes its .spool.`,
+		Example: `  agent add
+  agent add ~/work ~/notes`,
+		ValidArgsFunction: directories,
+		RunE: func(_ *cobra.Command, args []string) error {
+			dirs, err := o.directories(args)
+			if err != nil {
+				return err
+			}
+			state, err := stateDir()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, dir := range dirs {
+				errs = append(errs, add(state, dir))
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+func add(state, dir string) error {
+	sp, err := spoolfiles.Create(dir)
+	if err != nil {
+		return err
+	}
+	if err := sp.Close(); err != nil {
+		return err
+	}
+	added, err := agent.Register(state, dir)
+	if err != nil {
+		return err
+	}
+	word := "added"
+	if !added {
+		word = "has been added before:"
+	}
+	fmt.Fprintf(os.Stderr, "%s %s; %s\n", word, place(dir), prospect(state))
+	return nil
+}
+
+// prospect says who serves what has been added.
+func prospect(state string) string {
+	agents, err := agent.Running(state)
+	if err != nil {
+		return oneLine(err)
+	}
+	for _, a := range agents {
+		if a.User {
+			return fmt.Sprintf("the agent (pid %d) serves it", a.PID)
+		}
+	}
+	return "no agent runs yet: 'agent install' has one run from now on"
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"spoolagent/agent"
+)
+
+func removeCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove [DIR]",
+		Short: "Have a project not served any more",
+		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
+stays as it is, and can still be drained. Without DIR it is the project of the
+working directory; DIR need not exist.`,
+		Example: `  agent remove
+  agent remove ~/work`,
+		ValidArgsFunction: registered,
+		RunE: func(_ *cobra.Command, args []string) error {
+			dirs, err := o.directories(args)
+			if err != nil {
+				return err
+			}
+			c, err := o.load()
+			if err != nil {
+				return err
+			}
+			state, err := stateDir()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, dir := range dirs {
+				removed, err := agent.Unregister(state, dir)
+				switch {
+				case err != nil:
+					errs = append(errs, err)
+				case slices.Contains(configured(c), dir):
+					errs = append(errs, fmt.Errorf("%s is named by 'projects' in the configuration; remove it there", place(dir)))
+				case removed:
+					fmt.Fprintf(os.Stderr, "removed %s; its .spool is left as it is\n", place(dir))
+				default:
+					fmt.Fprintf(os.Stderr, "%s was not registered\n", place(dir))
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+// registered completes the paths of registered projects.
+func registered(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	state, err := stateDir()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	all, err := agent.Registered(state)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var paths []string
+	for _, r := range all {
+		if r.Err == nil {
+			paths = append(paths, r.Path)
+		}
+	}
+	return paths, cobra.ShellCompDirectiveNoFileComp
+}
