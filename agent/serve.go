@@ -144,21 +144,23 @@ func (w *worker) rejected(rejects []queue.Reject, total int) {
 // it is shown in the project's state, and if the spool is deleted meanwhile the
 // wait is given up.
 func (w *worker) guarded(ctx context.Context, operation func(context.Context) error) error {
+	before := w.progress()
 	w.hang.stop()
 	defer func() { w.hang = newAlarm(patience, w.hangs) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended, finished := make(chan struct{}), make(chan struct{})
-	before := w.progress()
 	guard := time.AfterFunc(patience, func() {
 		defer close(finished)
 		w.endTurn()
 		for {
-			if w.sp.Stale() {
+			hang := newAlarm(patience, w.hangs)
+			stale, now := w.sp.Stale(), w.progress()
+			hang.stop()
+			if stale {
 				cancel(errMoved)
 				return
 			}
-			now := w.progress()
 			if now == before {
 				w.say(StateError, fmt.Sprintf("waiting: another program holds the lock of %s", queue.FileName))
 			}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -44,8 +45,9 @@ func (s *source) run(ctx context.Context, t *watchTable, out chan<- found) {
 		case <-ctx.Done():
 			return
 		}
-		if added, _ := t.set(s.watch, watch); added {
-			continue // it may have changed before it was watched
+		added, err := t.set(s.watch, watch)
+		if added || errors.Is(err, fs.ErrNotExist) {
+			continue // it has changed, or may have, before it was watched
 		}
 		select {
 		case <-s.watch.dirty:

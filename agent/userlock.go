@@ -43,6 +43,7 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 			a.cfg.Log.Warn().Err(err).Msg("waiting")
 			a.cfg.Supervisor.Ready()
 		}
+		a.cfg.Supervisor.Alive()
 		select {
 		case <-ctx.Done():
 		case <-time.After(userLockRetry):

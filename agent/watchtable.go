@@ -258,7 +258,9 @@ func (t *watchTable) set(s *subscriber, wants []want) (added bool, err error) {
 			added = added || isNew
 			keep = append(keep, d)
 		case s.lenient:
-			err = failure
+			if err == nil || errors.Is(failure, fs.ErrNotExist) {
+				err = failure
+			}
 		default:
 			t.drop(w, s, nil)
 			return false, failure

@@ -121,9 +121,15 @@ func (s *Spool) Dir(name string) *Dir {
 func openOurs(parent *Dir, name string) (*Dir, error) {
 	d, err := parent.OpenDir(name)
 	if err != nil {
-		// O_DIRECTORY reports a link, too, as "not a directory".
-		if info, lerr := parent.Lstat(name); lerr == nil && info.Mode&fs.ModeSymlink != 0 {
+		// O_DIRECTORY reports a link, too, as "not a directory", and what one
+		// may not open is most often another user's.
+		info, lerr := parent.Lstat(name)
+		switch {
+		case lerr != nil:
+		case info.Mode&fs.ModeSymlink != 0:
 			return nil, parent.fail("open", name, errLinkedDir)
+		case !info.Ours():
+			return nil, parent.fail("open", name, &OwnerError{info.UID})
 		}
 		return nil, err
 	}

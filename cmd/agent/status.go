@@ -72,8 +72,12 @@ Exit status 3 says that no agent serves any of these projects.`,
 			} else {
 				err = printReport(os.Stdout, r, painter(inColour(os.Stdout)), time.Now())
 			}
-			if err == nil && !r.Running {
+			switch {
+			case err != nil:
+			case !r.Running:
 				err = &exit{status: exitNoAgent}
+			case r.NeedsAttention():
+				err = &exit{status: exitFailed}
 			}
 			return err
 		},

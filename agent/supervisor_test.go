@@ -1,0 +1,75 @@
+package agent
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// supervisor notes what it is told.
+type supervisor struct {
+	ready chan struct{}
+	every time.Duration
+
+	mu    sync.Mutex
+	lines []string // "alive" only once in a row
+}
+
+func (s *supervisor) say(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.lines); line != "alive" || n == 0 || s.lines[n-1] != line {
+		s.lines = append(s.lines, line)
+	}
+}
+
+func (s *supervisor) said(line string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		if strings.Contains(l, line) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *supervisor) Ready() {
+	s.say("ready")
+	s.ready <- struct{}{}
+}
+func (s *supervisor) Status(line string)        { s.say(line) }
+func (s *supervisor) Reloading()                { s.say("reloading") }
+func (s *supervisor) Stopping()                 { s.say("stopping") }
+func (s *supervisor) Alive()                    { s.say("alive") }
+func (s *supervisor) AliveEvery() time.Duration { return s.every }
+
+func TestSupervisorIsTold(t *testing.T) {
+	p, state := dir(t), dir(t)
+	told := &supervisor{ready: make(chan struct{}, 10), every: time.Millisecond}
+	r := start(t, Config{User: true, StateDir: state, Supervisor: told})
+	<-told.ready
+	eventually(t, "the status line", func() bool { return told.said("serving 0 of 0 projects") })
+	registerNew(t, state, p)
+	eventually(t, "the status line", func() bool { return told.said("serving 1 of 1 projects") })
+	must(t, r.end())
+	for _, line := range []string{"ready", "alive", "stopping"} {
+		if !told.said(line) {
+			t.Errorf("never told: %s (but %q)", line, told.lines)
+		}
+	}
+}
+
+// One that waits for another agent is ready, and alive all the time.
+func TestWaitingServiceIsAlive(t *testing.T) {
+	state := dir(t)
+	first := start(t, Config{User: true, StateDir: state})
+	eventually(t, "it runs", func() bool { infos, _ := Running(state); return len(infos) == 1 })
+	told := &supervisor{ready: make(chan struct{}, 10), every: time.Hour}
+	start(t, Config{User: true, Service: true, StateDir: state, Supervisor: told})
+	<-told.ready
+	eventually(t, "it is alive", func() bool { return told.said("alive") && told.said("waiting: ") })
+	must(t, first.end())
+	<-told.ready
+}
