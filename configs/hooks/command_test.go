@@ -1,0 +1,172 @@
+//go:build unix
+
+package hooks
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// commandsOf are all commands in a tool's settings, as another program would
+// find them.
+func commandsOf(t *testing.T, tool Tool) (found []string) {
+	t.Helper()
+	var root any
+	if err := json.Unmarshal([]byte(tool.Fragment()), &root); err != nil {
+		t.Fatalf("%s: %v", tool.Name, err)
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if text, ok := v["command"].(string); ok {
+				found = append(found, text)
+			}
+			for _, v := range v {
+				walk(v)
+			}
+		case []any:
+			for _, v := range v {
+				walk(v)
+			}
+		}
+	}
+	walk(root)
+	return slices.Compact(found)
+}
+
+// The installed command, by the shell: with the script or without, it reads all
+// of its input, prints nothing and ends with 0. With the script, the event is
+// stored.
+func TestCommands(t *testing.T) {
+	hook, err := os.ReadFile("../hook.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixtures, err := filepath.Glob("testdata/events/*/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := `{"hook_event_name":"PostToolUse","tool_name":"Bash","tool_response":"` + strings.Repeat("x", 300_000) + `"}`
+	for _, shell := range [][]string{{"dash"}, {"bash"}, {"bash", "--posix"}, {"busybox", "sh"}} {
+		path, err := exec.LookPath(shell[0])
+		if err != nil {
+			t.Errorf("%s is not installed", shell[0])
+			continue
+		}
+		for _, tool := range Tools() {
+			if _, ok := tool.edit.(settings); !ok {
+				continue
+			}
+			events := []string{large, "x"}
+			for _, f := range fixtures {
+				if filepath.Base(filepath.Dir(f)) == tool.Name {
+					data, err := os.ReadFile(f)
+					if err != nil {
+						t.Fatal(err)
+					}
+					events = append(events, string(data))
+				}
+			}
+			for _, home := range []string{"home", `a "b" 'c' $d`, "new\nline", "Grüße"} {
+				for _, there := range []bool{true, false} {
+					dir := t.TempDir()
+					project := filepath.Join(dir, "project")
+					os.Mkdir(project, 0o700)
+					if there {
+						put(t, string(hook), dir, home, shareDir, hookScript)
+					}
+					for _, command := range commandsOf(t, tool) {
+						for _, event := range events {
+							cmd := exec.Command(path, append(slices.Clone(shell[1:]), "-c", command)...)
+							cmd.Dir = project
+							cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, home)}
+							runCommand(t, cmd, event)
+							drops, _ := filepath.Glob(filepath.Join(project, ".spool", "incoming", "*.json"))
+							switch {
+							case !there && len(drops) > 0:
+								t.Errorf("%s: drops %q, though there is no script", tool.Name, drops)
+							case there && len(drops) != 1:
+								t.Errorf("%s %v, home %q: drops %q", tool.Name, shell, home, drops)
+							case there:
+								if got := get(t, drops[0]); got != event {
+									t.Errorf("%s: stored %.200s, want %.200s", tool.Name, got, event)
+								}
+								os.Remove(drops[0])
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func runCommand(t *testing.T, cmd *exec.Cmd, input string) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin = r
+	fed := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(w, input)
+		w.Close()
+		fed <- err
+	}()
+	out, err := cmd.CombinedOutput()
+	r.Close()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%q: %v, output %q", cmd.Args, err, out)
+	}
+	if err := <-fed; err != nil {
+		t.Errorf("%q has not read its input: %v", cmd.Args, err)
+	}
+}
+
+// What the hooks of each tool are, so that a change of it is seen: installed
+// ones become outdated by it.
+func TestTable(t *testing.T) {
+	for _, tool := range Tools() {
+		edit, ok := tool.edit.(settings)
+		if !ok {
+			continue
+		}
+		if got := commandsOf(t, tool); len(got) != 1 || got[0] != command {
+			t.Errorf("%s: commands %q", tool.Name, got)
+		}
+		for _, e := range edit.events {
+			timeout, async := 0, false
+			for _, m := range e.hook {
+				switch v := m.value.(type) {
+				case int:
+					timeout = v
+				case bool:
+					async = v
+				}
+			}
+			if tool.Name == "gemini" {
+				timeout /= 1000
+			}
+			if timeout < 1 || timeout > 5 {
+				t.Errorf("%s %s: a timeout of %d s", tool.Name, e.name, timeout)
+			}
+			// All SessionEnd hooks of Claude Code together have 1.5 s.
+			if tool.Name == "claude" && e.name == "SessionEnd" && timeout > 1 {
+				t.Errorf("%s: a timeout of %d s", e.name, timeout)
+			}
+			// Consumers drain at these, and sessions end.
+			ends := slices.Contains([]string{"Stop", "SubagentStop", "PreCompact", "SessionEnd"}, e.name)
+			if async != (tool.Name == "claude" && !ends) {
+				t.Errorf("%s %s: asynchronous is %t", tool.Name, e.name, async)
+			}
+		}
+	}
+}

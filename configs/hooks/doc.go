@@ -1,0 +1,50 @@
+// Package hooks connects AI coding tools and git to the spool: it puts hooks
+// into their own settings, and takes them out again. It imports nothing of this
+// module.
+//
+// What belongs into the settings of which tool is one table, in tools.go. Where
+// the formats are documented is in testdata/README.md.
+//
+// # The hooks
+//
+// They are a shell command that runs hook.sh (for git: git.sh, which runs
+// hook.sh) from ~/.local/share/spool-agent; OpenCode gets a plugin. None of them
+// needs the agent or its binary. Whatever happens, the command reads its input
+// to the end, prints nothing and ends with 0: a tool is not blocked, not even
+// where the script is gone, for which a shell may have status 2, a veto.
+//
+// Events are connected that tell what has happened; the few of them at which a
+// tool asks for leave (a prompt, a compaction, a push) always have it. Where a
+// tool can run hooks without waiting for them, it is told to, except for those at
+// which it may end, or a consumer may drain: these must have left their drop when
+// the tool goes on. Timeouts are for a machine under load; a hook takes
+// some milliseconds.
+//
+// A hook is ours if its command is one of those that were ever installed, to
+// the letter. Others are never touched.
+//
+// # The settings
+//
+// A file is edited by splicing bytes, so that all that is not ours stays to the
+// byte: comments, order, indentation, line ends. If it does not parse, or is not
+// what it should be where we need it, it is left alone. It is replaced by a
+// rename, after a last look whether it still is what was read, with its owner and
+// permissions; a link to it stays a link. To install twice changes nothing.
+//
+// Before our part is first put into a file, a copy is made beside it, called
+// NAME.before-spool-agent (-2, -3, ...; none is ever overwritten). To uninstall,
+// the copy is tried: if the file is what installing makes of the copy, then
+// nobody has changed it since, it becomes the copy again, to the byte, and the
+// copy goes. A file of which nothing but our part is there is removed in the same
+// way. Otherwise only our hooks go, and what was made to hold them.
+//
+// # Our own files
+//
+//	~/.local/share/spool-agent/
+//	  hook.sh, git.sh    what the hooks run; they go with the last connection
+//	  connected/         one JSON file a connection: tool, project (none: the user's
+//	                     settings), and the directories that were made for it
+//
+// The place does not depend on XDG_DATA_HOME: a tool that was started from a
+// desktop's menu has not got the variables of the user's shell.
+package hooks

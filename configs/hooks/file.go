@@ -1,0 +1,230 @@
+package hooks
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// maxFile is many times what the settings of any tool are.
+const maxFile = 4 << 20
+
+// A file is what is at a path: its content, nil if there is none, and where it
+// really is if the path leads over links.
+type file struct {
+	path string
+	real string
+	data []byte
+	info fs.FileInfo // nil if there is no file
+}
+
+// open reads a file. One below a project must not lead out of it: a cloned
+// repository may have links in it.
+func open(path, project string) (file, error) {
+	f := file{path: path}
+	var err error
+	if f.real, err = filepath.EvalSymlinks(path); errors.Is(err, fs.ErrNotExist) {
+		if fi, err := os.Lstat(path); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			return f, fmt.Errorf("%s is a link to a file that is not there; make the file or remove the link first", path)
+		}
+		f.real, err = future(path)
+	}
+	if err != nil {
+		return f, err
+	}
+	if project != "" {
+		root, err := filepath.EvalSymlinks(project)
+		if err != nil {
+			return f, err
+		}
+		if rel, err := filepath.Rel(root, f.real); err != nil || !filepath.IsLocal(rel) {
+			return f, fmt.Errorf("%s leads out of its project, to %s; put a file there instead", path, f.real)
+		}
+	}
+	f.data, f.info, err = read(f.real)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return f, err
+}
+
+// future is where a file would be that is not there yet.
+func future(path string) (string, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		if fi, err := os.Lstat(filepath.Dir(path)); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			return "", fmt.Errorf("%s is a link to a directory that is not there", filepath.Dir(path))
+		}
+		dir, err = future(filepath.Dir(path))
+	}
+	return filepath.Join(dir, filepath.Base(path)), err
+}
+
+// read is the content of a regular file; never nil without an error.
+func read(path string) ([]byte, fs.FileInfo, error) {
+	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(data) > maxFile {
+		return nil, nil, fmt.Errorf("%s is larger than %d MiB; it is left alone", path, maxFile>>20)
+	}
+	return data, info, nil
+}
+
+// same reports whether the file is still what was read.
+func (f file) same() bool {
+	now, err := open(f.path, "")
+	return err == nil && now.real == f.real && (now.data == nil) == (f.data == nil) && bytes.Equal(now.data, f.data)
+}
+
+// writable refuses what could be replaced, but was not meant to be.
+func (f file) writable() error {
+	if f.info == nil {
+		return nil
+	}
+	if f.info.Mode().Perm()&0o200 == 0 {
+		return fmt.Errorf("%s is read-only; make it writable first, for instance with chmod u+w", f.real)
+	}
+	if n := hardLinks(f.info); n > 1 {
+		return fmt.Errorf("%s has %d hard links, which replacing it would part; leave one first", f.real, n)
+	}
+	return nil
+}
+
+// replace puts data in the file's place, whole or not at all, with the
+// permissions and the owner that it had, or with mode. It fails if the file is
+// not what was read any more.
+func (f file) replace(data []byte, mode fs.FileMode) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(f.real), "."+filepath.Base(f.real)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	if f.info != nil {
+		mode = f.info.Mode().Perm()
+		if err := keepOwner(tmp, f.info); err != nil {
+			return fmt.Errorf("%s belongs to somebody else: %w", f.real, err)
+		}
+	}
+	if _, err := tmp.Write(data); err != nil {
+		return err
+	}
+	if err := tmp.Chmod(mode); err != nil {
+		return err
+	}
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	if !f.same() {
+		return fmt.Errorf("%s was changed by somebody else in this moment; try again", f.path)
+	}
+	return os.Rename(tmp.Name(), f.real)
+}
+
+// remove removes the file, if it is still what was read.
+func (f file) remove() error {
+	if !f.same() {
+		return fmt.Errorf("%s was changed by somebody else in this moment; try again", f.path)
+	}
+	return os.Remove(f.real)
+}
+
+// backupSuffix is what the names of backups have after the file's own; the
+// second and later ones have a number behind it.
+const backupSuffix = ".before-spool-agent"
+
+// A backup is what a file was before we first changed it.
+type backup struct {
+	file
+	number int
+}
+
+// backups are those of a file, the newest first.
+func (f file) backups() ([]backup, error) {
+	entries, err := os.ReadDir(filepath.Dir(f.real))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var found []backup
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), filepath.Base(f.real)+backupSuffix)
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		number := 1
+		if rest != "" {
+			if number, err = strconv.Atoi(strings.TrimPrefix(rest, "-")); err != nil || number < 2 || rest != "-"+strconv.Itoa(number) {
+				continue
+			}
+		}
+		path := filepath.Join(filepath.Dir(f.real), e.Name())
+		data, info, err := read(path)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, backup{file{path, path, data, info}, number})
+	}
+	slices.SortFunc(found, func(a, b backup) int { return b.number - a.number })
+	return found, nil
+}
+
+// keep writes a backup under a name that is not taken.
+func (f file) keep(path string) error {
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(f.data)
+	err = errors.Join(err, keepOwner(out, f.info), out.Chmod(f.info.Mode().Perm()), out.Sync(), out.Close())
+	if err != nil {
+		os.Remove(path)
+	}
+	return err
+}
+
+// missing are the directories above a path that are not there, the outermost first.
+func missing(path string) (dirs []string) {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return dirs
+		}
+		dirs = slices.Insert(dirs, 0, dir)
+	}
+}
+
+// removeDir removes a directory if it is one and is empty.
+func removeDir(dir string) {
+	if fi, err := os.Lstat(dir); err == nil && fi.IsDir() {
+		os.Remove(dir)
+	}
+}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package hooks
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// keepOwner gives a new file the owner and the group of the one it replaces.
+func keepOwner(f *os.File, old fs.FileInfo) error {
+	now, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	is, was := now.Sys().(*syscall.Stat_t), old.Sys().(*syscall.Stat_t)
+	if is.Uid == was.Uid && is.Gid == was.Gid {
+		return nil
+	}
+	err = f.Chown(int(was.Uid), int(was.Gid))
+	if is.Uid == was.Uid {
+		err = nil // the group of a directory that hands its own down
+	}
+	return err
+}
+
+func hardLinks(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }

@@ -1,0 +1,376 @@
+package hooks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/tailscale/hujson"
+)
+
+// command is what the tools run. A script that is not there must not fail the
+// tool: some shells end with status 2 then, by which a hook vetoes what the
+// tool does. And the tool's event is read to its end in any case.
+//
+// It names no variable but HOME, which Gemini CLI replaces by itself.
+const command = `sh "$HOME/` + shareDir + `/hook.sh" >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`
+
+// commands are all that were ever printed or installed. A hook is ours if it
+// runs one of them, and nothing else.
+var commands = [...]string{
+	command,
+	`sh "$HOME/` + shareDir + `/hook.sh"`,
+}
+
+// settings edits a tool's settings: a JSON object with a member "hooks", in
+// which each event has an array of hooks. In the nested form these are groups,
+// with a matcher and with the hooks proper in an array of their own.
+type settings struct {
+	events  []event
+	nested  bool
+	version int // of the format, in a member "version"; 0: it has none
+}
+
+// An event of a tool, and the hook that it gets.
+type event struct {
+	name string
+	hook object // without the command
+}
+
+// group is what belongs into the event's array.
+func (s settings) group(e event) object {
+	if !s.nested {
+		return append(object{{"command", command}}, e.hook...)
+	}
+	return object{{"hooks", array{append(object{{"type", "command"}, {"command", command}}, e.hook...)}}}
+}
+
+// hooksOf is the document's "hooks" and its index; nil if it has none.
+func (s settings) hooksOf(d *document) (hooks *hujson.Value, index int, err error) {
+	root, ok := d.root.Value.(*hujson.Object)
+	if !ok {
+		return nil, 0, d.errorAt(d.root.StartOffset, "is not a JSON object; mend it first")
+	}
+	if err := d.unique(root); err != nil {
+		return nil, 0, err
+	}
+	i := indexOf(root, "hooks")
+	if i < 0 {
+		return nil, 0, nil
+	}
+	hooks = &root.Members[i].Value
+	o, ok := hooks.Value.(*hujson.Object)
+	if !ok {
+		return nil, 0, d.errorAt(hooks.StartOffset, `"hooks" is %s, not an object; make it {} or remove it first`, kind(hooks))
+	}
+	return hooks, i, d.unique(o)
+}
+
+// unique refuses an object in which a name comes twice: which of them counts
+// depends on who reads it.
+func (d *document) unique(o *hujson.Object) error {
+	if i := twice(o); i >= 0 {
+		return d.errorAt(o.Members[i].Name.StartOffset, "%.100q is there twice; remove one of them first", nameOf(o.Members[i]))
+	}
+	return nil
+}
+
+// twice is the index of the first member whose name was there before; or -1.
+func twice(o *hujson.Object) int {
+	seen := map[string]bool{}
+	return slices.IndexFunc(o.Members, func(m hujson.ObjectMember) bool {
+		name := nameOf(m)
+		again := seen[name]
+		seen[name] = true
+		return again
+	})
+}
+
+func nameOf(m hujson.ObjectMember) string { return m.Name.Value.(hujson.Literal).String() }
+
+// memberOf is the member's value in an object that has no name twice; or nil.
+func memberOf(v *hujson.Value, name string) *hujson.Value {
+	o, ok := v.Value.(*hujson.Object)
+	if !ok || twice(o) >= 0 {
+		return nil
+	}
+	if i := indexOf(o, name); i >= 0 {
+		return &o.Members[i].Value
+	}
+	return nil
+}
+
+func indexOf(o *hujson.Object, name string) int {
+	return slices.IndexFunc(o.Members, func(m hujson.ObjectMember) bool { return nameOf(m) == name })
+}
+
+// event is the index of the event of that name, or -1.
+func (s settings) event(name string) int {
+	return slices.IndexFunc(s.events, func(e event) bool { return e.name == name })
+}
+
+func kind(v *hujson.Value) string {
+	switch v.Value.Kind() {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '[':
+		return "an array"
+	}
+	return "an object"
+}
+
+// maxFinds is more than there are events. Each removal reads the file anew.
+const maxFinds = 100
+
+// A find is a hook of ours in a document.
+type find struct {
+	event   int  // the index of its member in "hooks"
+	group   int  // its index in the event's array
+	hook    int  // in the nested form, its index in the group
+	alone   bool // nothing else is in its group
+	current bool // it is as it would be installed
+}
+
+// finds are all hooks of ours. What others have put there, in whatever form,
+// is passed over.
+func (s settings) finds(hooks *hujson.Value) (found []find) {
+	for e, m := range hooks.Value.(*hujson.Object).Members {
+		groups, ok := m.Value.Value.(*hujson.Array)
+		if !ok {
+			continue
+		}
+		wanted := s.event(nameOf(m))
+		for g := range groups.Elements {
+			group := &groups.Elements[g]
+			current := func() bool { return wanted >= 0 && equal(group, s.group(s.events[wanted])) }
+			if !s.nested {
+				if isOurs(group) {
+					found = append(found, find{e, g, 0, true, current()})
+				}
+				continue
+			}
+			inner := memberOf(group, "hooks")
+			if inner == nil {
+				continue
+			}
+			list, ok := inner.Value.(*hujson.Array)
+			if !ok {
+				continue
+			}
+			for h := range list.Elements {
+				if isOurs(&list.Elements[h]) {
+					found = append(found, find{e, g, h, len(list.Elements) == 1, current()})
+				}
+			}
+		}
+	}
+	return found
+}
+
+func isOurs(hook *hujson.Value) bool {
+	v := memberOf(hook, "command")
+	if v == nil {
+		return false
+	}
+	text, ok := v.Value.(hujson.Literal)
+	return ok && text.Kind() == '"' && slices.Contains(commands[:], text.String())
+}
+
+// equal reports whether a value in a document means what would be written.
+func equal(v *hujson.Value, want any) bool {
+	plain := v.Clone()
+	plain.Standardize()
+	var a, b any
+	return json.Unmarshal(plain.Pack(), &a) == nil &&
+		json.Unmarshal([]byte(style{}.render(want, "", false)), &b) == nil && reflect.DeepEqual(a, b)
+}
+
+func (s settings) state(data []byte) (State, error) {
+	d, err := parse(data)
+	if err != nil {
+		return None, err
+	}
+	hooks, _, err := s.hooksOf(d)
+	if err != nil || hooks == nil {
+		return None, err
+	}
+	found := s.finds(hooks)
+	current := map[int]int{}
+	for _, f := range found {
+		if !f.current {
+			return Outdated, nil
+		}
+		current[f.event]++
+	}
+	switch {
+	case len(found) == 0:
+		return None, nil
+	case len(current) < len(found): // twice in one event
+		return Outdated, nil
+	case len(current) < len(s.events):
+		return Partly, nil
+	}
+	return Connected, nil
+}
+
+func (s settings) connect(data []byte) ([]byte, error) {
+	if state, err := s.state(data); err != nil || state == Connected {
+		return data, err
+	}
+	d, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(d); err != nil {
+		return nil, err
+	}
+	// What is not as it should be goes, and comes again as it should be.
+	known := func(event string) bool { return event == "" || s.event(event) >= 0 }
+	if err := s.prune(d, func(f find) bool { return !f.current }, known); err != nil {
+		return nil, err
+	}
+	root := func() *hujson.Object { return d.root.Value.(*hujson.Object) }
+	if s.version > 0 && indexOf(root(), "version") < 0 {
+		if err := d.add(&d.root, member{"version", s.version}, true); err != nil {
+			return nil, err
+		}
+	}
+	lines := boxOf(&d.root).broken(true)
+	if indexOf(root(), "hooks") < 0 {
+		all := object{}
+		for _, e := range s.events {
+			all = append(all, member{e.name, array{s.group(e)}})
+		}
+		if err := d.add(&d.root, member{"hooks", all}, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range s.events {
+		hooks, _, err := s.hooksOf(d)
+		if err != nil {
+			return nil, err
+		}
+		lines := boxOf(hooks).broken(lines)
+		o := hooks.Value.(*hujson.Object)
+		switch i := indexOf(o, e.name); {
+		case i < 0:
+			err = d.add(hooks, member{e.name, array{s.group(e)}}, lines)
+		case !slices.ContainsFunc(s.finds(hooks), func(f find) bool { return f.event == i }):
+			err = d.add(&o.Members[i].Value, s.group(e), lines)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if state, err := s.state(d.bytes()); err != nil || state != Connected {
+		return nil, errors.New("could not be edited; 'agent hooks print' shows what belongs into it")
+	}
+	return d.bytes(), nil
+}
+
+// check refuses a document in which what we need is not what it should be.
+func (s settings) check(d *document) error {
+	hooks, _, err := s.hooksOf(d)
+	if err != nil || hooks == nil {
+		return err
+	}
+	for _, m := range hooks.Value.(*hujson.Object).Members {
+		name := nameOf(m)
+		if _, ok := m.Value.Value.(*hujson.Array); !ok && s.event(name) >= 0 {
+			return d.errorAt(m.Value.StartOffset, "the hooks of %q are %s, not an array; make it [] or remove it first", name, kind(&m.Value))
+		}
+	}
+	return nil
+}
+
+// prune removes the hooks of ours that match. What holds nothing any more goes
+// as well, unless keep says that it stays: an event by its name, and "hooks"
+// itself by "". Nor does what has comments.
+func (s settings) prune(d *document, match func(find) bool, keep func(event string) bool) error {
+	seen := map[string]bool{} // events that have a current one
+	for {
+		hooks, index, err := s.hooksOf(d)
+		if err != nil || hooks == nil {
+			return err
+		}
+		o := hooks.Value.(*hujson.Object)
+		found := s.finds(hooks)
+		if len(found) > maxFinds {
+			return fmt.Errorf("has %d hooks of the spool agent; remove them by hand first", len(found))
+		}
+		clear(seen)
+		i := slices.IndexFunc(found, func(f find) bool {
+			name := nameOf(o.Members[f.event])
+			again := f.current && seen[name]
+			seen[name] = seen[name] || f.current
+			return again || match(f)
+		})
+		if i < 0 {
+			return nil
+		}
+		f := found[i]
+		m := &o.Members[f.event]
+		groups := m.Value.Value.(*hujson.Array)
+		switch {
+		case !f.alone:
+			err = d.remove(memberOf(&groups.Elements[f.group], "hooks"), f.hook)
+		case len(groups.Elements) > 1 || keep(nameOf(*m)) || remarked(m):
+			err = d.remove(&m.Value, f.group)
+		case len(o.Members) > 1 || keep("") || remarked(&d.root.Value.(*hujson.Object).Members[index]):
+			err = d.remove(hooks, f.event)
+		default:
+			err = d.remove(&d.root, index)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// remarked reports whether there are comments in a member, around the items of
+// its value.
+func remarked(m *hujson.ObjectMember) bool {
+	b := boxOf(&m.Value)
+	extras := []hujson.Extra{m.Name.AfterExtra, m.Value.BeforeExtra, b.tail}
+	for _, i := range b.items {
+		extras = append(extras, i.before, i.after)
+	}
+	return slices.ContainsFunc(extras, func(e hujson.Extra) bool {
+		kept, _ := comments(e)
+		return len(kept) > 0
+	})
+}
+
+// disconnect removes our hooks, and the empty arrays and objects that they
+// leave, unless they were there before.
+func (s settings) disconnect(data, before []byte) ([]byte, error) {
+	d, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	had := map[string]bool{}
+	if old, err := parse(before); err == nil && before != nil {
+		if hooks, _, err := s.hooksOf(old); err == nil && hooks != nil {
+			had[""] = true
+			for _, m := range hooks.Value.(*hujson.Object).Members {
+				had[nameOf(m)] = true
+			}
+		}
+	}
+	untouched := d.bytes()
+	if err := s.prune(d, func(find) bool { return true }, func(event string) bool { return had[event] }); err != nil {
+		return nil, err
+	}
+	if reflect.DeepEqual(untouched, d.bytes()) {
+		return data, nil
+	}
+	return d.bytes(), nil
+}

@@ -1,0 +1,403 @@
+package hooks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A Setup is what one user has connected. Its methods may be called by any
+// number of goroutines; but two that change the same file get in each other's
+// way, and one of them says so.
+type Setup struct {
+	home    string
+	scripts map[string]string // their texts, by name
+}
+
+// New is the setup of the user whose process this is. Hook is the text of
+// hook.sh, which package configs has.
+func New(hook string) (*Setup, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil, fmt.Errorf("finding the settings of tools: %w", err)
+	}
+	return &Setup{home, map[string]string{hookScript: hook, gitScript: gitHook}}, nil
+}
+
+// Tools are all tools that can be connected.
+func Tools() []Tool { return tools() }
+
+// GitHook is git.sh, the shell script that git's hooks run. It needs hook.sh
+// beside it.
+func GitHook() string { return gitHook }
+
+// Here reports whether a tool is there: its program, or its directory.
+func (s *Setup) Here(t Tool) bool { return t.here(s.home) }
+
+// Status is how a tool is connected, for the user or in one project.
+type Status struct {
+	File  string // its settings; for git, the directory of the hooks; empty if there can be none
+	State State
+	Err   error // why that cannot be told
+}
+
+// Check looks at a tool's settings: the user's, or those of a project.
+func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
+	targets, err := s.targets(ctx, t, project)
+	if err != nil {
+		return Status{State: None, Err: err}
+	}
+	st := Status{File: t.fileOf(targets), State: None}
+	count := map[State]int{}
+	for _, target := range targets {
+		f, err := open(target.path, target.project)
+		state := None
+		if err == nil {
+			state, err = t.edit.state(f.data)
+		}
+		if err != nil && !errors.As(err, new(foreign)) {
+			st.Err = fmt.Errorf("%s: %w", target.path, err)
+			return st
+		}
+		count[state]++
+	}
+	switch {
+	case count[Outdated] > 0:
+		st.State = Outdated
+	case count[Connected] == len(targets):
+		st.State = Connected
+	case count[None] < len(targets):
+		st.State = Partly
+	}
+	return st
+}
+
+// Scripts are the files that the hooks run, and whether they are in place: None,
+// Outdated or Connected.
+func (s *Setup) Scripts() map[string]State {
+	states := map[string]State{}
+	for name, text := range s.scripts {
+		path := s.share(name)
+		states[path] = None
+		if data, _, err := read(path); err == nil {
+			states[path] = Outdated
+			if string(data) == text {
+				states[path] = Connected
+			}
+		}
+	}
+	return states
+}
+
+func (s *Setup) share(name string) string {
+	return filepath.Join(s.home, filepath.FromSlash(shareDir), name)
+}
+
+// A target is a file to edit.
+type target struct {
+	path    string
+	project string // it must not lead out of this directory; empty: it may lead anywhere
+	mode    fs.FileMode
+}
+
+func (s *Setup) targets(ctx context.Context, t Tool, project string) ([]target, error) {
+	switch {
+	case t.Name == gitName && project == "":
+		return nil, errors.New("git has no hooks for all of a user's repositories beside those of each; connect them one by one, with --project DIR")
+	case t.Name == gitName:
+		dir, err := hooksDir(ctx, project)
+		if err != nil {
+			return nil, err
+		}
+		var targets []target
+		for _, name := range gitHooks {
+			targets = append(targets, target{filepath.Join(dir, name), "", 0o755})
+		}
+		return targets, nil
+	case project != "":
+		return []target{{filepath.Join(project, t.project, filepath.FromSlash(t.file)), project, 0o644}}, nil
+	}
+	return []target{{filepath.Join(t.home(s.home), filepath.FromSlash(t.file)), "", 0o600}}, nil
+}
+
+// fileOf names all targets of a tool by one path.
+func (t Tool) fileOf(targets []target) string {
+	if t.Name == gitName {
+		return filepath.Dir(targets[0].path)
+	}
+	return targets[0].path
+}
+
+// A Change is what is done to one file.
+type Change struct {
+	Path     string
+	Old, New []byte // nil: no file
+	Own      bool   // the file is ours alone
+	Backup   string // where Old is kept; empty: nowhere
+	Restores string // the backup that has New, and goes; empty: none
+
+	file file
+	mode fs.FileMode
+}
+
+// A Plan is what Install or Uninstall will do.
+type Plan struct {
+	File    string   // as in Status
+	Changes []Change // none: nothing is to be done
+	Notes   []string // what was left alone, and why
+
+	setup     *Setup
+	tool      Tool
+	project   string
+	connected bool // afterwards
+}
+
+// Install plans to connect a tool, for the user or in a project. The error says
+// why that cannot be done; then nothing will be changed.
+func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, error) {
+	p := &Plan{setup: s, tool: t, project: project, connected: true}
+	targets, err := s.targets(ctx, t, project)
+	if err != nil {
+		return nil, err
+	}
+	p.File = t.fileOf(targets)
+	for _, name := range t.scripts {
+		if err := p.script(name, []byte(s.scripts[name])); err != nil {
+			return nil, err
+		}
+	}
+	left := 0
+	for _, target := range targets {
+		c, err := s.install(t, target)
+		if errors.As(err, new(foreign)) {
+			p.Notes = append(p.Notes, fmt.Sprintf("%s %v: it was left alone; %s", target.path, err, byHand))
+			left++
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.add(c)
+	}
+	if left == len(targets) {
+		return nil, errors.New(p.Notes[0])
+	}
+	return p, nil
+}
+
+const byHand = `have it run:  sh "$HOME/` + shareDir + "/" + gitScript + `" HOOK ARGUMENTS...`
+
+func (p *Plan) add(c Change) {
+	if c.Old == nil && c.New == nil || c.Old != nil && c.New != nil && bytes.Equal(c.Old, c.New) {
+		return
+	}
+	p.Changes = append(p.Changes, c)
+}
+
+func (s *Setup) install(t Tool, target target) (Change, error) {
+	f, err := open(target.path, target.project)
+	if err != nil {
+		return Change{}, err
+	}
+	if t.Name == gitName && f.info != nil {
+		if err := editable(f); err != nil {
+			return Change{}, err
+		}
+	}
+	state, err := t.edit.state(f.data)
+	if err != nil {
+		return Change{}, wrap(target.path, err)
+	}
+	_, own := t.edit.(whole)
+	c := Change{Path: target.path, Old: f.data, Own: own, file: f, mode: target.mode}
+	if c.New, err = t.edit.connect(f.data); err != nil {
+		return Change{}, wrap(target.path, err)
+	}
+	if bytes.Equal(c.Old, c.New) {
+		return c, nil
+	}
+	if err := f.writable(); err != nil {
+		return Change{}, err
+	}
+	if state == None && f.data != nil {
+		if c.Backup, err = f.backupName(); err != nil {
+			return Change{}, err
+		}
+	}
+	return c, nil
+}
+
+// wrap names the file; what is foreign is told otherwise.
+func wrap(path string, err error) error {
+	if err == nil || errors.As(err, new(foreign)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// backupName is a name that is free; empty if the newest backup is already
+// what the file is.
+func (f file) backupName() (string, error) {
+	old, err := f.backups()
+	if err != nil {
+		return "", err
+	}
+	if len(old) == 0 {
+		return f.real + backupSuffix, nil
+	}
+	if bytes.Equal(old[0].data, f.data) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s%s-%d", f.real, backupSuffix, old[0].number+1), nil
+}
+
+// Uninstall plans to disconnect a tool.
+func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, error) {
+	p := &Plan{setup: s, tool: t, project: project}
+	targets, err := s.targets(ctx, t, project)
+	if err != nil {
+		return nil, err
+	}
+	p.File = t.fileOf(targets)
+	for _, target := range targets {
+		c, err := s.uninstall(t, target)
+		if errors.As(err, new(foreign)) {
+			continue // then there is nothing of ours in it
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.add(c)
+	}
+	// The scripts go with the last that needs them.
+	for _, name := range t.scripts {
+		if !s.needed(ctx, name, t, project) {
+			if err := p.script(name, nil); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
+}
+
+func (s *Setup) uninstall(t Tool, target target) (Change, error) {
+	f, err := open(target.path, target.project)
+	if err != nil {
+		return Change{}, err
+	}
+	c := Change{Path: target.path, Old: f.data, New: f.data, file: f, mode: target.mode}
+	state, err := t.edit.state(f.data)
+	if err != nil || state == None {
+		return c, wrap(target.path, err)
+	}
+	if err := f.writable(); err != nil {
+		return Change{}, err
+	}
+	backups, err := f.backups()
+	if err != nil {
+		return Change{}, err
+	}
+	// If the file is what we made of a backup, then nobody else has touched it.
+	var before []byte
+	for i, b := range backups {
+		if i == 0 {
+			before = b.data
+		}
+		if made, err := t.edit.connect(b.data); err == nil && bytes.Equal(made, f.data) {
+			c.New, c.Restores = b.data, b.real
+			return c, nil
+		}
+	}
+	if made, err := t.edit.connect(nil); err == nil && len(backups) == 0 && bytes.Equal(made, f.data) {
+		c.New = nil
+		return c, nil
+	}
+	c.New, err = t.edit.disconnect(f.data, before)
+	return c, wrap(target.path, err)
+}
+
+// script plans to have a script be this text, or not be there.
+func (p *Plan) script(name string, text []byte) error {
+	f, err := open(p.setup.share(name), "")
+	if err == nil && !bytes.Equal(f.data, text) {
+		err = f.writable()
+	}
+	p.add(Change{Path: f.path, Old: f.data, New: text, Own: true, file: f, mode: 0o600})
+	return err
+}
+
+// Apply does what was planned. After an error, what comes before it was done;
+// to apply a new plan does the rest.
+func (p *Plan) Apply() error {
+	if p.connected {
+		var made []string
+		for _, c := range p.Changes {
+			made = append(made, missing(c.file.real)...)
+		}
+		if err := p.setup.record(p.tool.Name, p.project, made); err != nil {
+			return err
+		}
+	}
+	for _, c := range p.Changes {
+		if err := c.apply(p.project); err != nil {
+			return err
+		}
+	}
+	if !p.connected {
+		return p.setup.forget(p.tool.Name, p.project)
+	}
+	return nil
+}
+
+func (c Change) apply(project string) error {
+	if c.New == nil {
+		return c.file.remove()
+	}
+	dirs := fs.FileMode(0o700)
+	if project != "" && !c.Own {
+		dirs = 0o755
+	}
+	if err := os.MkdirAll(filepath.Dir(c.file.real), dirs); err != nil {
+		return err
+	}
+	if c.Backup != "" {
+		if err := c.file.keep(c.Backup); err != nil {
+			return fmt.Errorf("keeping a backup: %w", err)
+		}
+	}
+	if err := c.file.replace(c.New, c.mode); err != nil {
+		return err
+	}
+	if c.Restores != "" {
+		return os.Remove(c.Restores)
+	}
+	return nil
+}
+
+// needed reports whether any connection but this one needs a script.
+func (s *Setup) needed(ctx context.Context, script string, but Tool, project string) bool {
+	needs := func(t Tool, where string) bool {
+		if !slices.Contains(t.scripts, script) || t.Name == but.Name && where == project {
+			return false
+		}
+		st := s.Check(ctx, t, where)
+		return st.State != None || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
+	}
+	all := tools()
+	for _, c := range s.records() {
+		i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == c.Tool })
+		if i >= 0 && needs(all[i], c.Project) {
+			return true
+		}
+	}
+	// Somebody may have put a fragment in its place by hand.
+	return slices.ContainsFunc(all, func(t Tool) bool { return t.Name != gitName && needs(t, "") })
+}
+
+// Connects reports whether the tool is connected once the plan was applied.
+func (p *Plan) Connects() bool { return p.connected }

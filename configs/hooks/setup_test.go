@@ -1,0 +1,564 @@
+//go:build unix
+
+package hooks
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const hookText = "#!/bin/sh\n# the hook of this test\n"
+
+// newSetup is the setup of a user with a home directory of their own.
+func newSetup(t *testing.T) *Setup {
+	t.Helper()
+	t.Setenv("HOME", filepath.Join(t.TempDir(), "home"))
+	for _, v := range []string{"CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"} {
+		t.Setenv(v, "")
+	}
+	t.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	s, err := New(hookText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func tool(t *testing.T, name string) Tool {
+	t.Helper()
+	i := slices.IndexFunc(Tools(), func(t Tool) bool { return t.Name == name })
+	if i < 0 {
+		t.Fatalf("no tool %s", name)
+	}
+	return Tools()[i]
+}
+
+func install(t *testing.T, s *Setup, name, project string) *Plan {
+	t.Helper()
+	p, err := s.Install(t.Context(), tool(t, name), project)
+	if err == nil {
+		err = p.Apply()
+	}
+	if err != nil {
+		t.Fatalf("installing %s: %v", name, err)
+	}
+	return p
+}
+
+func uninstall(t *testing.T, s *Setup, name, project string) *Plan {
+	t.Helper()
+	p, err := s.Uninstall(t.Context(), tool(t, name), project)
+	if err == nil {
+		err = p.Apply()
+	}
+	if err != nil {
+		t.Fatalf("uninstalling %s: %v", name, err)
+	}
+	return p
+}
+
+func refused(t *testing.T, s *Setup, name, project, want string) {
+	t.Helper()
+	p, err := s.Install(t.Context(), tool(t, name), project)
+	if err == nil {
+		err = p.Apply()
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("installing %s: %v\nwant an error with: %s", name, err, want)
+	}
+}
+
+func checkState(t *testing.T, s *Setup, name, project string, want State) {
+	t.Helper()
+	if st := s.Check(t.Context(), tool(t, name), project); st.State != want || st.Err != nil {
+		t.Errorf("%s in %q is %+v, want %s", name, project, st, want)
+	}
+}
+
+func put(t *testing.T, text string, elem ...string) string {
+	t.Helper()
+	path := filepath.Join(elem...)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func get(t *testing.T, elem ...string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// tree is everything below a directory, and what is in it.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		what := info.Mode().String()
+		switch {
+		case info.Mode().IsRegular():
+			what += " " + get(t, path)
+		case info.Mode()&fs.ModeSymlink != 0:
+			to, _ := os.Readlink(path)
+			what += " " + to
+		}
+		all[path] = what
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func checkTree(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", dir, diff)
+	}
+}
+
+// Everything is as it was after each tool came and went, in any order, and
+// whatever was there before.
+func TestComeAndGo(t *testing.T) {
+	for name, settings := range map[string]string{
+		"nothing":    "",
+		"others":     "{\n\t\"hooks\": {\"Stop\": [], \"stop\": [ ]}, // mine\n}\n",
+		"empty":      " ",
+		"everything": "{}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSetup(t)
+			project := filepath.Join(s.home, "code", "a b")
+			repository(t, project)
+			if settings != "" {
+				for _, tool := range Tools() {
+					if targets, err := s.targets(t.Context(), tool, ""); err == nil && tool.Name != "opencode" {
+						put(t, settings, targets[0].path)
+						put(t, settings, project, tool.project, tool.file)
+					}
+				}
+			}
+			before := tree(t, s.home)
+			for _, tool := range Tools() {
+				for _, where := range []string{"", project} {
+					if tool.Name == gitName && where == "" {
+						continue
+					}
+					install(t, s, tool.Name, where)
+					checkState(t, s, tool.Name, where, Connected)
+					now := tree(t, s.home)
+					if again := install(t, s, tool.Name, where); len(again.Changes) > 0 {
+						t.Errorf("%s again changes %+v", tool.Name, again.Changes)
+					}
+					checkTree(t, s.home, now)
+				}
+			}
+			if got := s.Scripts(); got[s.share(hookScript)] != Connected || got[s.share(gitScript)] != Connected {
+				t.Errorf("scripts: %v", got)
+			}
+			for i, tool := range Tools() {
+				for _, where := range []string{project, ""} {
+					if tool.Name == gitName && where == "" {
+						continue
+					}
+					uninstall(t, s, tool.Name, where)
+					checkState(t, s, tool.Name, where, None)
+				}
+				if got := s.Scripts()[s.share(hookScript)]; got != Connected && i < len(Tools())-1 {
+					t.Errorf("without %s the script is %s", tool.Name, got)
+				}
+			}
+			checkTree(t, s.home, before)
+		})
+	}
+}
+
+func TestPermissionsStay(t *testing.T) {
+	s := newSetup(t)
+	path := put(t, "{}\n", s.home, ".claude", "settings.json")
+	for _, mode := range []fs.FileMode{0o600, 0o644, 0o664, 0o755} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		install(t, s, "claude", "")
+		if got := mustStat(t, path).Mode(); got != mode {
+			t.Errorf("%v became %v", mode, got)
+		}
+		if got := mustStat(t, path+backupSuffix).Mode(); got != mode {
+			t.Errorf("%v: the backup has %v", mode, got)
+		}
+		uninstall(t, s, "claude", "")
+		if got := mustStat(t, path).Mode(); got != mode {
+			t.Errorf("uninstalled, %v became %v", mode, got)
+		}
+	}
+}
+
+// Root may edit the settings of somebody else, to whom they go on to belong.
+func TestOwnerStays(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make files of others")
+	}
+	s := newSetup(t)
+	path := put(t, "{}\n", s.home, ".claude", "settings.json")
+	if err := os.Chown(path, 1234, 5678); err != nil {
+		t.Fatal(err)
+	}
+	install(t, s, "claude", "")
+	for _, p := range []string{path, path + backupSuffix} {
+		if st := mustStat(t, p).Sys().(*syscall.Stat_t); st.Uid != 1234 || st.Gid != 5678 {
+			t.Errorf("%s belongs to %d:%d", p, st.Uid, st.Gid)
+		}
+	}
+}
+
+func mustStat(t *testing.T, path string) fs.FileInfo {
+	t.Helper()
+	fi, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fi
+}
+
+// A settings file that is a link into somewhere else stays one.
+func TestDotfiles(t *testing.T) {
+	s := newSetup(t)
+	text := "{\n  \"model\": \"opus\"\n}\n"
+	real := put(t, text, s.home, "dotfiles", "claude.json")
+	os.Mkdir(filepath.Join(s.home, ".claude"), 0o700)
+	link(t, "../dotfiles/claude.json", filepath.Join(s.home, ".claude", "settings.json"))
+	put(t, "{}", s.home, "dotfiles", "codex", "hooks.json")
+	link(t, "dotfiles/codex", filepath.Join(s.home, ".codex"))
+	before := tree(t, s.home)
+
+	install(t, s, "claude", "")
+	install(t, s, "codex", "")
+	if got := mustStat(t, filepath.Join(s.home, ".claude", "settings.json")).Mode(); got&fs.ModeSymlink == 0 {
+		t.Errorf("the link became %v", got)
+	}
+	if got := get(t, real); !strings.Contains(got, "hook.sh") {
+		t.Errorf("the linked file has %s", got)
+	}
+	if got := get(t, real+backupSuffix); got != text {
+		t.Errorf("the backup has %s", got)
+	}
+	uninstall(t, s, "claude", "")
+	uninstall(t, s, "codex", "")
+	checkTree(t, s.home, before)
+}
+
+func link(t *testing.T, to, path string) {
+	t.Helper()
+	if err := os.Symlink(to, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusedFiles(t *testing.T) {
+	s := newSetup(t)
+	path := filepath.Join(s.home, ".claude", "settings.json")
+	dir := filepath.Dir(path)
+	fresh := func() {
+		os.RemoveAll(dir)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		make func()
+		want string
+	}{
+		"no JSON":     {func() { put(t, "{\n  oops\n}\n", path) }, path + ": is not JSON: line 2, column 3"},
+		"null hooks":  {func() { put(t, "{\"hooks\":\nnull}", path) }, path + `: line 2: "hooks" is null`},
+		"too large":   {func() { put(t, strings.Repeat(" ", maxFile+1), path) }, "is larger than 4 MiB"},
+		"read-only":   {func() { put(t, "{}", path); os.Chmod(path, 0o444) }, path + " is read-only; make it writable first"},
+		"nowhere":     {func() { link(t, "../none", path) }, "is a link to a file that is not there"},
+		"in a circle": {func() { link(t, "settings.json", path) }, "too many links"},
+		"directory":   {func() { os.Mkdir(path, 0o700) }, "is not a regular file"},
+		"a FIFO":      {func() { syscall.Mkfifo(path, 0o600) }, "is not a regular file"},
+		"hard links":  {func() { put(t, "{}", path); os.Link(path, path+".2") }, "has 2 hard links"},
+		"a device":    {func() { link(t, "/dev/zero", path) }, "is not a regular file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fresh()
+			test.make()
+			before := describe(t, dir)
+			refused(t, s, "claude", "", test.want)
+			if got := describe(t, dir); got != before {
+				t.Errorf("%s became %s", before, got)
+			}
+		})
+	}
+	if got := s.Scripts()[s.share(hookScript)]; got != None {
+		t.Errorf("the script is %s, though nothing was connected", got)
+	}
+
+	os.RemoveAll(dir)
+	link(t, "none", dir)
+	refused(t, s, "claude", "", "is a link to a directory that is not there")
+}
+
+// describe is what is in a directory, without reading it.
+func describe(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		info, _ := e.Info()
+		all = append(all, fmt.Sprint(e.Name(), info.Mode(), info.Size(), info.ModTime().UnixNano()))
+	}
+	return strings.Join(all, ", ")
+}
+
+// A huge file is a file.
+func TestHuge(t *testing.T) {
+	s := newSetup(t)
+	text := "{\n  \"notes\": [\n" + strings.Repeat("    \"a line of many, {[\",\n", 120_000) + "    \"\"\n  ]\n}\n"
+	path := put(t, text, s.home, ".gemini", "settings.json")
+	install(t, s, "gemini", "")
+	checkState(t, s, "gemini", "", Connected)
+	uninstall(t, s, "gemini", "")
+	if get(t, path) != text {
+		t.Error("it is not what it was")
+	}
+}
+
+// A cloned repository may have links in it that lead anywhere.
+func TestProjectStaysInside(t *testing.T) {
+	s := newSetup(t)
+	project := filepath.Join(s.home, "project")
+	outside := put(t, "{}\n", s.home, "outside", "settings.json")
+	os.Mkdir(project, 0o700)
+
+	link(t, "../outside", filepath.Join(project, ".claude"))
+	refused(t, s, "claude", project, "leads out of its project")
+	os.Mkdir(filepath.Join(project, ".gemini"), 0o700)
+	link(t, outside, filepath.Join(project, ".gemini", "settings.json"))
+	refused(t, s, "gemini", project, "leads out of its project")
+	link(t, s.home, filepath.Join(project, ".opencode"))
+	refused(t, s, "opencode", project, "leads out of its project")
+	if got := get(t, outside); got != "{}\n" {
+		t.Errorf("outside became %s", got)
+	}
+	// One that stays inside is none of our business.
+	put(t, "{}\n", project, "tools", "cursor", "hooks.json")
+	link(t, "tools/cursor", filepath.Join(project, ".cursor"))
+	install(t, s, "cursor", project)
+	checkState(t, s, "cursor", project, Connected)
+}
+
+// Each first change makes a backup; none is overwritten.
+func TestBackups(t *testing.T) {
+	s := newSetup(t)
+	path := put(t, "{\"a\": 1}\n", s.home, ".claude", "settings.json")
+	if p := install(t, s, "claude", ""); p.Changes[1].Backup != path+backupSuffix {
+		t.Errorf("the backup is %q", p.Changes[1].Backup)
+	}
+	// Somebody changes the file, so that uninstalling cannot take the backup.
+	put(t, strings.Replace(get(t, path), "1", "2", 1), path)
+	uninstall(t, s, "claude", "")
+	if got, want := get(t, path), "{\"a\": 2}\n"; got != want {
+		t.Errorf("uninstalled, it is %s, want %s", got, want)
+	}
+	if p := install(t, s, "claude", ""); p.Changes[1].Backup != path+backupSuffix+"-2" {
+		t.Errorf("the second backup is %q", p.Changes[1].Backup)
+	}
+	put(t, "{\"model\": \"x\"}", path+backupSuffix+"-007")
+	uninstall(t, s, "claude", "")
+	if got, want := get(t, path), "{\"a\": 2}\n"; got != want {
+		t.Errorf("uninstalled again, it is %s, want %s", got, want)
+	}
+	if got, want := get(t, path+backupSuffix), "{\"a\": 1}\n"; got != want {
+		t.Errorf("the first backup is %s, want %s", got, want)
+	}
+	if _, err := os.Lstat(path + backupSuffix + "-2"); err == nil {
+		t.Error("the second backup is still there, though the file is the same")
+	}
+	// One that is already what the file is will do.
+	put(t, "{\"a\": 1}\n", path)
+	if p := install(t, s, "claude", ""); p.Changes[1].Backup != "" {
+		t.Errorf("a needless backup: %q", p.Changes[1].Backup)
+	}
+}
+
+// If the file changes between the plan and its execution, nothing is lost.
+func TestChangedMeanwhile(t *testing.T) {
+	s := newSetup(t)
+	path := put(t, "{}\n", s.home, ".claude", "settings.json")
+	for name, change := range map[string]func(){
+		"edited":  func() { put(t, "{\"new\": 1}\n", path) },
+		"removed": func() { os.Remove(path) },
+		"a link":  func() { os.Rename(path, path+".moved"); link(t, "settings.json.moved", path) },
+	} {
+		put(t, "{}\n", path)
+		p, err := s.Install(t.Context(), tool(t, "claude"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		change()
+		before := tree(t, filepath.Dir(path))
+		if err := p.Apply(); err == nil || !strings.Contains(err.Error(), "was changed by somebody else") {
+			t.Errorf("%s: %v", name, err)
+		}
+		after := tree(t, filepath.Dir(path))
+		delete(after, path+backupSuffix)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%s (-before +after):\n%s", name, diff)
+		}
+		os.RemoveAll(filepath.Dir(path))
+	}
+	p, err := s.Install(t.Context(), tool(t, "claude"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, "{}\n", path) // it was not there
+	if err := p.Apply(); err == nil || get(t, path) != "{}\n" {
+		t.Errorf("a new file: %v", err)
+	}
+}
+
+// A newer version mends what an older one has installed.
+func TestOutdated(t *testing.T) {
+	s := newSetup(t)
+	old := "{\n  \"hooks\": {\n    \"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"sh \\\"$HOME/.local/share/spool-agent/hook.sh\\\"\"}]}]\n  }\n}\n"
+	path := put(t, old, s.home, ".claude", "settings.json")
+	put(t, "#!/bin/sh\nold\n", s.share(hookScript))
+	checkState(t, s, "claude", "", Outdated)
+	if got := s.Scripts()[s.share(hookScript)]; got != Outdated {
+		t.Errorf("the script is %s", got)
+	}
+	install(t, s, "claude", "")
+	checkState(t, s, "claude", "", Connected)
+	if got := get(t, s.share(hookScript)); got != hookText {
+		t.Errorf("the script is %s", got)
+	}
+	var d map[string]any
+	if n := strings.Count(get(t, path), shareDir); n != 7 {
+		t.Errorf("%d commands of ours, want 7: %v", n, d)
+	}
+	// Without one of its events it is partly connected.
+	data := []byte(get(t, path))
+	doc, err := parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hooks, _, err := tool(t, "claude").edit.(settings).hooksOf(doc)
+	if err == nil {
+		err = doc.remove(hooks, 2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, string(doc.bytes()), path)
+	checkState(t, s, "claude", "", Partly)
+	install(t, s, "claude", "")
+	checkState(t, s, "claude", "", Connected)
+}
+
+// A plugin of somebody else with our plugin's name is theirs.
+func TestPluginOfOthers(t *testing.T) {
+	s := newSetup(t)
+	path := put(t, "// mine\nexport default {}\n", s.home, ".config", "opencode", "plugins", "spool-agent.js")
+	refused(t, s, "opencode", "", "is not the spool agent's")
+	if _, err := s.Uninstall(t.Context(), tool(t, "opencode"), ""); err == nil {
+		t.Error("it was uninstalled")
+	}
+	first, _, _ := strings.Cut(plugin, "\n")
+	put(t, first+"\nold\n", path)
+	checkState(t, s, "opencode", "", Outdated)
+	install(t, s, "opencode", "")
+	checkState(t, s, "opencode", "", Connected)
+	if got := get(t, path); got != plugin {
+		t.Error("it is not our plugin")
+	}
+}
+
+// The places that the tools' own variables name.
+func TestPlaces(t *testing.T) {
+	s := newSetup(t)
+	other := t.TempDir()
+	t.Setenv("CLAUDE_CONFIG_DIR", filepath.Join(other, "claude"))
+	t.Setenv("CODEX_HOME", filepath.Join(other, "codex"))
+	t.Setenv("GEMINI_CLI_HOME", other)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(other, "config"))
+	for name, want := range map[string]string{
+		"claude":   filepath.Join(other, "claude", "settings.json"),
+		"codex":    filepath.Join(other, "codex", "hooks.json"),
+		"gemini":   filepath.Join(other, ".gemini", "settings.json"),
+		"cursor":   filepath.Join(s.home, ".cursor", "hooks.json"),
+		"opencode": filepath.Join(other, "config", "opencode", "plugins", "spool-agent.js"),
+	} {
+		if got := s.Check(t.Context(), tool(t, name), "").File; got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	t.Setenv("CODEX_HOME", "relative")
+	if got := s.Check(t.Context(), tool(t, "codex"), "").File; got != filepath.Join(s.home, ".codex", "hooks.json") {
+		t.Errorf("a relative CODEX_HOME: %s", got)
+	}
+}
+
+// A connection that was made by hand keeps the script; one whose project is
+// gone does not.
+func TestScriptsGoWithTheLast(t *testing.T) {
+	s := newSetup(t)
+	project := filepath.Join(s.home, "project")
+	os.Mkdir(project, 0o700)
+	install(t, s, "gemini", project)
+	install(t, s, "claude", "")
+	byHand := put(t, tool(t, "codex").Fragment(), s.home, ".codex", "hooks.json")
+	os.RemoveAll(project)
+	uninstall(t, s, "claude", "")
+	if got := s.Scripts()[s.share(hookScript)]; got != Connected {
+		t.Errorf("by hand: the script is %s", got)
+	}
+	os.Remove(byHand)
+	uninstall(t, s, "claude", "")
+	if got := s.Scripts()[s.share(hookScript)]; got != None {
+		t.Errorf("the script is %s", got)
+	}
+}
+
+func TestNothingToUninstall(t *testing.T) {
+	s := newSetup(t)
+	put(t, "{\"hooks\": {}}", s.home, ".claude", "settings.json")
+	before := tree(t, s.home)
+	for _, tool := range Tools() {
+		if tool.Name != gitName {
+			if p := uninstall(t, s, tool.Name, ""); len(p.Changes) > 0 {
+				t.Errorf("%s: %+v", tool.Name, p.Changes)
+			}
+		}
+	}
+	checkTree(t, s.home, before)
+}

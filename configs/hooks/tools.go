@@ -1,0 +1,174 @@
+package hooks
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+// A Tool is a program whose events become signals.
+type Tool struct {
+	Name  string // as the command line takes it
+	Title string // as its makers spell it
+	Note  string // what to know once it is connected; may be empty
+
+	programs []string            // any of them in PATH: it is here
+	home     func(string) string // where it keeps what is the user's, below that directory or another
+	project  string              // where it keeps what is a project's
+	file     string              // what we edit, in either
+	edit     editor
+	scripts  []string // what its hooks run
+}
+
+// shareDir is where the scripts are, below the home directory. XDG_DATA_HOME
+// does not count: the hooks' command must find them from a tool that was
+// started from a desktop's menu, without the variables of the user's shell.
+const shareDir = ".local/share/spool-agent"
+
+const (
+	hookScript = "hook.sh"
+	gitScript  = "git.sh"
+)
+
+// gitName is the tool whose hooks are those of a repository.
+const gitName = "git"
+
+// tools is the one table of what is connected to what. testdata/README.md says
+// where each format is from.
+func tools() []Tool {
+	seconds := func(n int) object { return object{{"timeout", n}} }
+	// The tool does not wait for these hooks. Where a drop must be in place
+	// before something else happens, because the tool ends or a consumer of
+	// the same event drains, this is wrong: Claude Code kills what still runs
+	// when a session without a terminal ends.
+	async := object{{"timeout", 5}, {"async", true}}
+	millis := func(n int) object { return object{{"name", "spool-agent"}, {"timeout", n}} }
+
+	return []Tool{{
+		Name: "claude", Title: "Claude Code",
+		Note:     "sessions that are open already may not use the hooks before they are started again",
+		programs: []string{"claude"},
+		home:     variableOr("CLAUDE_CONFIG_DIR", ".claude"),
+		project:  ".claude", file: "settings.json", scripts: []string{hookScript},
+		edit: settings{nested: true, events: []event{
+			{"UserPromptSubmit", async},
+			{"PostToolUse", async},
+			{"PostToolUseFailure", async},
+			{"SubagentStop", seconds(5)},
+			{"Stop", seconds(5)},
+			{"PreCompact", seconds(5)},
+			// All hooks of this event have 1.5 s together; a greater timeout
+			// would lengthen that, and the exit of every session with it.
+			{"SessionEnd", seconds(1)},
+		}},
+	}, {
+		Name: "codex", Title: "Codex",
+		Note:     "Codex runs a new or changed hook only once you have trusted it: type /hooks in it",
+		programs: []string{"codex"},
+		home:     variableOr("CODEX_HOME", ".codex"),
+		project:  ".codex", file: "hooks.json", scripts: []string{hookScript},
+		// It skips hooks that are asynchronous, in many versions.
+		edit: settings{nested: true, events: []event{
+			{"UserPromptSubmit", seconds(5)},
+			{"PostToolUse", seconds(5)},
+			{"SubagentStop", seconds(5)},
+			{"Stop", seconds(5)},
+			{"PreCompact", seconds(5)},
+			{"SessionEnd", seconds(5)},
+		}},
+	}, {
+		Name: "cursor", Title: "Cursor",
+		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
+		programs: []string{"cursor", "cursor-agent"},
+		home:     variableOr("", ".cursor"),
+		project:  ".cursor", file: "hooks.json", scripts: []string{hookScript},
+		// postToolUse has what afterShellExecution, afterMCPExecution and
+		// afterFileEdit have: with these, everything would be there twice.
+		edit: settings{version: 1, events: []event{
+			{"postToolUse", seconds(5)},
+			{"postToolUseFailure", seconds(5)},
+			{"afterAgentResponse", seconds(5)},
+			{"subagentStop", seconds(5)},
+			{"stop", seconds(5)},
+			{"preCompact", seconds(5)},
+			{"sessionEnd", seconds(5)},
+		}},
+	}, {
+		Name: "gemini", Title: "Gemini CLI",
+		programs: []string{"gemini"},
+		home: func(home string) string {
+			if dir := os.Getenv("GEMINI_CLI_HOME"); filepath.IsAbs(dir) {
+				home = dir
+			}
+			return filepath.Join(home, ".gemini")
+		},
+		project: ".gemini", file: "settings.json", scripts: []string{hookScript},
+		// AfterAgent has the prompt as well. Timeouts are in milliseconds.
+		edit: settings{nested: true, events: []event{
+			{"AfterTool", millis(5000)},
+			{"AfterAgent", millis(5000)},
+			{"PreCompress", millis(5000)},
+			{"SessionEnd", millis(1000)},
+		}},
+	}, {
+		Name: "opencode", Title: "OpenCode",
+		Note:     "OpenCode loads the plugin when it starts",
+		programs: []string{"opencode"},
+		home: func(home string) string {
+			if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+				return filepath.Join(dir, "opencode")
+			}
+			return filepath.Join(home, ".config", "opencode")
+		},
+		project: ".opencode", file: "plugins/spool-agent.js",
+		edit: whole(plugin),
+	}, {
+		Name: gitName, Title: "git",
+		programs: []string{"git"}, scripts: []string{gitScript, hookScript}, // one runs the other
+		edit: block{},
+	}}
+}
+
+// variableOr is the directory that an environment variable names, else the one
+// below the home directory.
+func variableOr(variable, name string) func(home string) string {
+	return func(home string) string {
+		if variable != "" {
+			if dir := os.Getenv(variable); filepath.IsAbs(dir) {
+				return dir
+			}
+		}
+		return filepath.Join(home, name)
+	}
+}
+
+// here reports whether the tool seems to be installed for this user.
+func (t Tool) here(home string) bool {
+	if t.home != nil {
+		if fi, err := os.Stat(t.home(home)); err == nil && fi.IsDir() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.programs, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil
+	})
+}
+
+// Fragment is what Install puts into the tool's settings, as a file of its own;
+// for git, a hook.
+func (t Tool) Fragment() string {
+	data, err := t.edit.connect(nil)
+	if err != nil {
+		panic(err) // no file was read; a test has seen it
+	}
+	return string(data)
+}
+
+// OfRepository reports whether the tool's hooks are those of one repository,
+// which must be named.
+func (t Tool) OfRepository() bool { return t.Name == gitName }
+
+// GitHooks are the names of the hooks of git that are connected.
+func GitHooks() []string { return slices.Clone(gitHooks[:]) }
