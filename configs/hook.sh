@@ -1,7 +1,7 @@
 #!/bin/sh
 # Spool hook: stores its standard input, a hook event as the AI tool gives it,
 # as one drop. Put it at ~/.local/share/spool-agent/hook.sh and have the tool
-# run  sh "$HOME/.local/share/spool-agent/hook.sh"  (claude-settings.json does).
+# run  sh "$HOME/.local/share/spool-agent/hook.sh"  ("agent hooks install" does both).
 #
 # The project is $CLAUDE_PROJECT_DIR if that is set (Claude Code sets it, and
 # may run hooks in a subdirectory), else the nearest directory upwards from the

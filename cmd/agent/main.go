@@ -159,6 +159,7 @@ Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
 		addCommand(&o),
 		removeCommand(&o),
 		listCommand(&o),
+		hooksCommand(&o),
 		printCommand(),
 		versionCommand(),
 	)

@@ -1,0 +1,370 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"spoolagent/configs"
+	"spoolagent/configs/hooks"
+)
+
+func hooksCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hooks list|install|uninstall|print",
+		Short: "Connect AI tools and git, so that they leave signals",
+		Long: `Connects tools: puts hooks into their own settings, which leave a signal at each
+tool call, at the end of a turn or a session, and so on. The hooks are a shell
+script, not this program. They cannot block or fail the tool.
+
+The settings are the user's, or with --project DIR those of a project. git's
+hooks are always those of one repository: DIR, or where you are.`,
+		Example: `  agent hooks list
+  agent hooks install claude codex
+  agent hooks install git --project ~/code/one`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return fmt.Errorf("unknown command %q", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usage("what about hooks? list, install, uninstall or print; see 'agent hooks --help'")
+		},
+	}
+	cmd.AddCommand(hooksListCommand(o), hooksInstallCommand(o), hooksUninstallCommand(o), hooksPrintCommand())
+	for _, c := range cmd.Commands() {
+		c.DisableFlagsInUseLine = true
+	}
+	return cmd
+}
+
+func hooksListCommand(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list [--json]",
+		Short: "Show which tools are here, and which are connected",
+		Long: `Shows for each tool whether it is here, and whether it is connected: for you
+(user), in the project, or not. "partly" says that some of its hooks are missing,
+"outdated" that they are not those of this version; to install again mends both.`,
+		Example: `  agent hooks list
+  agent hooks list --json --project . | jq '.tools[] | select(.here)'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			setup, err := hooks.New(configs.Hook())
+			if err != nil {
+				return err
+			}
+			project, err := o.project()
+			if err != nil {
+				return err
+			}
+			list := listHooks(cmd.Context(), setup, project)
+			if asJSON {
+				enc := json.NewEncoder(os.Stdout)
+				enc.SetEscapeHTML(false)
+				return enc.Encode(list)
+			}
+			return printHooks(os.Stdout, list, painter(inColour(os.Stdout)))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func hooksInstallCommand(o *options) *cobra.Command {
+	return hooksEditCommand(o, &cobra.Command{
+		Use:   "install TOOL... [--user|--project DIR] [--dry-run]",
+		Short: "Connect tools",
+		Long: `Adds our hooks to the settings of the tools, and leaves all else in them as it is,
+to the byte. Before the first change, a copy of the file is kept beside it. Once
+connected, nothing is changed any more; what is of an older version is replaced.`,
+		Example: `  agent hooks install claude codex --dry-run
+  agent hooks install gemini --project .`,
+	}, (*hooks.Setup).Install, "connected", "is connected already")
+}
+
+func hooksUninstallCommand(o *options) *cobra.Command {
+	return hooksEditCommand(o, &cobra.Command{
+		Use:   "uninstall TOOL... [--user|--project DIR] [--dry-run]",
+		Short: "Disconnect tools",
+		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
+file since, it becomes again what it was. The scripts go with the last tool.`,
+		Example: `  agent hooks uninstall claude
+  agent hooks uninstall git --project ~/code/one`,
+	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
+}
+
+type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
+
+func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
+	var user, dry bool
+	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
+	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	cmd.Flags().BoolVar(&user, "user", false, "in the user's settings, as without --project")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if user && len(o.projects) > 0 {
+			return usage("--user and --project exclude each other")
+		}
+		setup, err := hooks.New(configs.Hook())
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, name := range args {
+			tool, _ := toolNamed(name)
+			if err := editHooks(cmd.Context(), o, setup, tool, user, dry, plan, done, nothing); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	return cmd
+}
+
+func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, user, dry bool, plan planner, done, nothing string) error {
+	project, err := o.hooksProject(tool, user)
+	if err != nil {
+		return err
+	}
+	p, err := plan(setup, ctx, tool, project)
+	if err != nil {
+		return err
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, safe(note))
+	}
+	if dry {
+		return printPlan(os.Stdout, os.Stderr, p)
+	}
+	if err := p.Apply(); err != nil {
+		return err
+	}
+	if len(p.Changes) == 0 {
+		done = nothing
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s, in %s\n", tool.Name, done, place(p.File))
+	for _, c := range p.Changes {
+		if c.Backup != "" {
+			fmt.Fprintf(os.Stderr, "%s: what it was is in %s\n", tool.Name, place(c.Backup))
+		}
+	}
+	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, tool.Note)
+	}
+	return nil
+}
+
+// hooksProject is the project whose settings are meant; empty: the user's.
+func (o *options) hooksProject(tool hooks.Tool, user bool) (string, error) {
+	switch {
+	case len(o.projects) > 0:
+		return o.project()
+	case tool.OfRepository() && !user:
+		return os.Getwd()
+	}
+	return "", nil
+}
+
+func hooksPrintCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "print TOOL",
+		Short: "Print what belongs into a tool's settings",
+		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
+plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.
+The scripts that they run come from 'agent print hook' and 'agent print git-hook'.`,
+		Example:           `  agent hooks print gemini`,
+		ValidArgsFunction: completeTools(1),
+		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			tool, _ := toolNamed(args[0])
+			_, err := io.WriteString(cmd.OutOrStdout(), tool.Fragment())
+			return err
+		},
+	}
+}
+
+// completeTools completes up to that many tools, each once.
+func completeTools(most int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+		for _, t := range hooks.Tools() {
+			if len(args) < most && !slices.Contains(args, t.Name) {
+				names = append(names, cobra.CompletionWithDesc(t.Name, t.Title))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func onlyTools(_ *cobra.Command, args []string) error {
+	for _, name := range args {
+		if _, ok := toolNamed(name); !ok {
+			var names []string
+			for _, t := range hooks.Tools() {
+				names = append(names, t.Name)
+			}
+			return fmt.Errorf("unknown tool %q; there are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+func toolNamed(name string) (hooks.Tool, bool) {
+	all := hooks.Tools()
+	i := slices.IndexFunc(all, func(t hooks.Tool) bool { return t.Name == name })
+	if i < 0 {
+		return hooks.Tool{}, false
+	}
+	return all[i], true
+}
+
+// printPlan prints the changes of files that are not ours alone, line by line.
+func printPlan(out, say io.Writer, p *hooks.Plan) error {
+	w := bufio.NewWriter(out)
+	for _, c := range p.Changes {
+		switch {
+		case c.Own && c.New == nil:
+			fmt.Fprintf(say, "would remove %s\n", place(c.Path))
+		case c.Own:
+			fmt.Fprintf(say, "would write %s\n", place(c.Path))
+		default:
+			before, after := c.Path, c.Path
+			if c.Old == nil {
+				before = os.DevNull
+			}
+			if c.New == nil {
+				after = os.DevNull
+			}
+			for line := range bytes.Lines(diff.Diff(before, c.Old, after, c.New)) {
+				cells := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
+				for i := range cells {
+					cells[i] = safe(cells[i])
+				}
+				fmt.Fprintln(w, strings.Join(cells, "\t"))
+			}
+		}
+	}
+	return w.Flush()
+}
+
+type hooksList struct {
+	Project string       `json:"project"`
+	Tools   []hooksTool  `json:"tools"`
+	Scripts []hooksState `json:"scripts"`
+}
+
+type hooksTool struct {
+	Name  string     `json:"name"`
+	Title string     `json:"title"`
+	Here  bool       `json:"here"`
+	User  hooksState `json:"user"`
+	Local hooksState `json:"project"`
+}
+
+type hooksState struct {
+	File  string      `json:"file,omitempty"` // none: it cannot be connected there
+	State hooks.State `json:"state"`
+	Error string      `json:"error,omitempty"`
+}
+
+func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
+	list := hooksList{Project: project}
+	state := func(t hooks.Tool, project string) hooksState {
+		st := setup.Check(ctx, t, project)
+		s := hooksState{File: st.File, State: st.State}
+		if st.Err != nil {
+			s.Error = st.Err.Error()
+		}
+		return s
+	}
+	for _, t := range hooks.Tools() {
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), state(t, ""), state(t, project)})
+	}
+	for path, state := range setup.Scripts() {
+		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})
+	}
+	slices.SortFunc(list.Scripts, func(a, b hooksState) int { return strings.Compare(a.File, b.File) })
+	return list
+}
+
+// printHooks prints the list for people.
+func printHooks(out io.Writer, list hooksList, p painter) error {
+	w := bufio.NewWriter(out)
+	table := [][]cell{{{text: "TOOL"}, {text: "HERE"}, {text: "CONNECTED"}, {text: "SETTINGS"}}}
+	for i := range table[0] {
+		table[0][i].colour = bold
+	}
+	var troubles []string
+	any := false
+	for _, t := range list.Tools {
+		here := "no"
+		if t.Here {
+			here = "yes"
+		}
+		var connected, files []string
+		shade := green
+		for _, s := range []struct {
+			hooksState
+			where string
+		}{{t.User, "user"}, {t.Local, "project"}} {
+			switch {
+			case s.File == "":
+			case s.Error != "":
+				troubles = append(troubles, fmt.Sprintf("%s: %s", t.Name, safe(s.Error)))
+				shade = red
+			case s.State == hooks.Connected:
+				connected, files = append(connected, s.where), append(files, place(s.File))
+			case s.State != hooks.None:
+				connected, files = append(connected, fmt.Sprintf("%s (%s)", s.where, s.State)), append(files, place(s.File))
+				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
+				shade = yellow
+			}
+		}
+		if len(connected) > 0 {
+			any = true
+		} else {
+			connected = []string{"no"}
+			if shade == green {
+				shade = ""
+			}
+			for _, s := range []hooksState{t.User, t.Local} {
+				if len(files) == 0 && s.File != "" {
+					files = append(files, place(s.File))
+				}
+			}
+		}
+		table = append(table, []cell{{text: t.Name}, {text: here},
+			{text: strings.Join(connected, ", "), colour: shade}, {text: strings.Join(files, ", ")}})
+	}
+	printTable(w, table, p)
+	for _, s := range list.Scripts {
+		// git's script is only there once git is connected.
+		wanted := any && filepath.Base(s.File) == "hook.sh" || s.State == hooks.Outdated
+		if wanted && s.State != hooks.Connected {
+			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), missingOr(s.State)))
+		}
+	}
+	if len(troubles) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(troubles, "\n"))
+	}
+	return w.Flush()
+}
+
+func missingOr(s hooks.State) string {
+	if s == hooks.None {
+		return "missing"
+	}
+	return string(s)
+}
