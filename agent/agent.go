@@ -11,7 +11,7 @@ import (
 	"spoolagent/queue"
 )
 
-const defaultStatusPause = time.Second
+const defaultStatusPause = 20 * time.Millisecond
 
 // scansAtOnce is how many workers may scan at the same time.
 const scansAtOnce = 4

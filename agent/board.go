@@ -127,6 +127,7 @@ func (b *board) run(ctx context.Context) {
 				continue
 			}
 		}
+		began := time.Now()
 		info := b.info()
 		err := b.reg.renew()
 		if err == nil {
@@ -143,7 +144,7 @@ func (b *board) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(b.pause):
+		case <-time.After(max(b.pause, 20*time.Since(began))): // with many projects, a write takes its time
 		}
 	}
 }

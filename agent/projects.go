@@ -20,8 +20,13 @@ import (
 // it names one project: its content is the project's absolute path, and at most
 // one line feed. Its own name means nothing, and does not begin with a dot.
 // Anybody registers a project by writing such a file under a name that begins
-// with a dot, and renaming it; the shell hook does. Two files with the same path
-// are as good as one.
+// with a dot, and renaming it. Two files with the same path are as good as one.
+//
+// Producers register the project of their first drop, and leave the empty file
+// .registered in its spool, so that they do so once, whoever made the spool, and
+// not again when somebody has had the project removed.
+
+const registeredMark = ".registered"
 
 const maxRegistration = 64 << 10 // bytes; more than any system allows a path to have
 
@@ -125,6 +130,29 @@ func Register(stateDir, project string) (added bool, err error) {
 	return true, nil
 }
 
+// RegisterFirst registers the project of a spool, unless that has been done
+// before, whatever became of it.
+func RegisterFirst(stateDir string, sp *spoolfiles.Spool) error {
+	if _, err := sp.Root.Lstat(registeredMark); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := Register(stateDir, sp.Project); err != nil {
+		return err
+	}
+	return markRegistered(sp)
+}
+
+func markRegistered(sp *spoolfiles.Spool) error {
+	f, err := sp.Root.Create(registeredMark)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("marking %s as registered: %w", quote(sp.Project), err)
+	}
+	return f.Close()
+}
+
 // writeAside writes a file that readers of its directory see whole or not at all.
 func writeAside(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".*")
@@ -145,7 +173,7 @@ func writeAside(path, text string) error {
 }
 
 // Unregister undoes Register: also for a path that leads to the same directory.
-// It reports whether the project was registered.
+// It reports whether the project was registered. No producer registers it anew.
 func Unregister(stateDir, project string) (removed bool, err error) {
 	project = filepath.Clean(project)
 	all, err := Registered(stateDir)
@@ -163,7 +191,14 @@ func Unregister(stateDir, project string) (removed bool, err error) {
 		}
 		removed = true
 	}
-	return removed, nil
+	sp, err := spoolfiles.Open(project)
+	if errors.Is(err, fs.ErrNotExist) {
+		return removed, nil
+	}
+	if err != nil {
+		return removed, err
+	}
+	return removed, errors.Join(markRegistered(sp), sp.Close())
 }
 
 // sameDir reports whether both paths lead to one directory.

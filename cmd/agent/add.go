@@ -19,7 +19,7 @@ func addCommand(o *options) *cobra.Command {
 once if it runs, else when it is started. The project gets a .spool. Without DIR
 it is the project of the working directory.
 
-A project is registered by itself when a hook makes its .spool.`,
+A project is registered by itself with its first drop.`,
 		Example: `  agent add
   agent add ~/work ~/notes`,
 		ValidArgsFunction: directories,

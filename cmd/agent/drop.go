@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent"
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
 )
@@ -21,7 +22,8 @@ func dropCommand(o *options) *cobra.Command {
 		Use:   "drop [--tool NAME] [--payload TEXT] [--hook]",
 		Short: "Leave one drop for the agent to fold",
 		Long: `Leaves one drop in the project's spool, which is made if there is none. It takes
-no lock and waits for nobody; an agent need not run.
+no lock and waits for nobody; an agent need not run. The first drop of a project
+also registers it, as 'agent add' does.
 
 With --tool or --payload the drop is a signal made of them, with the time and
 the working directory. Without, standard input is the drop, as it comes: a
@@ -67,7 +69,7 @@ func dropSignal(project string, s spoolfiles.Signal) error {
 		}
 	}
 	s.RecordedAt, s.CWD = uint64(time.Now().Unix()), wd
-	return spoolfiles.Drop(project, s)
+	return store(project, s.AppendLine(nil))
 }
 
 func dropInput(project string, o *options) error {
@@ -75,13 +77,28 @@ func dropInput(project string, o *options) error {
 	if err != nil {
 		return err
 	}
+	return store(project, data)
+}
+
+// store leaves the drop, and if it is the spool's first, registers the project.
+// That this fails is not the drop's loss.
+func store(project string, data []byte) error {
 	sp, err := spoolfiles.Create(project)
 	if err != nil {
 		return err
 	}
 	defer sp.Close()
-	_, err = sp.Drop(data)
-	return err
+	if _, err := sp.Drop(data); err != nil {
+		return err
+	}
+	state, err := stateDir()
+	if err == nil {
+		err = agent.RegisterFirst(state, sp)
+	}
+	if err != nil {
+		complain(fmt.Errorf("the drop is stored, but: %w", err))
+	}
+	return nil
 }
 
 // readInput reads standard input as far as a drop may go. The configuration is

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -12,16 +13,25 @@ import (
 )
 
 func removeCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var gone bool
+	cmd := &cobra.Command{
 		Use:   "remove [DIR]",
 		Short: "Have a project not served any more",
 		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
-stays as it is, and can still be drained. Without DIR it is the project of the
-working directory; DIR need not exist.`,
+stays as it is, and can still be drained; later drops do not register it again.
+Without DIR it is the project of the working directory; DIR need not exist. With
+--gone, it is every registered project whose directory does not exist.`,
 		Example: `  agent remove
-  agent remove ~/work`,
+  agent remove ~/work
+  agent remove --gone`,
 		ValidArgsFunction: registered,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if gone {
+				if len(args)+len(o.projects) > 0 {
+					return usage("--gone takes no project")
+				}
+				return removeGone()
+			}
 			dirs, err := o.directories(args)
 			if err != nil {
 				return err
@@ -51,6 +61,29 @@ working directory; DIR need not exist.`,
 			return errors.Join(errs...)
 		},
 	}
+	cmd.Flags().BoolVar(&gone, "gone", false, "remove every registered project whose directory does not exist")
+	return cmd
+}
+
+func removeGone() error {
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	all, err := agent.Registered(state)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if _, err := os.Stat(r.Path); r.Err != nil || !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := agent.Unregister(state, r.Path); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "removed %s\n", place(r.Path))
+	}
+	return nil
 }
 
 // registered completes the paths of registered projects.
