@@ -131,11 +131,18 @@ func (w *worker) watchSpool() error {
 	return nil
 }
 
-// watchWay watches the way to a spool that cannot be opened: the nearest
-// directory above it that exists, and .spool itself, for what is wrong may be
-// in there. It reports whether anything is watched now that was not before.
+// watchWay watches the way to a spool that cannot be opened. It reports whether
+// anything is watched now that was not before.
 func (w *worker) watchWay() (added bool) {
-	root := filepath.Join(w.project, spoolfiles.DirName)
+	added, w.unwatched = w.agent.table.setWay(w.watch, w.project)
+	return added
+}
+
+// setWay watches, for s, the way to a spool that cannot be opened: the nearest
+// directory above it that exists, and .spool itself, for what is wrong may be
+// in there. It is like set otherwise.
+func (t *watchTable) setWay(s *subscriber, project string) (added bool, err error) {
+	root := filepath.Join(project, spoolfiles.DirName)
 	var wants []want
 	if info, err := os.Lstat(root); err == nil && info.IsDir() {
 		wants = append(wants, want{root, rootMatters})
@@ -143,9 +150,9 @@ func (w *worker) watchWay() (added bool) {
 	for path := root; ; {
 		dir := filepath.Dir(path)
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			if w.unwatched = eventless(dir); w.unwatched != nil {
-				w.agent.table.set(w.watch, nil)
-				return false
+			if err := eventless(dir); err != nil {
+				t.set(s, nil)
+				return false, err
 			}
 			wants = append(wants, want{dir, wayMatters(filepath.Base(path))})
 			break
@@ -155,8 +162,7 @@ func (w *worker) watchWay() (added bool) {
 		}
 		path = dir
 	}
-	added, w.unwatched = w.agent.table.set(w.watch, wants)
-	return added
+	return t.set(s, wants)
 }
 
 // wayMatters: the next step of the way appeared, went, or got other permissions.

@@ -28,17 +28,25 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldRes
 	return signals, res, err
 }
 
-// Take is for a consumer where no agent runs: it sweeps, folds and drains into
-// a reply of its own, and returns the reply's id. control/ID.signals is then
-// to be read and removed, or to be given back.
+// Take is TakeAs with an id that no other reply has, which it returns.
 func (q *Queue) Take(ctx context.Context) (id string, err error) {
-	if _, err := q.Sweep(ctx, time.Now()); err != nil {
-		return "", err
-	}
 	id = spoolfiles.NewID()
+	return id, q.TakeAs(ctx, id)
+}
+
+// TakeAs is for a consumer where no agent runs: it sweeps, folds and drains
+// into control/ID.signals, which is then to be read and removed, or to be given
+// back. The id must be valid and unique.
+func (q *Queue) TakeAs(ctx context.Context, id string) error {
+	if !spoolfiles.ValidID(id) {
+		return fmt.Errorf("draining: %q is no valid id", id)
+	}
+	if _, err := q.Sweep(ctx, time.Now()); err != nil {
+		return err
+	}
 	var res FoldResult
-	_, err = q.drain(ctx, id, false, &res)
-	return id, err
+	_, err := q.drain(ctx, id, false, &res)
+	return err
 }
 
 func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldResult) (n int, err error) {

@@ -16,27 +16,26 @@ import (
 // errNoAgent says that no agent serves the project, or not any more.
 var errNoAgent = errors.New("no agent serves the project")
 
-// ask drains by control file and returns the reply's ID. If it returns an
+// ask drains by control file, into the reply with this ID. If it returns an
 // error nothing was taken: the request is withdrawn, and an answer that was
 // under way is given back. The error is errNoAgent if there is no agent to
 // answer, or it has left.
-func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue) (id string, err error) {
+func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
 	if err := served(sp); err != nil {
-		return "", err
+		return err
 	}
-	id = spoolfiles.NewID()
 	if err := sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false); err != nil {
-		return "", fmt.Errorf("asking the agent: %w", err)
+		return fmt.Errorf("asking the agent: %w", err)
 	}
 	done, err := await(ctx, sp, id)
 	if done {
-		return id, err
+		return err
 	}
 
 	// An agent that has seen the request finishes its answer under the lock;
 	// one that died over it has left it to the next who gets the lock.
 	if rerr := sp.Control.Remove(id + spoolfiles.RequestSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w, and withdrawing the request: %w", err, rerr)
+		return fmt.Errorf("%w, and withdrawing the request: %w", err, rerr)
 	}
 	settling := ctx
 	if err != errNoAgent {
@@ -45,21 +44,21 @@ func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue) (id string, 
 		defer cancel()
 	}
 	if serr := q.Settle(settling); serr != nil {
-		return "", fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be given back now: %w", err, serr)
+		return fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be given back now: %w", err, serr)
 	}
 	done, aerr := answered(sp, id)
 	switch {
 	case !done:
-		return "", err
+		return err
 	case aerr != nil:
-		return "", aerr
+		return aerr
 	case err == errNoAgent:
-		return id, nil
+		return nil
 	}
 	if _, gerr := q.GiveBack(settling, id); gerr != nil {
-		return "", fmt.Errorf("%w; the answer returns to the queue after reply_ttl, since it cannot be given back now: %w", err, gerr)
+		return fmt.Errorf("%w; the answer returns to the queue after reply_ttl, since it cannot be given back now: %w", err, gerr)
 	}
-	return "", err
+	return err
 }
 
 func served(sp *spoolfiles.Spool) error {

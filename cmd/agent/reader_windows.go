@@ -1,0 +1,19 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// watchReader cannot be done on Windows: the next write shows that the reader
+// has gone.
+func watchReader(*os.File, func()) (stop func(), err error) { return func() {}, nil }
+
+func readerGone(err error) bool {
+	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
+}
+
+// askToEnd ends a process: there is no asking.
+func askToEnd(p *os.Process) error { return p.Kill() }
