@@ -20,7 +20,7 @@ func drainCommand(o *options) *cobra.Command {
 	var timeout time.Duration
 	var following, ids bool
 	cmd := &cobra.Command{
-		Use:   "drain [--timeout 5s] | drain --follow [--id] [-- COMMAND [ARG]...]",
+		Use:   "drain [--timeout 5s]\n  agent drain --follow [--id] [-- COMMAND [ARG]...]",
 		Short: "Take all signals",
 		Long: `Prints all signals of the project as JSON Lines, oldest first, and empties the
 queue. Drops that were there before are among them. Where an agent serves the
