@@ -46,6 +46,8 @@ type FollowConfig struct {
 
 	// Report is told what goes wrong and is tried again, each problem once.
 	Report func(error)
+
+	newWatcher func() (Watcher, error) // nil means fsnotify's
 }
 
 // Follow hands over the signals of a project as they come, until ctx ends. It
@@ -58,9 +60,12 @@ func Follow(ctx context.Context, cfg FollowConfig) error {
 	if cfg.ScanInterval <= 0 {
 		cfg.ScanInterval = DefaultScanInterval
 	}
+	if cfg.newWatcher == nil {
+		cfg.newWatcher = newFSWatcher
+	}
 	f := &follower{
 		cfg:         cfg,
-		table:       newWatchTable(newFSWatcher, zerolog.Nop()),
+		table:       newWatchTable(cfg.newWatcher, zerolog.Nop()),
 		queueEvents: newSubscriber(),
 		dropEvents:  newSubscriber(),
 		delivered:   map[string]bool{},
@@ -87,13 +92,13 @@ type follower struct {
 
 	sp    *spoolfiles.Spool // nil while there is none to open
 	queue *queue.Queue
-	claim *claim
+	lease *lease
 
 	unwatched error     // why there is no watch; then the spool is polled
 	drops     bool      // incoming has not been looked at since something came
 	lookAt    time.Time // a drop that does not parse ceases to be fresh
-	retryAt   time.Time // after an error, or answers that had nothing
-	holdOff   bool      // until then events do not count
+	retryAt   time.Time // when to look unasked
+	holdOff   bool      // events do not count until retryAt
 	failures  int       // in a row
 	empty     int       // answers in a row that had nothing
 	reported  string    // the last problem
@@ -127,25 +132,27 @@ func (f *follower) judge(err error) {
 	case err == nil && f.empty > 3:
 		// Somebody else is quicker, or there is something in the queue that no
 		// drain takes away.
-		f.retryAt, f.holdOff = time.Now().Add(min(time.Millisecond<<min(f.empty, 10), retryMin)), true
-		return
-	case err == nil:
-		f.failures, f.reported = 0, ""
+		f.pause(min(time.Millisecond<<min(f.empty, 10), retryMin))
 	case errors.Is(err, errMoved):
-		f.retryAt, f.holdOff = time.Now().Add(settle), true
-		return
-	case f.sp == nil && errors.Is(err, fs.ErrNotExist):
-		f.failures, f.reported = 0, ""
-	default:
-		f.retryAt, f.holdOff = time.Now().Add(min(retryMin<<min(f.failures, 16), f.cfg.ScanInterval)), true
-		f.failures++
-		f.report(err)
-		return
-	}
-	if f.unwatched != nil {
+		f.pause(settle)
+	case err == nil || f.sp == nil && errors.Is(err, fs.ErrNotExist):
+		f.failures = 0
+		if f.unwatched == nil {
+			f.reported = ""
+			return // an event will tell
+		}
 		f.retryAt = time.Now().Add(pollInterval)
 		f.report(f.unwatched)
+	default:
+		f.pause(min(retryMin<<min(f.failures, 16), f.cfg.ScanInterval))
+		f.failures++
+		f.report(err)
 	}
+}
+
+// pause has events not count for some time.
+func (f *follower) pause(d time.Duration) {
+	f.retryAt, f.holdOff = time.Now().Add(d), true
 }
 
 func (f *follower) report(err error) {
@@ -235,11 +242,11 @@ func (f *follower) tryOpen() error {
 	if err != nil {
 		return err
 	}
-	c, err := newClaim(sp)
+	c, err := newLease(sp)
 	if err != nil {
 		return errors.Join(err, sp.Close())
 	}
-	f.sp, f.claim, f.queue = sp, c, queue.New(sp, f.cfg.Options)
+	f.sp, f.lease, f.queue = sp, c, queue.New(sp, f.cfg.Options)
 	return nil
 }
 
@@ -248,12 +255,12 @@ func (f *follower) shut() error {
 	if f.sp == nil {
 		return nil
 	}
-	err := f.claim.release(f.kept)
+	err := f.lease.release(f.kept)
 	if f.sp.Stale() {
 		err = nil // it went with the rest
 	}
 	err = errors.Join(err, f.sp.Close())
-	f.sp, f.claim, f.queue = nil, nil, nil
+	f.sp, f.lease, f.queue = nil, nil, nil
 	f.lookAt, f.kept = time.Time{}, false
 	clear(f.delivered)
 	return err
@@ -308,12 +315,12 @@ func (f *follower) serve(ctx context.Context, scan bool) error {
 		if err != nil || !something {
 			return err
 		}
-		id := f.claim.nextID()
+		id := f.lease.nextID()
 		if err := f.cfg.Drain(ctx, f.sp, f.queue, id); err != nil {
 			f.drops = true
 			return err
 		}
-		signals, err := f.handOver(ctx, id)
+		signals, err := f.handOver(ctx, id, false)
 		if err != nil {
 			return err
 		}
@@ -357,7 +364,7 @@ func (f *follower) something() (bool, error) {
 // takeOver hands over what this follower could not before, and what dead ones
 // have left.
 func (f *follower) takeOver(ctx context.Context) error {
-	if err := f.handOverAll(ctx, f.claim); err != nil {
+	if err := f.handOverAll(ctx, f.lease); err != nil {
 		return err
 	}
 	names, err := followers(f.sp)
@@ -365,10 +372,10 @@ func (f *follower) takeOver(ctx context.Context) error {
 		return fmt.Errorf("looking for other followers: %w", err)
 	}
 	for _, name := range names {
-		if name == f.claim.follower {
+		if name == f.lease.follower {
 			continue
 		}
-		dead, err := tryClaim(f.sp, name)
+		dead, err := tryLease(f.sp, name)
 		if err != nil {
 			return err
 		}
@@ -386,7 +393,7 @@ func (f *follower) takeOver(ctx context.Context) error {
 }
 
 // bury withdraws the requests of a dead follower and hands over its replies.
-func (f *follower) bury(ctx context.Context, dead *claim) error {
+func (f *follower) bury(ctx context.Context, dead *lease) error {
 	c, err := f.sp.ScanControl()
 	if err != nil {
 		return fmt.Errorf("looking for requests: %w", err)
@@ -416,14 +423,14 @@ func (f *follower) settle(ctx context.Context) error {
 	return f.queue.Settle(ctx)
 }
 
-// handOverAll hands over all replies that belong to a claim.
-func (f *follower) handOverAll(ctx context.Context, of *claim) error {
+// handOverAll hands over all replies that are there of a follower.
+func (f *follower) handOverAll(ctx context.Context, of *lease) error {
 	c, err := f.sp.ScanControl()
 	if err != nil {
 		return fmt.Errorf("looking for replies: %w", err)
 	}
 	for _, r := range of.belonging(c.Replies) {
-		if _, err := f.handOver(ctx, r.ID); err != nil {
+		if _, err := f.handOver(ctx, r.ID, true); err != nil {
 			return err
 		}
 	}
@@ -431,8 +438,8 @@ func (f *follower) handOverAll(ctx context.Context, of *claim) error {
 }
 
 // handOver delivers a reply and acknowledges it. It reports whether there was
-// anything in it.
-func (f *follower) handOver(ctx context.Context, id string) (signals bool, err error) {
+// anything in it. A strange reply, which may be anybody's, is looked at first.
+func (f *follower) handOver(ctx context.Context, id string, strange bool) (signals bool, err error) {
 	name := id + spoolfiles.ReplySuffix
 	if !f.delivered[id] {
 		info, err := f.sp.Control.Lstat(name)
@@ -443,7 +450,11 @@ func (f *follower) handOver(ctx context.Context, id string) (signals bool, err e
 			return false, err
 		}
 		if signals = info.Size > 0; signals {
-			if err := f.deliver(ctx, id); err != nil {
+			err := f.deliver(ctx, id, strange)
+			if errors.Is(err, errUnfit) {
+				return false, f.refuse(ctx, id, err)
+			}
+			if err != nil {
 				return true, err
 			}
 		}
@@ -461,8 +472,8 @@ func (f *follower) handOver(ctx context.Context, id string) (signals bool, err e
 }
 
 // deliver delivers a batch.
-func (f *follower) deliver(ctx context.Context, id string) error {
-	b, err := openBatch(f.sp, id, f.cfg.IDs)
+func (f *follower) deliver(ctx context.Context, id string, strange bool) error {
+	b, err := openBatch(f.sp, id, f.cfg.IDs, strange)
 	if err != nil {
 		return fmt.Errorf("opening a reply: %w", err)
 	}
@@ -477,6 +488,16 @@ func (f *follower) deliver(ctx context.Context, id string) error {
 		err = fmt.Errorf("%w; %w", err, lerr)
 	}
 	return &deliveryError{err}
+}
+
+// refuse gives back what is no reply: what signals it has return to the queue,
+// and the rest is set aside.
+func (f *follower) refuse(ctx context.Context, id string, why error) error {
+	f.report(fmt.Errorf("%s in control goes back: %w", id+spoolfiles.ReplySuffix, why))
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := f.queue.GiveBack(ctx, id)
+	return err
 }
 
 // keepAlive sees to it that a reply counts as claimed, until stop.

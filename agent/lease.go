@@ -20,23 +20,23 @@ import (
 // whoever gets the lock may take it over, under the ids that it has.
 const (
 	batchPrefix = "follow-"
-	claimPrefix = ".follow-"
-	claimSuffix = ".lock"
+	leasePrefix = ".follow-"
+	leaseSuffix = ".lock"
 )
 
-// claim is the hold on the requests and replies of one follower, in one spool.
-type claim struct {
+// lease is the hold on the requests and replies of one follower, in one spool.
+type lease struct {
 	sp       *spoolfiles.Spool
 	follower string
 	lock     *flock.Flock
 	batches  int // that were asked for
 }
 
-// newClaim begins to follow a spool.
-func newClaim(sp *spoolfiles.Spool) (*claim, error) {
+// newLease begins to follow a spool.
+func newLease(sp *spoolfiles.Spool) (*lease, error) {
 	for {
-		c := &claim{sp: sp, follower: spoolfiles.NewID()}
-		f, err := sp.Control.Create(c.file())
+		l := &lease{sp: sp, follower: spoolfiles.NewID()}
+		f, err := sp.Control.Create(l.file())
 		if err == nil {
 			err = f.Close()
 		}
@@ -44,41 +44,41 @@ func newClaim(sp *spoolfiles.Spool) (*claim, error) {
 			return nil, fmt.Errorf("beginning to follow: %w", err)
 		}
 		// Another follower may have come between and cleared it away.
-		if got, err := tryClaim(sp, c.follower); got != nil || err != nil {
+		if got, err := tryLease(sp, l.follower); got != nil || err != nil {
 			return got, err
 		}
 	}
 }
 
-// tryClaim takes over from a dead follower. It returns nothing at all if that
+// tryLease takes over from a dead follower. It returns nothing at all if that
 // one lives, or somebody else has taken over.
-func tryClaim(sp *spoolfiles.Spool, follower string) (*claim, error) {
-	c := &claim{sp: sp, follower: follower}
-	info, err := sp.Control.Lstat(c.file())
+func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
+	l := &lease{sp: sp, follower: follower}
+	info, err := sp.Control.Lstat(l.file())
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode.IsRegular() || !info.Ours()) {
 		return nil, nil // no follower locks anything but a plain file
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.lock = flock.New(sp.Control.LockPath(c.file()), flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
-	ok, err := c.lock.TryLock()
+	l.lock = flock.New(sp.Control.LockPath(l.file()), flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
+	ok, err := l.lock.TryLock()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !ok {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", c.file(), err)
+		return nil, fmt.Errorf("locking %s: %w", l.file(), err)
 	}
-	current, err := c.current()
+	current, err := l.current()
 	if err != nil || !current {
-		return nil, errors.Join(err, c.lock.Unlock())
+		return nil, errors.Join(err, l.lock.Unlock())
 	}
-	return c, nil
+	return l, nil
 }
 
 // current reports whether the locked file is the one at the path.
-func (c *claim) current() (bool, error) {
-	f, err := c.sp.Control.OpenFile(c.file(), os.O_RDONLY)
+func (l *lease) current() (bool, error) {
+	f, err := l.sp.Control.OpenFile(l.file(), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -86,43 +86,43 @@ func (c *claim) current() (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	return lockedThis(c.lock, f)
+	return lockedThis(l.lock, f)
 }
 
-func (c *claim) file() string { return claimPrefix + c.follower + claimSuffix }
+func (l *lease) file() string { return leasePrefix + l.follower + leaseSuffix }
 
 // nextID is the id of the next batch.
-func (c *claim) nextID() string {
-	c.batches++
-	return c.prefix() + strconv.Itoa(c.batches)
+func (l *lease) nextID() string {
+	l.batches++
+	return l.prefix() + strconv.Itoa(l.batches)
 }
 
-func (c *claim) prefix() string { return batchPrefix + c.follower + "-" }
+func (l *lease) prefix() string { return batchPrefix + l.follower + "-" }
 
 // belonging are the files of this follower among those of control.
-func (c *claim) belonging(files []spoolfiles.ControlFile) (mine []spoolfiles.ControlFile) {
+func (l *lease) belonging(files []spoolfiles.ControlFile) (mine []spoolfiles.ControlFile) {
 	for _, f := range files {
-		if strings.HasPrefix(f.ID, c.prefix()) {
+		if strings.HasPrefix(f.ID, l.prefix()) {
 			mine = append(mine, f)
 		}
 	}
 	return mine
 }
 
-// release gives the claim up. With keep, the next follower takes it over.
-func (c *claim) release(keep bool) error {
+// release gives the lease up. With keep, the next follower takes it over.
+func (l *lease) release(keep bool) error {
 	if keep {
-		return c.lock.Unlock()
+		return l.lock.Unlock()
 	}
 	// Before the lock is free, so that nobody takes over what is finished;
 	// where an open file cannot be removed, after it.
-	if c.sp.Control.Remove(c.file()) == nil {
-		return c.lock.Unlock()
+	if l.sp.Control.Remove(l.file()) == nil {
+		return l.lock.Unlock()
 	}
-	if err := c.lock.Unlock(); err != nil {
+	if err := l.lock.Unlock(); err != nil {
 		return err
 	}
-	if err := c.sp.Control.Remove(c.file()); !errors.Is(err, fs.ErrNotExist) {
+	if err := l.sp.Control.Remove(l.file()); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -131,8 +131,8 @@ func (c *claim) release(keep bool) error {
 // followers lists who follows the spool or has died over it, the oldest first.
 func followers(sp *spoolfiles.Spool) (names []string, err error) {
 	err = sp.Control.Each(func(raw []byte, _ uint64) error {
-		name, isClaim := strings.CutPrefix(string(raw), claimPrefix)
-		if name, ok := strings.CutSuffix(name, claimSuffix); ok && isClaim && spoolfiles.ValidID(name) {
+		name, isLease := strings.CutPrefix(string(raw), leasePrefix)
+		if name, ok := strings.CutSuffix(name, leaseSuffix); ok && isLease && spoolfiles.ValidID(name) {
 			names = append(names, name)
 		}
 		return nil
