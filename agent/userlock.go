@@ -47,6 +47,9 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(userLockRetry):
+			if a.cfg.Supervisor.AliveEvery() > 0 {
+				a.cfg.Supervisor.Alive()
+			}
 		}
 	}
 }

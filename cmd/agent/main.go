@@ -161,6 +161,11 @@ Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
 		listCommand(&o),
 		hooksCommand(&o),
 		printCommand(),
+		installCommand(&o),
+		uninstallCommand(),
+		startCommand(),
+		stopCommand(),
+		restartCommand(),
 		versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()

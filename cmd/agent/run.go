@@ -13,10 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/service"
 )
 
 func runCommand(o *options) *cobra.Command {
-	var service bool
+	var unattended bool
 	cmd := &cobra.Command{
 		Use:   "run [--project DIR]...",
 		Short: "Serve projects until interrupted",
@@ -75,14 +76,16 @@ once; either way nothing is lost.`,
 				Load:     unlessHungUp(load, stop),
 				Reload:   reload,
 				User:     len(projects) == 0,
-				Service:  service,
+				Service:  unattended,
 				StateDir: state,
 				Version:  version(),
 				Log:      newLogger(os.Stderr, &log),
+
+				Supervisor: service.NewNotifier(),
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&service, "service", false, "run unattended: wait where there is something wrong, instead of ending")
+	cmd.Flags().BoolVar(&unattended, "service", false, "run unattended: wait where there is something wrong, instead of ending")
 	return cmd
 }
 

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"spoolagent/service"
+)
+
+func installCommand(o *options) *cobra.Command {
+	var linger bool
+	cmd := &cobra.Command{
+		Use:   "install [--linger]",
+		Short: "Make the agent a service that starts at login",
+		Long: `Makes the agent a service of this user: it starts now and at every login, and
+again whenever it fails. No administrator is needed. The service runs this
+program from where it is now, with --config and --log-level as given here, and
+with the XDG_CONFIG_HOME and XDG_STATE_HOME of this shell. It serves the projects
+that 'agent add' and the hooks register, and those of the configuration.
+
+To upgrade, put the new program in the place of the old one and run this, or
+'agent restart', again. Where nothing has changed, nothing is done.
+
+On Linux, a user's services end when the user logs out for good. With --linger
+they run from boot to shutdown: all services of this user, not only the agent.
+'loginctl disable-linger' undoes that; 'agent uninstall' does not.`,
+		Example: `  agent install
+  agent install --linger
+  agent install --config ~/agent.toml --log-level debug`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.projects) > 0 {
+				return usage("install takes no --project; 'agent add DIR' tells the service what to serve")
+			}
+			spec, err := o.serviceSpec()
+			if err != nil {
+				return err
+			}
+			s, err := service.New()
+			if err != nil {
+				return err
+			}
+			if linger {
+				c, err := s.Linger(cmd.Context(), true)
+				if err := tell(os.Stderr, c, err, "lingering is on already"); err != nil {
+					return err
+				}
+			}
+			c, err := s.Install(cmd.Context(), spec)
+			if err := tell(os.Stderr, c, err, "the service is installed, and runs as it should"); err != nil {
+				return err
+			}
+			return printService(os.Stderr, c.State)
+		},
+	}
+	cmd.Flags().BoolVar(&linger, "linger", false, "let this user's services run without the user logged in")
+	return cmd
+}
+
+// serviceSpec is what the service is to run, by the flags of install.
+func (o *options) serviceSpec() (service.Spec, error) {
+	binary, err := service.Executable()
+	if err != nil {
+		return service.Spec{}, err
+	}
+	spec := service.Spec{Binary: binary, Args: []string{"run", "--service"}, Env: make(map[string]string)}
+	if _, err := o.load(); err != nil { // better now than in the service's log
+		return service.Spec{}, err
+	}
+	if o.config != "" {
+		file, err := filepath.Abs(o.config)
+		if err != nil {
+			return service.Spec{}, fmt.Errorf("configuration %s: %w", o.config, err)
+		}
+		spec.Args = append(spec.Args, "--config", file)
+	}
+	if o.logLevel != "" {
+		spec.Args = append(spec.Args, "--log-level", string(o.logLevel))
+	}
+	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
+		if dir := os.Getenv(name); filepath.IsAbs(dir) {
+			spec.Env[name] = dir
+		}
+	}
+	return spec, nil
+}

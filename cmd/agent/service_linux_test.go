@@ -1,0 +1,730 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"spoolagent/agent"
+	"spoolagent/spoolfiles"
+)
+
+// TestService proves the service with a real systemd --user, as an ordinary
+// user in a home directory with an awkward name. testdata/systemd.sh makes
+// both, and runs this test again in there.
+func TestService(t *testing.T) {
+	if os.Getenv("INSIDE") != "" {
+		inside(t)
+		return
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to cut off a systemd from the machine")
+	}
+	for _, tool := range []string{"/lib/systemd/systemd", "systemctl", "unshare", "setpriv"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	if err := exec.Command("unshare", "--mount", "--pid", "--cgroup", "--fork", "true").Run(); err != nil {
+		t.Skip("may not unshare: ", err)
+	}
+	t.Parallel()
+
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"testdata/systemd.sh", self}
+	for name, flags := range map[string]string{"agent-old": "-s", "agent-new": "-s -w"} {
+		file := filepath.Join(dir, name)
+		build := exec.Command("go", "build", "-ldflags", flags, "-o", file, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", name, err, out)
+		}
+		files = append(files, file)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", files...)
+	cmd.Env = append(os.Environ(), "TEST_FLAGS=-test.run=^TestService$ -test.v")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	out, err := cmd.CombinedOutput()
+	t.Logf("inside:\n%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// box is a user with a systemd and three projects.
+type box struct {
+	*testing.T
+	home, agent, unit string
+	projects          []string
+	dropped           map[string][]string // payloads, by project
+}
+
+func inside(t *testing.T) {
+	home := os.Getenv("HOME")
+	b := &box{
+		T:       t,
+		home:    home,
+		agent:   filepath.Join(home, ".local", "bin", "agent"),
+		unit:    filepath.Join(home, ".config", "systemd", "user", "spool-agent.service"),
+		dropped: make(map[string][]string),
+	}
+	for _, name := range []string{"one", "two", "three"} {
+		b.projects = append(b.projects, filepath.Join(home, "code", name))
+		b.check(os.MkdirAll(filepath.Join(home, "code", name), 0o700))
+	}
+	b.configure("cap = 0")
+	b.put("agent-old")
+	before := b.files()
+
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{
+		{"unreachable", b.unreachable},
+		{"lingering", b.lingering},
+		{"half installed", b.halfInstalled},
+		{"killed installers", b.killedInstallers},
+		{"elsewhere", b.elsewhere},
+		{"install", b.install},
+		{"install again", b.again},
+		{"another agent", b.anotherAgent},
+		{"serve", b.serve},
+		{"killed", b.killed},
+		{"hung", b.hung},
+		{"reload", b.reload},
+		{"upgrade", b.upgrade},
+		{"nothing lost", b.nothingLost},
+		{"stop and start", b.stopAndStart},
+		{"broken", b.broken},
+		{"uninstall", func() { b.uninstall(before) }},
+		{"install after all", b.install},
+	} {
+		ok := t.Run(step.name, func(t *testing.T) {
+			b.T = t
+			defer func() {
+				if t.Failed() {
+					b.diagnose()
+				}
+			}()
+			step.do()
+		})
+		b.T = t
+		if !ok {
+			return
+		}
+	}
+}
+
+func (b *box) check(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// eventually waits for something. The limit is for what will never happen.
+func (b *box) eventually(what string, true_ func() bool) {
+	b.Helper()
+	for end := time.Now().Add(time.Minute); !true_(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.Fatal("never came true: ", what)
+		}
+	}
+}
+
+// try runs a command, in the first project, and returns all it prints.
+func (b *box) try(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = b.projects[0]
+	out, err := cmd.CombinedOutput()
+	b.Logf("%s %s: %v\n%s", filepath.Base(name), strings.Join(args, " "), err, out)
+	return string(out), err
+}
+
+func (b *box) run(name string, args ...string) string {
+	b.Helper()
+	out, err := b.try(name, args...)
+	b.check(err)
+	return out
+}
+
+// says runs the agent, which must say all that.
+func (b *box) says(args string, want ...string) {
+	b.Helper()
+	out := b.run(b.agent, strings.Fields(args)...)
+	for _, w := range want {
+		if !strings.Contains(out, w) {
+			b.Errorf("agent %s does not say %q", args, w)
+		}
+	}
+}
+
+// property asks systemd.
+func (b *box) property(name string) string {
+	b.Helper()
+	out, err := exec.Command("systemctl", "--user", "show", "spool-agent.service", "-p", name).Output()
+	b.check(err)
+	_, value, _ := strings.Cut(strings.TrimSpace(string(out)), "=")
+	return value
+}
+
+func (b *box) number(name string) int {
+	b.Helper()
+	n, err := strconv.Atoi(b.property(name))
+	b.check(err)
+	return n
+}
+
+// put puts one of the builds where the service finds it, as an installer would.
+func (b *box) put(build string) {
+	b.Helper()
+	b.check(os.MkdirAll(filepath.Dir(b.agent), 0o700))
+	data, err := os.ReadFile(filepath.Join(b.home, "test", build))
+	b.check(err)
+	b.check(os.WriteFile(b.agent+".new", data, 0o700))
+	b.check(os.Rename(b.agent+".new", b.agent))
+}
+
+func (b *box) configure(text string) {
+	b.Helper()
+	file := filepath.Join(b.home, ".config", "spool-agent", "config.toml")
+	b.check(os.MkdirAll(filepath.Dir(file), 0o700))
+	b.check(os.WriteFile(file, []byte(text+"\n"), 0o600))
+}
+
+// files lists what is in the user's home, but for the agent's state, the
+// projects and what this test is made of.
+func (b *box) files() []string {
+	b.Helper()
+	var files []string
+	b.check(filepath.WalkDir(b.home, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch path {
+		case filepath.Join(b.home, "test"), filepath.Join(b.home, "code"),
+			filepath.Join(b.home, ".local", "state", "spool-agent"), filepath.Join(b.home, ".cache"):
+			return filepath.SkipDir
+		case filepath.Join(b.home, ".local", "state"):
+			return nil
+		}
+		files = append(files, path)
+		return nil
+	}))
+	return files
+}
+
+// drop leaves n drops in each of the projects.
+func (b *box) drop(n int, projects ...string) error {
+	for range n {
+		for _, project := range projects {
+			payload := fmt.Sprintf("%s %d", filepath.Base(project), len(b.dropped[project]))
+			if err := spoolfiles.Drop(project, spoolfiles.Signal{Payload: &payload}); err != nil {
+				return err
+			}
+			b.dropped[project] = append(b.dropped[project], payload)
+		}
+	}
+	return nil
+}
+
+// folded waits until all drops are in the queues.
+func (b *box) folded(projects ...string) {
+	b.Helper()
+	for _, project := range projects {
+		b.eventually("all drops are folded in "+project, func() bool {
+			return len(b.peek(project)) == len(b.dropped[project])
+		})
+	}
+}
+
+func (b *box) peek(project string) []string { return b.payloads("peek", project) }
+
+func (b *box) payloads(verb, project string) (payloads []string) {
+	b.Helper()
+	out, err := exec.Command(b.agent, verb, "--project", project).Output()
+	b.check(err)
+	for line := range strings.Lines(string(out)) {
+		var signal struct{ Payload string }
+		b.check(json.Unmarshal([]byte(line), &signal))
+		payloads = append(payloads, signal.Payload)
+	}
+	return payloads
+}
+
+// meanwhile drops without end, until what is to be done is done.
+func (b *box) meanwhile(do func()) {
+	b.Helper()
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			case <-time.After(time.Millisecond):
+				if err := b.drop(1, b.projects...); err != nil {
+					<-stop
+					stopped <- err
+					return
+				}
+			}
+		}
+	}()
+	defer func() {
+		close(stop)
+		if err := <-stopped; err != nil {
+			b.Error(err)
+		}
+	}()
+	do()
+}
+
+func (b *box) diagnose() {
+	for _, args := range []string{"status spool-agent.service", "cat spool-agent.service"} {
+		b.try("systemctl", append([]string{"--user", "--no-pager"}, strings.Fields(args)...)...)
+	}
+	if log, err := os.ReadFile(filepath.Join(b.home, "test", "systemd.log")); err == nil {
+		b.Logf("systemd's log:\n%s", log)
+	}
+}
+
+// A shell outside of the session: nothing is written.
+func (b *box) unreachable() {
+	b.Setenv("XDG_RUNTIME_DIR", "")
+	before := b.files()
+	for _, verb := range []string{"install", "uninstall", "start", "stop", "restart"} {
+		out, err := b.try(b.agent, verb)
+		if status(err) != exitFailed || !strings.Contains(out, "export XDG_RUNTIME_DIR=/run/user/") {
+			b.Errorf("%s does not say what to do", verb)
+		}
+	}
+	if diff := cmp.Diff(before, b.files()); diff != "" {
+		b.Error("files have changed (-before +after):\n", diff)
+	}
+}
+
+// systemd-logind would need the whole machine, so somebody else does its part.
+func (b *box) lingering() {
+	out, err := b.try(b.agent, "install", "--linger")
+	if status(err) != exitFailed || !strings.Contains(out, "sudo loginctl enable-linger jo") {
+		b.Error("install does not say what to do without systemd-logind")
+	}
+	tools := b.TempDir()
+	b.check(os.WriteFile(filepath.Join(tools, "loginctl"), []byte(`#!/bin/sh
+[ "$*" = "--no-ask-password enable-linger jo" ] && : >/var/lib/systemd/linger/jo
+`), 0o700))
+	b.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+	b.says("install --linger", "turned lingering on", "started it")
+	out = b.run(b.agent, "install", "--linger")
+	if !strings.Contains(out, "lingering is on already") || strings.Contains(out, "log out") {
+		b.Error("install does not know that lingering is on")
+	}
+	b.says("uninstall", "lingering stays on")
+	b.check(os.Remove("/var/lib/systemd/linger/jo"))
+}
+
+// What is half there is made whole, or removed.
+func (b *box) halfInstalled() {
+	b.says("uninstall", "nothing to do")
+	out, err := b.try(b.agent, "start")
+	if status(err) != exitFailed || !strings.Contains(out, "not installed") {
+		b.Error("start does not say that nothing is installed")
+	}
+	b.says("install")
+	b.run("systemctl", "--user", "disable", "--now", "spool-agent.service")
+	aside := filepath.Join(filepath.Dir(b.unit), ".spool-agent.service.new-1")
+	b.check(os.WriteFile(aside, []byte("[Serv"), 0o600))
+	b.says("install", "enabled it", "started it")
+	b.check(os.WriteFile(b.unit, []byte("[Service]\nExecStart=/bin/false\n"), 0o600))
+	b.says("install", "wrote "+b.unit, "restarted it")
+	if _, err := os.Stat(aside); err == nil {
+		b.Error("what a killed install has left is still there")
+	}
+	b.check(os.Remove(b.unit)) // the link to it stays
+	b.says("uninstall", "stopped it")
+	b.says("uninstall", "nothing to do")
+}
+
+// An installer may be killed at any moment, and the disk may be full: there is
+// a whole unit or none, and the next installer completes what is missing.
+func (b *box) killedInstallers() {
+	b.says("install", "wrote")
+	whole, err := os.ReadFile(b.unit)
+	b.check(err)
+	b.says("uninstall")
+	b.run("sh", "-c", `ulimit -f 0; ! "$0" install`, b.agent)
+	if _, err := os.Lstat(b.unit); err == nil {
+		b.Error("a unit is left although it could not be written")
+	}
+
+	// hit is an install with something that hits it; it reports whether it was hit.
+	hit := func(name string, args ...string) bool {
+		_, err := b.try(name, args...)
+		unit, rerr := os.ReadFile(b.unit)
+		if rerr == nil && !bytes.Equal(unit, whole) {
+			b.Errorf("there is half a unit: %q", unit)
+		}
+		b.says("install")
+		if got := b.property("UnitFileState") + " " + b.property("ActiveState") + " " + b.property("NeedDaemonReload"); got != "enabled active no" {
+			b.Error("after another install, the service is ", got)
+		}
+		b.says("uninstall")
+		return err != nil
+	}
+	for _, call := range []string{"fchmod", "fsync", "renameat"} {
+		if !hit("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", "inject="+call+":signal=KILL:when=1", b.agent, "install") {
+			b.Error("not killed at ", call)
+		}
+	}
+	// All that is asked of systemd goes by systemctl, once more by once more.
+	systemctl, err := exec.LookPath("systemctl")
+	b.check(err)
+	tools := b.TempDir()
+	struck := func(verb string, at int) []string {
+		return []string{"PATH=" + tools + ":" + os.Getenv("PATH"), "CALLS=" + filepath.Join(b.TempDir(), "calls"), "AT=" + strconv.Itoa(at), b.agent, verb}
+	}
+	for _, blow := range []string{"kill -KILL $PPID", "exit 1"} {
+		b.check(os.WriteFile(filepath.Join(tools, "systemctl"), fmt.Appendf(nil, `#!/bin/sh
+echo . >>"$CALLS"
+[ "$(wc -l <"$CALLS")" -ne "$AT" ] || %s
+exec %s "$@"
+`, blow, systemctl), 0o700))
+		at := 1
+		for hit("env", struck("install", at)...) {
+			at++
+		}
+		if at < 8 {
+			b.Errorf("%s: only %d calls of systemctl", blow, at)
+		}
+
+		before := b.files()
+		for at, err := 0, errors.New(""); err != nil; {
+			at++
+			b.says("install")
+			_, err = b.try("env", struck("uninstall", at)...)
+			b.says("uninstall")
+			if diff := cmp.Diff(before, b.files()); diff != "" {
+				b.Errorf("%s: files are left after the second uninstall (-before +after):\n%s", blow, diff)
+			}
+			if got := b.property("LoadState") + " " + b.property("ActiveState"); got != "not-found inactive" {
+				b.Errorf("%s: after a second uninstall, the service is %s", blow, got)
+			}
+		}
+	}
+}
+
+// A shell may have another XDG_CONFIG_HOME than the manager, and there may be
+// units that are not ours.
+func (b *box) elsewhere() {
+	b.Setenv("XDG_CONFIG_HOME", filepath.Join(b.home, "test", "config %h"))
+	b.says("install", "wrote "+b.unit)
+	environ, err := os.ReadFile("/proc/" + b.property("MainPID") + "/environ")
+	if err != nil || !strings.Contains(string(environ), "\x00XDG_CONFIG_HOME="+os.Getenv("XDG_CONFIG_HOME")+"\x00") {
+		b.Errorf("the service has another XDG_CONFIG_HOME: %q, %v", environ, err)
+	}
+	b.says("uninstall")
+
+	b.run("systemctl", "--user", "mask", "spool-agent.service")
+	out, err := b.try(b.agent, "install")
+	if status(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
+		b.Error("a masked unit is not respected")
+	}
+	b.run("systemctl", "--user", "unmask", "spool-agent.service")
+
+	packaged := filepath.Join(b.home, ".local", "share", "systemd", "user", "spool-agent.service")
+	b.check(os.MkdirAll(filepath.Dir(packaged), 0o700))
+	b.check(os.WriteFile(packaged, []byte("[Service]\nExecStart=/bin/sleep 1000\n"), 0o600))
+	b.run("systemctl", "--user", "daemon-reload")
+	b.says("start", "started it")
+	b.says("uninstall", "stopped it", packaged)
+	if _, err := os.Stat(packaged); err != nil {
+		b.Error("what somebody else has installed is removed: ", err)
+	}
+	b.check(os.RemoveAll(filepath.Join(b.home, ".local", "share")))
+	b.run("systemctl", "--user", "daemon-reload")
+}
+
+func (b *box) install() {
+	b.says("install", "wrote "+b.unit, "enabled it", "started it: active (running)", "--linger", b.agent, "journalctl --user -u spool-agent")
+	if got := b.run("systemctl", "--user", "is-enabled", "spool-agent.service"); got != "enabled\n" {
+		b.Error("is not enabled")
+	}
+	wants := filepath.Join(filepath.Dir(b.unit), "default.target.wants", "spool-agent.service")
+	if target, err := os.Readlink(wants); err != nil || target != b.unit {
+		b.Errorf("default.target wants %q, %v", target, err)
+	}
+	for name, want := range map[string]string{
+		"ActiveState": "active", "SubState": "running", "Type": "notify", "LoadState": "loaded",
+		"Restart": "always", "RestartUSec": "1s", "WatchdogUSec": "2min", "NRestarts": "0",
+	} {
+		if got := b.property(name); got != want {
+			b.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	// It is what the unit says, in spite of what is in the paths.
+	proc := "/proc/" + b.property("MainPID")
+	if exe, err := os.Readlink(proc + "/exe"); err != nil || exe != b.agent {
+		b.Errorf("the service runs %q, %v", exe, err)
+	}
+	cmdline, err := os.ReadFile(proc + "/cmdline")
+	b.check(err)
+	if args := strings.Split(string(cmdline), "\x00"); !slices.Equal(args[1:], []string{"run", "--service", ""}) {
+		b.Errorf("the service's arguments are %q", args)
+	}
+	// It is hardened as far as can be seen from here.
+	state, err := os.ReadFile(proc + "/status")
+	b.check(err)
+	for _, want := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n", "Umask:\t0077\n"} {
+		if !strings.Contains(string(state), want) {
+			b.Errorf("the service has no %q", want)
+		}
+	}
+	if out, err := b.try("systemd-analyze", "--user", "verify", b.unit); err != nil || out != "" {
+		b.Error("systemd has something to say of the unit")
+	}
+}
+
+func (b *box) again() {
+	pid := b.property("MainPID")
+	before := b.files()
+	b.says("install", "nothing to do")
+	b.says("start", "nothing to do")
+	if b.property("MainPID") != pid {
+		b.Error("the service was restarted")
+	}
+	if diff := cmp.Diff(before, b.files()); diff != "" {
+		b.Error("files have changed (-before +after):\n", diff)
+	}
+}
+
+// The service waits while another agent of this user runs, and says so.
+func (b *box) anotherAgent() {
+	b.says("stop", "stopped it")
+	other := exec.Command(b.agent, "run")
+	b.check(other.Start())
+	defer other.Wait()
+	defer other.Process.Signal(syscall.SIGTERM)
+	b.eventually("the other agent runs", func() bool { return b.status().PID == other.Process.Pid })
+	b.says("start", "started it")
+	b.eventually("the service says that it waits", func() bool { return strings.Contains(b.property("StatusText"), "waiting") })
+	b.check(other.Process.Signal(syscall.SIGTERM))
+	b.eventually("the service serves", func() bool { return b.status().PID == b.number("MainPID") })
+}
+
+// status is what 'agent status --json' says.
+func (b *box) status() (r agent.Status) {
+	b.Helper()
+	out, _ := exec.Command(b.agent, "status", "--json").Output() // its exit status tells what it says
+	b.check(json.Unmarshal(out, &r))
+	return r
+}
+
+// info is what the service says of itself.
+func (b *box) info() agent.Info {
+	b.Helper()
+	agents, err := agent.Running(filepath.Join(b.home, ".local", "state", "spool-agent"))
+	b.check(err)
+	for _, a := range agents {
+		if a.PID == b.number("MainPID") {
+			return a
+		}
+	}
+	return agent.Info{}
+}
+
+// One project is in the configuration, one is added, and one is found by the
+// shell hook, while the service runs.
+func (b *box) serve() {
+	b.configure(fmt.Sprintf("cap = 0\nprojects = [%q]", b.projects[0]))
+	b.run("systemctl", "--user", "reload", "spool-agent.service")
+	b.run(b.agent, "add", b.projects[1])
+	hook := filepath.Join(b.home, "test", "hook.sh")
+	text, err := exec.Command(b.agent, "print", "hook").Output()
+	b.check(err)
+	b.check(os.WriteFile(hook, text, 0o600))
+	cmd := exec.Command("sh", hook)
+	cmd.Dir = b.projects[2]
+	cmd.Stdin = strings.NewReader(`{"payload":"three 0"}`)
+	b.check(cmd.Run())
+	b.dropped[b.projects[2]] = []string{"three 0"}
+
+	b.check(b.drop(20, b.projects...))
+	b.folded(b.projects...)
+	b.eventually("systemd shows how things are", func() bool { return strings.Contains(b.property("StatusText"), "3 of 3 projects") })
+}
+
+// systemd dates what it does; a clock of ours would measure this machine's load.
+func (b *box) killed() {
+	pid := b.number("MainPID")
+	var killed unix.Timespec
+	b.meanwhile(func() {
+		b.check(unix.ClockGettime(unix.CLOCK_MONOTONIC, &killed))
+		b.check(syscall.Kill(pid, syscall.SIGKILL))
+		b.eventually("the service is back", func() bool {
+			return b.number("NRestarts") == 1 && b.property("ActiveState") == "active" && b.number("MainPID") != pid
+		})
+	})
+	took := time.Duration(b.number("ActiveEnterTimestampMonotonic"))*time.Microsecond - time.Duration(killed.Nano())
+	b.Logf("ready again %s after the kill", took)
+	if took > 3*time.Second {
+		b.Error("that is more than 3 s")
+	}
+	b.folded(b.projects...)
+}
+
+// An agent that does nothing is killed by the watchdog.
+func (b *box) hung() {
+	dropIn := filepath.Join(b.unit+".d", "test.conf")
+	b.check(os.MkdirAll(filepath.Dir(dropIn), 0o700))
+	b.check(os.WriteFile(dropIn, []byte("[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n"), 0o600))
+	b.run("systemctl", "--user", "daemon-reload")
+	b.says("restart", "restarted it")
+	pid, restarts := b.number("MainPID"), b.number("NRestarts")
+	b.meanwhile(func() {
+		b.check(syscall.Kill(pid, syscall.SIGSTOP))
+		b.eventually("the service is back", func() bool {
+			return b.number("NRestarts") > restarts && b.property("ActiveState") == "active" && b.number("MainPID") != pid
+		})
+	})
+	b.folded(b.projects...)
+	b.check(os.RemoveAll(b.unit + ".d"))
+	b.run("systemctl", "--user", "daemon-reload")
+	b.says("restart", "restarted it")
+}
+
+func (b *box) reload() {
+	pid := b.number("MainPID")
+	projects := fmt.Sprintf("projects = [%q]\n", b.projects[0])
+	reload := func(config string) {
+		b.configure(projects + config)
+		b.run("systemctl", "--user", "reload", "spool-agent.service")
+	}
+	reload("cap = 100000")
+	b.eventually("the new configuration counts", func() bool { return b.info().Cap == 100000 && b.status().Projects[0].Cap == 100000 })
+	reload("cup = 1")
+	b.eventually("the service reports the problem", func() bool { return strings.Contains(b.info().Problem, "cup") })
+	b.eventually("systemd shows it", func() bool { return strings.Contains(b.property("StatusText"), "cup") })
+	if out, err := b.try(b.agent, "status"); err == nil || !strings.Contains(out, "cup") {
+		b.Error("status does not show it")
+	}
+	if got := b.info().Cap; got != 100000 {
+		b.Errorf("after a bad configuration, the cap is %d", got)
+	}
+	reload("cap = 0")
+	b.eventually("the first configuration counts again", func() bool { return b.info().Cap == 0 && b.info().Problem == "" })
+	b.check(b.drop(1, b.projects...))
+	b.folded(b.projects...)
+	if b.number("MainPID") != pid {
+		b.Error("the service was restarted")
+	}
+}
+
+// The binary is replaced under the running service.
+func (b *box) upgrade() {
+	runs := func(build string) bool {
+		exe, err := os.ReadFile(fmt.Sprintf("/proc/%d/exe", b.number("MainPID")))
+		b.check(err)
+		want, err := os.ReadFile(filepath.Join(b.home, "test", build))
+		b.check(err)
+		return bytes.Equal(exe, want)
+	}
+	b.meanwhile(func() {
+		b.put("agent-new")
+		if !runs("agent-old") {
+			b.Error("the service does not run the old binary")
+		}
+		b.says("restart", "restarted it: active (running)")
+		if !runs("agent-new") {
+			b.Error("the service does not run the new binary")
+		}
+		b.put("agent-old")
+		b.says("install", "restarted it")
+		if !runs("agent-old") {
+			b.Error("the service does not run the binary that was put back")
+		}
+		b.says("install", "nothing to do")
+	})
+	b.folded(b.projects...)
+}
+
+func (b *box) nothingLost() {
+	for _, p := range b.status().Projects {
+		l := p.Ledger
+		if want := int64(len(b.dropped[p.Path])); l.Folded != want || l.Rejected+l.Evicted+l.Returned != 0 || l.External != 0 {
+			b.Errorf("%s: %d drops, and the ledger says %+v", p.Path, want, l)
+		}
+	}
+	for _, project := range b.projects {
+		got, want := b.payloads("drain", project), b.dropped[project]
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			b.Errorf("%s: the signals (-dropped +drained):\n%s", project, diff)
+		}
+		b.Logf("%s: %d drops", project, len(want))
+		b.dropped[project] = nil
+	}
+}
+
+func (b *box) stopAndStart() {
+	b.says("stop", "stopped it", "next login")
+	b.says("stop", "nothing to do")
+	if got := b.property("ActiveState"); got != "inactive" {
+		b.Errorf("is %s", got)
+	}
+	b.says("start", "started it")
+	b.says("restart", "restarted it")
+	b.says("stop")
+	b.says("restart", "started it")
+}
+
+// An agent that cannot start: the error says where the reason is.
+func (b *box) broken() {
+	b.check(os.WriteFile(b.agent+".new", []byte("#!/bin/sh\nexit 7\n"), 0o700))
+	b.check(os.Rename(b.agent+".new", b.agent))
+	for _, verb := range []string{"restart", "start"} {
+		out, err := b.try(filepath.Join(b.home, "test", "agent-old"), verb)
+		if status(err) != exitFailed || !strings.Contains(out, "exit-code") || !strings.Contains(out, "journalctl --user -u spool-agent") {
+			b.Errorf("%s does not say what is wrong", verb)
+		}
+	}
+	b.put("agent-new")
+	b.says("install", "started it")
+}
+
+func (b *box) uninstall(before []string) {
+	pid := b.number("MainPID")
+	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit)
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		b.Errorf("the process is still there: %v", err)
+	}
+	if got := b.property("LoadState"); got != "not-found" {
+		b.Errorf("systemd still knows the unit: %s", got)
+	}
+	if diff := cmp.Diff(before, b.files()); diff != "" {
+		b.Error("files are left (-before +after):\n", diff)
+	}
+	b.says("uninstall", "nothing to do")
+}

@@ -1,0 +1,217 @@
+package service
+
+import (
+	"encoding/xml"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// odd has what some format gives a meaning to.
+var odd = Spec{
+	Binary: `/home/jo the 2nd/50%/${HOME}/ö<&>/agent`,
+	Args:   []string{"run", "--service", "--config", `/a "b" 'c' \d\ $e %h;`, ";", ""},
+	Env:    map[string]string{"XDG_STATE_HOME": `/st & "q" \ %h $HOME`, "A1": "b"},
+}
+
+var simple = Spec{Binary: "/usr/local/bin/agent", Args: []string{"run", "--service"}}
+
+// forTasks is a spec without what a task cannot have.
+func forTasks(s Spec) Spec {
+	s.Env = nil
+	if s.Binary == simple.Binary {
+		s.Binary = `C:\Program Files\spool agent\agent.exe`
+	}
+	return s
+}
+
+var formats = []struct {
+	name   string
+	make   func(Spec) (string, error)
+	binary func(string) string
+	isXML  bool
+}{
+	{"service", systemdUnit, unitBinary, false},
+	{"plist", func(s Spec) (string, error) {
+		return launchdPlist(s, "/Users/jo & co/Library/Logs/spool-agent/agent.log")
+	}, plistBinary, true},
+	{"xml", func(s Spec) (string, error) { return taskXML(forTasks(s), `PC\jo & co`) }, taskBinary, true},
+}
+
+func TestGolden(t *testing.T) {
+	for _, f := range formats {
+		for name, spec := range map[string]Spec{"simple": simple, "odd": odd} {
+			got, err := f.make(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = strings.ReplaceAll(got, "\r\n", "\n")
+			golden := filepath.Join("testdata", name+"."+f.name)
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", golden, diff)
+			}
+			if f.isXML {
+				wellFormed(t, golden, got)
+			}
+		}
+	}
+}
+
+func wellFormed(t *testing.T, name, text string) {
+	d := xml.NewDecoder(strings.NewReader(text))
+	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // it is a string by now
+	for {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+	}
+}
+
+// Whatever the path is, a definition is refused, or says that path.
+func TestBinaryComesBack(t *testing.T) {
+	for _, f := range formats {
+		t.Run(f.name, rapid.MakeCheck(func(t *rapid.T) {
+			path := "/" + rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]*`)).Draw(t, "path")
+			spec := Spec{Binary: path, Args: []string{"run"}}
+			text, err := f.make(spec)
+			if err != nil {
+				return
+			}
+			if f.name == "xml" && (strings.Contains(path, `"`) || strings.HasSuffix(path, `\`)) {
+				return // there are no such programs on Windows
+			}
+			if got := f.binary(text); got != path {
+				t.Errorf("is %q, want %q", got, path)
+			}
+		}))
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for name, spec := range map[string]Spec{
+		"line feed":        {Binary: "/a\nb"},
+		"not UTF-8":        {Binary: "/a\xff"},
+		"control":          {Binary: "/a\x1b[31m"},
+		"argument":         {Binary: "/a", Args: []string{"a\nExecStartPre=/bin/sh"}},
+		"NUL":              {Binary: "/a", Args: []string{"\x00"}},
+		"variable":         {Binary: "/a", Env: map[string]string{"A B": "c"}},
+		"empty variable":   {Binary: "/a", Env: map[string]string{"": "c"}},
+		"variable's digit": {Binary: "/a", Env: map[string]string{"1A": "c"}},
+		"value":            {Binary: "/a", Env: map[string]string{"A": "b\nc"}},
+	} {
+		for _, f := range formats {
+			if f.name == "xml" && (spec.Env != nil || spec.Binary == "/a" && spec.Args == nil) {
+				continue // refused for having variables at all
+			}
+			if text, err := f.make(spec); err == nil {
+				t.Errorf("%s %s is not refused:\n%s", f.name, name, text)
+			}
+		}
+	}
+	for _, path := range []string{`/a"b`, `/a'b`, `/a\b`} {
+		if _, err := systemdUnit(Spec{Binary: path}); err == nil {
+			t.Errorf("%s is not refused, and systemd would ignore the line", path)
+		}
+	}
+	if _, err := taskXML(Spec{Binary: "/a", Env: map[string]string{"A": "b"}}, "u"); err == nil {
+		t.Error("a task with variables is not refused, and they would be lost")
+	}
+}
+
+func TestUTF16(t *testing.T) {
+	text := "a ö \U0001f600\r\n"
+	data := utf16Text(text)
+	if data[0] != 0xff || data[1] != 0xfe || data[2] != 'a' || data[3] != 0 {
+		t.Errorf("begins with % x", data[:4])
+	}
+	if got := fromUTF16(data); got != text {
+		t.Errorf("comes back as %q", got)
+	}
+	fromUTF16(data[:3]) // half a file
+}
+
+// The examples of Microsoft's "Parsing C command-line arguments", backwards.
+func TestWindowsWord(t *testing.T) {
+	for word, want := range map[string]string{
+		`a`:      `a`,
+		``:       `""`,
+		`a b`:    `"a b"`,
+		`a\\\b`:  `a\\\b`,
+		`a\"b`:   `"a\\\"b"`,
+		`a b\`:   `"a b\\"`,
+		`a\\b c`: `"a\\b c"`,
+		`\\s\a`:  `\\s\a`,
+	} {
+		if got := windowsWord(word); got != want {
+			t.Errorf("%s is %s, want %s", word, got, want)
+		}
+	}
+}
+
+func TestReplaceDefinition(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "deep", "er", unitName)
+	replace := func(content string, wantChange bool) {
+		t.Helper()
+		changed, err := replaceDefinition(file, []byte(content))
+		if err != nil || changed != wantChange {
+			t.Fatalf("changed %v, %v", changed, err)
+		}
+		got, err := os.ReadFile(file)
+		if err != nil || string(got) != content {
+			t.Fatalf("is %q, %v", got, err)
+		}
+		if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
+			t.Fatalf("there is more than the definition: %v", left)
+		}
+	}
+	replace("one", true)
+	replace("one", false)
+	replace("two", true)
+
+	// An installer was killed.
+	if err := os.WriteFile(filepath.Join(filepath.Dir(file), aside(file)+"123"), []byte("ha"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	replace("three", true)
+
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(dir, "elsewhere")
+	if err := os.WriteFile(elsewhere, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(elsewhere, file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replaceDefinition(file, []byte("four")); err == nil {
+		t.Error("somebody's link is replaced")
+	}
+	if got, _ := os.ReadFile(elsewhere); string(got) != "mine" {
+		t.Error("what a link points to is overwritten")
+	}
+}
