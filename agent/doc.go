@@ -35,4 +35,17 @@
 // claimed the spool's directory, so that one with two names is served once. Agents are found in the same way: each holds
 // a lock beside its status file for as long as it lives. The one that serves the
 // projects of a user holds agent.lock in the state directory besides.
+//
+// # Who follows
+//
+// Follow is the other side, a consumer that stays. It looks as a worker does,
+// and takes what there is through the functions that it is given, so it needs no
+// agent. A batch is a reply like any other and stays one until it has been
+// handed over; that it is not returned meanwhile is seen to by touching it.
+//
+// What a follower has asked for bears its name, and the lock on
+// control/.follow-NAME.lock says whether it lives. The next follower takes over
+// from a dead one, before anything newer and under the same ids. So an id, which
+// is the batch's and the line's number, names the same signal for as long as the
+// reply exists; only a signal that went back into the queue gets another.
 package agent

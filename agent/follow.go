@@ -105,7 +105,6 @@ type follower struct {
 
 	// delivered are batches that could not be acknowledged yet.
 	delivered map[string]bool
-	kept      bool // a batch is left to the next follower
 }
 
 // deliveryError is an error of Deliver, which ends everything.
@@ -167,7 +166,11 @@ func (f *follower) wait(ctx context.Context) (scan bool) {
 	scanning := time.NewTimer(f.cfg.ScanInterval)
 	defer scanning.Stop()
 	var alarm <-chan time.Time
-	if at := earlier(f.retryAt, f.lookAt); !at.IsZero() {
+	at := f.retryAt
+	if !f.holdOff {
+		at = earlier(at, f.lookAt)
+	}
+	if !at.IsZero() {
 		timer := time.NewTimer(time.Until(at))
 		defer timer.Stop()
 		alarm = timer.C
@@ -242,11 +245,11 @@ func (f *follower) tryOpen() error {
 	if err != nil {
 		return err
 	}
-	c, err := newLease(sp)
+	l, err := newLease(sp)
 	if err != nil {
 		return errors.Join(err, sp.Close())
 	}
-	f.sp, f.lease, f.queue = sp, c, queue.New(sp, f.cfg.Options)
+	f.sp, f.lease, f.queue = sp, l, queue.New(sp, f.cfg.Options)
 	return nil
 }
 
@@ -255,13 +258,13 @@ func (f *follower) shut() error {
 	if f.sp == nil {
 		return nil
 	}
-	err := f.lease.release(f.kept)
+	err := f.lease.release()
 	if f.sp.Stale() {
 		err = nil // it went with the rest
 	}
 	err = errors.Join(err, f.sp.Close())
 	f.sp, f.lease, f.queue = nil, nil, nil
-	f.lookAt, f.kept = time.Time{}, false
+	f.lookAt = time.Time{}
 	clear(f.delivered)
 	return err
 }
@@ -383,9 +386,9 @@ func (f *follower) takeOver(ctx context.Context) error {
 			continue
 		}
 		if err := f.bury(ctx, dead); err != nil {
-			return errors.Join(err, dead.release(true))
+			return errors.Join(err, dead.release())
 		}
-		if err := dead.release(false); err != nil {
+		if err := dead.release(); err != nil {
 			return err
 		}
 	}
@@ -526,13 +529,12 @@ func (f *follower) keepAlive(id string) (stop func()) {
 // leave sees to a batch that was not delivered.
 func (f *follower) leave(ctx context.Context, id string) error {
 	if f.cfg.IDs {
-		f.kept = true
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	if _, err := f.queue.GiveBack(ctx, id); err != nil {
-		return fmt.Errorf("the signals return to the queue after reply_ttl, since they cannot be given back now: %w", err)
+		return fmt.Errorf("the signals cannot be given back now, so the next follower gets them, or they return to the queue after reply_ttl: %w", err)
 	}
 	return nil
 }

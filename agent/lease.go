@@ -109,10 +109,12 @@ func (l *lease) belonging(files []spoolfiles.ControlFile) (mine []spoolfiles.Con
 	return mine
 }
 
-// release gives the lease up. With keep, the next follower takes it over.
-func (l *lease) release(keep bool) error {
-	if keep {
-		return l.lock.Unlock()
+// release gives the lease up. If anything is left that belongs to it, the next
+// follower takes it over.
+func (l *lease) release() error {
+	c, err := l.sp.ScanControl()
+	if err != nil || len(l.belonging(c.Requests))+len(l.belonging(c.Replies)) > 0 {
+		return errors.Join(err, l.lock.Unlock())
 	}
 	// Before the lock is free, so that nobody takes over what is finished;
 	// where an open file cannot be removed, after it.
