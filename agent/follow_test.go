@@ -104,7 +104,8 @@ func (f *following) has(tools ...string) {
 // Two followers and no agent: each signal goes to exactly one.
 func TestFollowTwo(t *testing.T) {
 	p := dir(t)
-	a, b := followIt(t, p, nil), followIt(t, p, nil)
+	uncapped := func(c *FollowConfig) { c.Options.Cap = 0 }
+	a, b := followIt(t, p, uncapped), followIt(t, p, uncapped)
 	const n = 300
 	want := map[string]int{}
 	for i := range n {

@@ -84,7 +84,7 @@ func tryLockProject(sp *spoolfiles.Spool, me Holder) (*projectLock, error) {
 		flock.SetFlag(os.O_RDWR|os.O_CREATE|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", lockName, err)
+		return nil, sp.Root.LockError(lockName, err)
 	}
 	if !ok {
 		return nil, nil
@@ -173,7 +173,7 @@ func Serving(sp *spoolfiles.Spool) (h Holder, ok bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Holder{}, false, nil
 	case err != nil:
-		return Holder{}, false, fmt.Errorf("asking who serves %s: %w", sp.Project, err)
+		return Holder{}, false, sp.Root.LockError(lockName, err)
 	case free:
 		return Holder{}, false, lock.Unlock()
 	}

@@ -222,8 +222,10 @@ func TestEmptiedStateDirectory(t *testing.T) {
 		return Settings{Projects: []string{p}, Options: options(), ScanInterval: 20 * time.Millisecond}, nil
 	}})
 	r.until(p, StateServing)
-	must(t, os.RemoveAll(filepath.Join(state, "projects")))
-	must(t, os.RemoveAll(filepath.Join(state, "agents")))
+	for _, name := range []string{"projects", "agents"} {
+		// The agent may be writing there.
+		eventually(t, "it is removed", func() bool { return os.RemoveAll(filepath.Join(state, name)) == nil })
+	}
 	r.until(p, StateServing) // it has made itself known again
 	other := dir(t)
 	eventually(t, "the registry is there again", func() bool { return exists(filepath.Join(state, "projects")) })

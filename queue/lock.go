@@ -84,7 +84,7 @@ func (q *Queue) tryOpen(ctx context.Context, flag int, exclusive bool) (*held, e
 	}
 	lock := flock.New(q.sp.Root.LockPath(lockName), flock.SetFlag(flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
 	if err := wait(ctx, lock, exclusive); err != nil {
-		return nil, fmt.Errorf("locking queue %s: %w", q.path(FileName), err)
+		return nil, q.sp.Root.LockError(lockName, err)
 	}
 	f, err := q.sp.Root.OpenFile(FileName, flag)
 	if err != nil {

@@ -25,6 +25,15 @@ func (d *Dir) Path() string { return d.path }
 
 func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
 
+// LockError is the error of not getting the lock on a file by its LockPath; it
+// names the file as people know it.
+func (d *Dir) LockError(name string, err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return d.fail("lock", name, err)
+}
+
 // errNotAName guards against names that would leave the directory.
 var errNotAName = errors.New("not a plain file name")
 

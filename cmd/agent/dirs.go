@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -30,7 +31,7 @@ func userDir(variable string, fallback ...string) (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; set it, or %s", err, variable)
 	}
 	return filepath.Join(append([]string{home}, fallback...)...), nil
 }

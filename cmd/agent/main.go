@@ -169,11 +169,25 @@ Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
 		versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
+		if c.Name() == "help" { // cobra's, which succeeds with what it does not know
+			c.RunE = func(_ *cobra.Command, args []string) error { return help(root, args) }
+			c.Run = nil
+		}
 		if !c.Runnable() { // cobra's completion, which is silent about a wrong shell
 			c.RunE = func(*cobra.Command, []string) error { return usage("for which shell? bash, zsh, fish or powershell") }
 		}
 	}
 	return root
+}
+
+func help(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil || len(rest) > 0 {
+		return usage("no help on %q; see 'agent --help'", strings.Join(args, " "))
+	}
+	cmd.InitDefaultHelpFlag()
+	return cmd.Help()
 }
