@@ -64,8 +64,8 @@ func (r *roster) run(ctx context.Context) error {
 		}
 	}
 
-	tick := time.NewTicker(r.agent.scanInterval())
-	defer tick.Stop()
+	tick := newTicker(r.agent.scanInterval())
+	defer tick.stop()
 	var alive <-chan time.Time
 	if every := sup.AliveEvery(); every > 0 {
 		t := time.NewTicker(every)
@@ -87,12 +87,12 @@ func (r *roster) run(ctx context.Context) error {
 		case <-cfg.Reload:
 			sup.Reloading()
 			r.reload(ctx)
-			tick.Reset(r.agent.scanInterval())
+			tick.reset(r.agent.scanInterval())
 			sup.Ready()
 		case <-tick.C:
 			if !r.loaded {
 				r.reload(ctx)
-				tick.Reset(r.agent.scanInterval())
+				tick.reset(r.agent.scanInterval())
 			}
 			r.scan()
 		case <-alive:

@@ -92,15 +92,27 @@ func (w *worker) run(ctx context.Context, opened chan<- error) {
 		if scan && !w.takeTurn(ctx) {
 			return
 		}
-		w.hang = newAlarm(patience, w.hangs)
-		err := w.look(ctx, scan)
-		w.hang.stop()
+		err := w.lookApart(ctx, scan)
 		w.endTurn()
 		if ctx.Err() != nil {
 			return
 		}
 		w.judge(err)
 	}
+}
+
+// lookApart is look, on a goroutine of its own: the stack that a look needs is
+// then not kept while the worker waits, which is nearly always. With a thousand
+// projects it is a quarter of the memory.
+func (w *worker) lookApart(ctx context.Context, scan bool) error {
+	result := make(chan error)
+	go func() {
+		w.hang = newAlarm(patience, w.hangs)
+		err := w.look(ctx, scan)
+		w.hang.stop()
+		result <- err
+	}()
+	return <-result
 }
 
 // takeTurn waits until few enough others scan; it reports false if ctx ended.

@@ -15,7 +15,7 @@ import (
 func eachEntry(fd int, _ string, fn func(name []byte, ino uint64) error) error {
 	defer unix.Close(fd)
 	// Most directories here are nearly empty, and there may be thousands.
-	buf := make([]byte, 4<<10)
+	buf := make([]byte, 1<<10)
 	for {
 		n, err := retry(func() (int, error) { return unix.Getdents(fd, buf) })
 		if err != nil {
@@ -44,7 +44,8 @@ func eachEntry(fd int, _ string, fn func(name []byte, ino uint64) error) error {
 				return err
 			}
 		}
-		if n > len(buf)/2 && len(buf) < 64<<10 {
+		// A record has at most 280 bytes, so there was hardly room for another.
+		if n > len(buf)-280 && len(buf) < 64<<10 {
 			buf = make([]byte, 64<<10)
 		}
 	}
