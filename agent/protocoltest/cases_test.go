@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +46,9 @@ func (s *stage) expect(l language, want ...string) {
 		s.Errorf("drained %.200q, want %.200q", got, want)
 	}
 }
+
+// Of a name that is only nearly unique no test would ever see the other one.
+var unique = regexp.MustCompile(`^[0-9]{10,}-[0-9]+-[0-9a-z-]{8,}\.json$`)
 
 // A producer that is killed has left its drop whole, or none. Names are unique
 // also where several processes make many at once.
@@ -91,6 +95,9 @@ func TestProducersKilled(t *testing.T) {
 		all.Wait()
 		made := map[string]bool{}
 		for _, file := range s.list("incoming") {
+			if !unique.MatchString(file) {
+				t.Errorf("the name %s has no time, process id and random part", file)
+			}
 			data, err := os.ReadFile(s.spool("incoming", file))
 			if err != nil {
 				t.Fatal(err)
