@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,11 +73,25 @@ type ProjectStatus struct {
 	LastFoldAt string `json:"last_fold_at"` // RFC 3339; "" if never
 	Error      string `json:"error"`        // what is wrong, in one line; "" if nothing
 
-	Uncounted bool `json:"-"` // the numbers are incomplete, and Error says why
+	Advice    string `json:"advice,omitempty"` // what to do where the project needs attention, in one line
+	Uncounted bool   `json:"-"`                // the numbers are incomplete, and Error says why
 }
 
-// NeedsAttention reports whether a person should look at the project.
+// NeedsAttention reports whether a person should look at the project: it is
+// not served though it ought to be, or cannot be counted. That a ledger does
+// not close is a case of the latter, for it was read under the queue's lock,
+// and so not in the middle of a change. Rejects and polling may well be
+// somebody's wish.
 func (p ProjectStatus) NeedsAttention() bool { return p.State.NeedsAttention() || p.Uncounted }
+
+// MarshalJSON keeps a path that is not UTF-8.
+func (p ProjectStatus) MarshalJSON() ([]byte, error) {
+	type plain ProjectStatus
+	return json.Marshal(struct {
+		plain
+		PathBytes []byte `json:"path_bytes,omitempty"`
+	}{plain(p), bytesBeyond(p.Path)})
+}
 
 // Totals is the part of the ledger that a report shows:
 // folded + returned + external = queued + drained + evicted.
@@ -91,8 +106,8 @@ type Totals struct {
 
 // Report reports on the projects that are named and on all that agents of
 // this user serve. What cannot be counted within a second is said in the
-// project's Error. It makes no spool where there is none. The error is of the
-// agents' status files, or ctx's.
+// project's Error. It makes nothing, but finishes what a crash has left half
+// done. The error is of the agents' status files, or ctx's.
 func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 	agents, err := Running(cfg.StateDir)
 	if err != nil {
@@ -156,7 +171,14 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 				if known {
 					p.State, p.Error, p.Cap = s.State, s.Error, caps[p.Path]
 				}
+				// It may have begun since it said so.
+				if known && s.State == StateStopped {
+					p.Error, known = "", false
+				}
 				holders[i] = p.countOrNot(ctx, cfg.Options, known)
+				if p.State == StateStopped && p.Error == "" {
+					p.Error = s.Error
+				}
 			}
 		})
 	}
@@ -209,6 +231,7 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known
 			p.State = StateError
 		}
 		p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
+		p.Advice = "see whether its server can be reached, or unmount it"
 		return Holder{}
 	}
 }
@@ -216,25 +239,31 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known
 // count fills in what is on the disk. Where no agent has said anything of the
 // project, it also finds out the state, and returns who holds it.
 func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool) (h Holder) {
-	sp, err := spoolfiles.Open(p.Path)
+	sp, err := spoolfiles.Look(p.Path)
+	defer func() {
+		if p.NeedsAttention() {
+			p.Advice = advice(p.Path, p.State, err)
+		}
+	}()
 	if err != nil {
 		if !known {
 			p.State = StateError
 			if errors.Is(err, fs.ErrNotExist) {
 				p.State = StateMissing
-				err = errors.New(missing(p.Path))
+				p.fail(errors.New(missing(p.Path)))
+			} else {
+				p.fail(err)
 			}
-			p.fail(err)
-		} else if p.Error == "" {
+		} else if p.Uncounted = true; p.Error == "" {
 			p.fail(err)
 		}
 		return h
 	}
 	defer sp.Close()
 	if !known {
-		holder, served, err := Serving(sp)
-		if err != nil {
-			p.fail(err)
+		holder, served, serr := Serving(sp)
+		if serr != nil {
+			p.fail(serr)
 		}
 		if served {
 			h, p.State = holder, StateServing

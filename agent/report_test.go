@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"spoolagent/queue"
 )
@@ -177,5 +178,53 @@ func TestRunningPutsTheServiceFirst(t *testing.T) {
 		if info.PID != i+1 {
 			t.Errorf("%d. is %d", i, info.PID)
 		}
+	}
+}
+
+// A path is any bytes, also in the status file and in status --json.
+func TestPathsThatAreNotUTF8(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		path := "/" + string(rapid.SliceOf(rapid.Byte()).Draw(t, "path"))
+		want := ProjectState{Path: path, State: StateError, Error: "x", SameAs: path + "2"}
+		data, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got ProjectState
+		if err := json.Unmarshal(data, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+	for path, want := range map[string]string{"/a\xff": `"path_bytes":"L2H/"`, "/a": `"error":""}`} {
+		data, err := json.Marshal(ProjectStatus{Path: path})
+		must(t, err)
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s has no %s", data, want)
+		}
+	}
+}
+
+// What an agent has said of a project that it was about to begin does not
+// count once it has begun: its status file is written once a second.
+func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
+	p, state := dir(t), dir(t)
+	sp := open(t, p)
+	reg, err := register(state)
+	must(t, err)
+	defer reg.close()
+	said := ProjectState{Path: p, State: StateStopped, Error: "not begun yet"}
+	must(t, reg.write(Info{Holder: Holder{PID: 1}, Cap: 7, Projects: []ProjectState{said}}))
+	s := report(t, ReportConfig{StateDir: state})
+	if ps := s.Projects[0]; !s.Running || ps.State != StateStopped || ps.Error != said.Error || ps.Cap != 7 || ps.NeedsAttention() {
+		t.Errorf("it has not begun, but: %+v", s)
+	}
+	lock, err := lockProject(context.Background(), sp, Holder{PID: 1})
+	must(t, err)
+	defer lock.release()
+	if ps := report(t, ReportConfig{StateDir: state}).Projects[0]; ps.State != StateServing || ps.Error != "" || ps.Cap != 7 {
+		t.Errorf("it has begun, but: %+v", ps)
 	}
 }

@@ -1,5 +1,10 @@
 package agent
 
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
 // State is what an agent does for a project.
 type State string
 
@@ -25,4 +30,45 @@ type ProjectState struct {
 	// SameAs is another path of the same directory, under which this agent
 	// serves it; "" if there is none. Then State and Error say nothing.
 	SameAs string `json:"same_as,omitempty"`
+}
+
+// JSON has no strings but Unicode's, and a path is any bytes. One that is not
+// UTF-8 therefore stands in the JSON twice: fit to be read in "path", and as it
+// is, base64, in "path_bytes".
+
+type plainState ProjectState
+
+type exactState struct {
+	plainState
+	PathBytes   []byte `json:"path_bytes,omitempty"`
+	SameAsBytes []byte `json:"same_as_bytes,omitempty"`
+}
+
+// MarshalJSON keeps paths that are not UTF-8.
+func (s ProjectState) MarshalJSON() ([]byte, error) {
+	return json.Marshal(exactState{plainState(s), bytesBeyond(s.Path), bytesBeyond(s.SameAs)})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (s *ProjectState) UnmarshalJSON(data []byte) error {
+	var e exactState
+	if err := json.Unmarshal(data, &e); err != nil {
+		return err
+	}
+	if e.PathBytes != nil {
+		e.Path = string(e.PathBytes)
+	}
+	if e.SameAsBytes != nil {
+		e.SameAs = string(e.SameAsBytes)
+	}
+	*s = ProjectState(e.plainState)
+	return nil
+}
+
+// bytesBeyond returns the bytes of what JSON cannot say as a string, else nil.
+func bytesBeyond(s string) []byte {
+	if utf8.ValidString(s) {
+		return nil
+	}
+	return []byte(s)
 }

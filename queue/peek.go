@@ -30,7 +30,10 @@ func (q *Queue) Peek(ctx context.Context, each func(spoolfiles.Signal) error, ma
 // a crash has interrupted is finished first; unsettled says why if it cannot be.
 func (q *Queue) reader(ctx context.Context) (h *held, unsettled, err error) {
 	if q.pending() {
-		if unsettled = q.Settle(ctx); unsettled != nil && ctx.Err() != nil {
+		if unsettled = q.sp.Complete(); unsettled == nil {
+			unsettled = q.Settle(ctx)
+		}
+		if unsettled != nil && ctx.Err() != nil {
 			return nil, nil, unsettled
 		}
 	}

@@ -256,8 +256,11 @@ func (d *Dir) Sync() error {
 // Each calls fn for every entry but "." and "..", in no order, until fn
 // returns an error. name is only valid during the call; ino is 0 where the
 // listing does not tell it. Entries made or removed meanwhile may or may not
-// be seen.
+// be seen. A nil Dir has none.
 func (d *Dir) Each(fn func(name []byte, ino uint64) error) error {
+	if d == nil {
+		return nil
+	}
 	// A fresh descriptor: the position of a listing belongs to the open file,
 	// which concurrent callers would share.
 	fd, err := retry(func() (int, error) { return unix.Openat(d.fd(), ".", openDirFlags, 0) })

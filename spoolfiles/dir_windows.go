@@ -141,8 +141,12 @@ func (d *Dir) Writable() error { return nil }
 // Sync does nothing: Windows brings directory entries to the disk by itself.
 func (d *Dir) Sync() error { return nil }
 
-// Each calls fn for every entry, in no order, until fn returns an error.
+// Each calls fn for every entry, in no order, until fn returns an error. A nil
+// Dir has none.
 func (d *Dir) Each(fn func(name []byte, ino uint64) error) error {
+	if d == nil {
+		return nil
+	}
 	f, err := d.root.Open(".")
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ const DirName = ".spool"
 
 // Spool is a project's open spool. Its directories were opened once, without
 // following links, and belong to this user. Safe for concurrent use, but not
-// beside Close.
+// beside Close or Complete.
 type Spool struct {
 	Project                          string // the project's directory, absolute
 	Root                             *Dir   // .spool
@@ -38,6 +38,20 @@ func Find(dir string) string {
 // Open opens the spool of a project, making what is missing below .spool. The
 // error wraps fs.ErrNotExist if the project or its .spool does not exist.
 func Open(project string) (*Spool, error) {
+	s, err := Look(project)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Complete(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Look is Open for one who only reads: it makes nothing. Directories that are
+// missing are nil, and list as empty ones; all else needs Complete.
+func Look(project string) (*Spool, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {
 		return nil, fmt.Errorf("finding project %s: %w", project, err)
@@ -53,17 +67,29 @@ func Open(project string) (*Spool, error) {
 	}
 	for _, sub := range s.subdirs() {
 		*sub.dir, err = openOurs(s.Root, sub.name)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err = s.Root.Mkdir(sub.name); err == nil || errors.Is(err, fs.ErrExist) {
-				*sub.dir, err = openOurs(s.Root, sub.name)
-			}
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.Close()
 			return nil, fmt.Errorf("opening spool: %w", err)
 		}
 	}
 	return s, nil
+}
+
+// Complete makes and opens the directories that Look has not found.
+func (s *Spool) Complete() error {
+	for _, sub := range s.subdirs() {
+		if *sub.dir != nil {
+			continue
+		}
+		err := s.Root.Mkdir(sub.name)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			*sub.dir, err = openOurs(s.Root, sub.name)
+		}
+		if err != nil {
+			return fmt.Errorf("opening spool: %w", err)
+		}
+	}
+	return nil
 }
 
 // Create is Open, but makes the spool where there is none. The project's
@@ -166,7 +192,7 @@ func (s *Spool) Stale() bool {
 		return true
 	}
 	for _, sub := range s.subdirs() {
-		if !same(s.Root, sub.name, *sub.dir) {
+		if *sub.dir == nil || !same(s.Root, sub.name, *sub.dir) {
 			return true
 		}
 	}

@@ -32,7 +32,7 @@ configuration names. One path a line; with --json, also who named it.`,
 			if err != nil {
 				return err
 			}
-			all, err := listed(state, configured(c))
+			all, err := listed(state, configured(c), complain)
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ type listedProject struct {
 
 // listed are the projects that are registered or configured, by path. What the
 // registry has besides is complained of.
-func listed(state string, configured []string) ([]listedProject, error) {
+func listed(state string, configured []string, complain func(error)) ([]listedProject, error) {
 	all := []listedProject{}
 	registrations, err := agent.Registered(state)
 	if err != nil {

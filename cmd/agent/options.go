@@ -170,6 +170,15 @@ func queueOptions(c configs.Config) queue.Options {
 // openQueue opens the spool of the command's project, and its queue. Both are
 // nil if the project has no spool.
 func (o *options) openQueue() (*spoolfiles.Spool, *queue.Queue, error) {
+	return o.queueBy(spoolfiles.Open)
+}
+
+// lookAtQueue is openQueue for one who only reads.
+func (o *options) lookAtQueue() (*spoolfiles.Spool, *queue.Queue, error) {
+	return o.queueBy(spoolfiles.Look)
+}
+
+func (o *options) queueBy(open func(project string) (*spoolfiles.Spool, error)) (*spoolfiles.Spool, *queue.Queue, error) {
 	project, err := o.project()
 	if err != nil {
 		return nil, nil, err
@@ -178,7 +187,7 @@ func (o *options) openQueue() (*spoolfiles.Spool, *queue.Queue, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	sp, err := spoolfiles.Open(project)
+	sp, err := open(project)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}

@@ -21,7 +21,7 @@ have not been folded yet are not in the queue.`,
 		Example: `  agent peek | jq -r .payload`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sp, q, err := o.openQueue()
+			sp, q, err := o.lookAtQueue()
 			if sp == nil {
 				return err
 			}

@@ -59,6 +59,7 @@ func TestReadme(t *testing.T) {
 		for _, r := range []struct{ varies, same string }{
 			{`("recorded_at":)\d+`, "${1}N"},
 			{`pid \d+, version [^,]+, since .*`, "pid N, version V, since T"},
+			{`service: .*`, "service: S"},
 			{`\d+s ago`, "Ns ago"},
 			{` {2,}`, "  "}, // the width of a column
 		} {

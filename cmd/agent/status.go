@@ -1,205 +1,146 @@
 package main
 
 import (
-	"bufio"
+	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
-	"spoolagent/spoolfiles"
 )
 
 func statusCommand(o *options) *cobra.Command {
-	var asJSON bool
+	var asJSON, watched bool
+	var interval time.Duration
 	cmd := &cobra.Command{
-		Use:   "status [--json]",
+		Use:   "status [--json] [--watch]",
 		Short: "Show how things are with the agent and its projects",
-		Long: `Shows every project that is configured or that a running agent serves, with
---project only that one. The numbers are counted on disk, agent or not.
+		Long: `Shows every project that is registered, configured, or served by a running agent
+of this user, with --project only that one; what needs attention comes first.
+The numbers are counted on disk, agent or not. With --watch it goes on doing so:
+on a terminal in place, elsewhere one report after another, until interrupted.
 
-Exit status 3 says that no agent serves any of these projects.`,
+Exit status 3 says that no agent serves any of these projects, 1 that something
+needs attention: a project that is missing or in error, or cannot be counted,
+or a configuration that was refused.`,
 		Example: `  agent status
+  agent status --watch --interval 500ms
   agent status --json --project . | jq .projects[0].queued`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.atMostOne(); err != nil {
 				return err
 			}
-			c, err := o.load()
-			if err != nil {
-				return err
+			if interval < minInterval {
+				return usage("--interval must be %v at least", minInterval)
 			}
-			projects, err := o.given()
-			if err != nil {
-				return err
-			}
-			state, err := stateDir()
-			if err != nil {
-				return err
-			}
-			only := len(projects) > 0
-			if !only {
-				all, err := listed(state, configured(c))
-				if err != nil {
-					return err
-				}
-				for _, p := range all {
-					projects = append(projects, p.Path)
-				}
-			}
-			r, err := agent.Report(cmd.Context(), agent.ReportConfig{
-				StateDir: state,
-				Projects: projects,
-				Only:     only,
-				Options:  queueOptions(c),
-				Version:  version(),
-			})
-			if err != nil {
-				return err
-			}
+			show := func(s *statusReport) error { return printReport(os.Stdout, s, time.Now()) }
 			if asJSON {
 				enc := json.NewEncoder(os.Stdout)
 				enc.SetEscapeHTML(false)
-				err = enc.Encode(r)
-			} else {
-				err = printReport(os.Stdout, r, painter(inColour(os.Stdout)), time.Now())
+				show = func(s *statusReport) error { return enc.Encode(s) }
 			}
-			switch {
-			case err != nil:
-			case !r.Running:
-				err = &exit{status: exitNoAgent}
-			case r.NeedsAttention():
-				err = &exit{status: exitFailed}
+			if watched {
+				return o.watchStatus(cmd.Context(), interval, asJSON, show)
 			}
-			return err
+			s, err := o.status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := show(s); err != nil {
+				return err
+			}
+			return s.exit()
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&watched, "watch", false, "look again and again")
+	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "with --watch, look every `TIME`")
 	return cmd
 }
 
-// fewProjects is up to how many projects have their ledgers shown.
-const fewProjects = 3
-
-// printReport prints a report for people. What comes from disk is made safe.
-func printReport(w io.Writer, r agent.Status, p painter, now time.Time) error {
-	out := bufio.NewWriter(w)
+// watchStatus is status --watch: in place where a person reads it, else one
+// report after the other.
+func (o *options) watchStatus(ctx context.Context, interval time.Duration, asJSON bool, show func(*statusReport) error) error {
+	stays := func() error { return nil }
 	switch {
-	case r.Running:
-		fmt.Fprintf(out, "agent %s, pid %d, version %s, since %s\n",
-			p.paint("running", green), r.PID, safe(r.Version), moment(r.StartedAt))
-	case len(r.Projects) == 0:
-		fmt.Fprintf(out, "%s, and no project is configured; name one with --project DIR\n", p.paint("no agent is running", red))
-	default:
-		fmt.Fprintf(out, "%s; start one with 'agent run'\n", p.paint("no agent is running", red))
-	}
-	if len(r.Projects) == 0 {
-		return out.Flush()
-	}
-
-	table := [][]cell{{{text: "PROJECT"}, {text: "STATE"}, {text: "QUEUED/CAP", right: true}, {text: "INCOMING", right: true},
-		{text: "REPLIES", right: true}, {text: "REJECTED", right: true}, {text: "LAST FOLD"}}}
-	for i := range table[0] {
-		table[0][i].colour = bold
-	}
-	for _, pr := range r.Projects {
-		limit := "-"
-		if pr.Cap > 0 {
-			limit = strconv.Itoa(pr.Cap)
+	case asJSON: // one object a line
+		return o.watch(ctx, interval, show, stays)
+	case onTerminal(os.Stdout) && os.Getenv("TERM") != "dumb":
+		screen, err := openScreen(os.Stdout)
+		if err != nil {
+			return err
 		}
-		table = append(table, []cell{
-			{text: place(pr.Path)},
-			{text: safe(string(pr.State)), colour: stateColours[pr.State]},
-			{text: strconv.Itoa(pr.Queued) + "/" + limit, right: true},
-			{text: strconv.Itoa(pr.Incoming), right: true},
-			{text: strconv.Itoa(pr.Replies), right: true},
-			{text: strconv.Itoa(pr.Rejected), right: true},
-			{text: age(pr.LastFoldAt, now)},
-		})
+		defer screen.close()
+		return o.watch(ctx, interval, screen.show, screen.resized)
 	}
-	fmt.Fprintln(out)
-	printTable(out, table, p)
-
-	for _, pr := range r.Projects {
-		if lines := notes(pr, len(r.Projects) <= fewProjects, p); len(lines) > 0 {
-			fmt.Fprintf(out, "\n%s\n  %s\n", place(pr.Path), strings.Join(lines, "\n  "))
+	between := ""
+	return o.watch(ctx, interval, func(s *statusReport) error {
+		if _, err := os.Stdout.WriteString(between); err != nil {
+			return err
 		}
-	}
-	return out.Flush()
+		between = "\n"
+		return show(s)
+	}, stays)
 }
 
-var stateColours = map[agent.State]colour{
-	agent.StateServing: green,
-	agent.StatePolling: yellow,
-	agent.StateHeld:    yellow,
-	agent.StateMissing: red,
-	agent.StateError:   red,
-	agent.StateStopped: red,
+// statusReport is what status shows.
+type statusReport struct {
+	agent.Status
+	Service *serviceFacts `json:"service,omitempty"` // nil: not asked
+
+	strays []error // what the registry has besides projects
 }
 
-// notes is what the table does not say of a project.
-func notes(pr agent.ProjectStatus, withLedger bool, p painter) (lines []string) {
-	if withLedger {
-		lines = append(lines, ledger(pr))
-	}
-	if pr.Error != "" {
-		lines = append(lines, p.paint("error: ", red)+safe(pr.Error))
-	}
-	if pr.Rejected > 0 {
-		dir := place(filepath.Join(pr.Path, spoolfiles.DirName, "rejected"))
-		lines = append(lines, "rejected: files and reasons are in "+dir)
-	}
-	return lines
-}
-
-// ledger is the ledger's equation. It holds at any quiet moment.
-func ledger(p agent.ProjectStatus) string {
-	l, equals := p.Ledger, "="
-	if l.Folded+l.Returned+l.External != int64(p.Queued)+l.Drained+l.Evicted {
-		equals = "!="
-	}
-	return fmt.Sprintf("ledger: folded %d + returned %d + external %d %s queued %d + drained %d + evicted %d",
-		l.Folded, l.Returned, l.External, equals, p.Queued, l.Drained, l.Evicted)
-}
-
-// place is a path for people: short, and safe to print.
-func place(path string) string {
-	if home, err := os.UserHomeDir(); err == nil && home != "/" {
-		if rest, ok := strings.CutPrefix(path, home); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
-			path = "~" + rest
-		}
-	}
-	return safe(path)
-}
-
-func moment(rfc3339 string) string {
-	t, err := time.Parse(time.RFC3339, rfc3339)
+// status looks at everything once.
+func (o *options) status(ctx context.Context) (*statusReport, error) {
+	c, err := o.load()
 	if err != nil {
-		return safe(rfc3339)
+		return nil, err
 	}
-	return t.Local().Format(time.DateTime)
+	projects, err := o.given()
+	if err != nil {
+		return nil, err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	only := len(projects) > 0
+	var strays []error
+	asked := func() *serviceFacts { return nil }
+	if !only {
+		asked = askService(ctx)
+		all, err := listed(state, configured(c), func(err error) { strays = append(strays, err) })
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range all {
+			projects = append(projects, p.Path)
+		}
+	}
+	r, err := agent.Report(ctx, agent.ReportConfig{
+		StateDir: state,
+		Projects: projects,
+		Only:     only,
+		Options:  queueOptions(c),
+		Version:  version(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &statusReport{r, asked(), strays}, nil
 }
 
-func age(rfc3339 string, now time.Time) string {
-	t, err := time.Parse(time.RFC3339, rfc3339)
-	if err != nil {
-		return "never"
+// exit is the exit status that the report asks for.
+func (s *statusReport) exit() error {
+	switch {
+	case !s.Running:
+		return &exit{status: exitNoAgent}
+	case s.NeedsAttention():
+		return &exit{status: exitFailed}
 	}
-	switch d := max(now.Sub(t), 0); {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds ago", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh ago", int(d.Hours()))
-	}
-	return t.Local().Format(time.DateOnly)
+	return nil
 }

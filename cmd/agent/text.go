@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -65,22 +66,37 @@ type cell struct {
 	colour colour
 }
 
-// printTable prints rows with their columns aligned. The standard tabwriter
-// would count the colours.
+// printTable prints rows with their columns aligned.
 func printTable(w io.Writer, rows [][]cell, p painter) {
-	width := make([]int, len(rows[0]))
+	for _, line := range layTable(rows, columnWidths(rows), p) {
+		fmt.Fprintln(w, line)
+	}
+}
+
+// columnGap is between two columns.
+const columnGap = 2
+
+func columnWidths(rows [][]cell) []int {
+	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c.text))
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
+	return widths
+}
+
+// layTable has a line for each row, with columns of these widths. The standard
+// tabwriter would count the colours.
+func layTable(rows [][]cell, widths []int, p painter) []string {
+	lines := make([]string, 0, len(rows))
 	for _, row := range rows {
 		var line strings.Builder
 		for i, c := range row {
 			if i > 0 {
-				line.WriteString("  ")
+				line.WriteString(strings.Repeat(" ", columnGap))
 			}
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c.text))
+			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(c.text), 0))
 			if c.right {
 				line.WriteString(pad)
 			}
@@ -89,6 +105,43 @@ func printTable(w io.Writer, rows [][]cell, p painter) {
 				line.WriteString(pad)
 			}
 		}
-		fmt.Fprintln(w, line.String())
+		lines = append(lines, line.String())
 	}
+	return lines
+}
+
+// shortPath is a path in at most width characters: what is cut out of its
+// middle is replaced by an ellipsis. Its last component stays, if it can.
+func shortPath(path string, width int) string {
+	runes := []rune(path)
+	if len(runes) <= width {
+		return path
+	}
+	if width < 3 {
+		return string(runes[:max(width, 0)])
+	}
+	tail := utf8.RuneCountInString(filepath.Base(path)) + 1
+	if tail > width-2 {
+		tail = (width - 1) / 2
+	}
+	return string(runes[:width-1-tail]) + "…" + string(runes[len(runes)-tail:])
+}
+
+// wrap breaks a line at blanks, so that no part is longer than width unless it
+// has no blank; further lines begin with indent. A width of 0 has no end.
+func wrap(line string, width int, indent string) []string {
+	var lines []string
+	for width > 0 && utf8.RuneCountInString(line) > width {
+		runes := []rune(line)
+		at := width
+		for at > len(indent) && runes[at] != ' ' {
+			at--
+		}
+		if at <= len(indent) {
+			break
+		}
+		lines = append(lines, string(runes[:at]))
+		line = indent + string(runes[at+1:])
+	}
+	return append(lines, line)
 }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"spoolagent/service"
+)
+
+// serviceFacts is how things are with the OS service.
+type serviceFacts struct {
+	Manager   string `json:"manager"`
+	Installed bool   `json:"installed"`
+	Enabled   bool   `json:"enabled"`
+	Running   bool   `json:"running"`
+	PID       int    `json:"pid"`
+	Detail    string `json:"detail"` // in the manager's own words
+	Binary    string `json:"binary"` // that it starts
+	File      string `json:"file"`   // its definition
+	Logs      string `json:"logs"`   // a command that shows the log
+	Linger    string `json:"linger"`
+	Error     string `json:"error"` // why it cannot be asked, or is not there on this system; else ""
+
+	none bool // there is no such thing on this system
+}
+
+// servicePatience is how long the service is waited for.
+const servicePatience = time.Second
+
+// askService asks how the service is. What it returns waits for the answer.
+func askService(ctx context.Context) func() *serviceFacts {
+	answer := make(chan *serviceFacts, 1)
+	ctx, cancel := context.WithTimeout(ctx, servicePatience)
+	go func() {
+		defer cancel()
+		answer <- serviceNow(ctx)
+	}()
+	return func() *serviceFacts {
+		select {
+		case f := <-answer:
+			return f
+		case <-ctx.Done():
+		}
+		select {
+		case f := <-answer: // both at once
+			return f
+		default:
+			return &serviceFacts{Error: "no answer within " + servicePatience.String()}
+		}
+	}
+}
+
+func serviceNow(ctx context.Context) *serviceFacts {
+	s, err := service.New()
+	if err != nil {
+		return &serviceFacts{Error: oneLine(err), none: true}
+	}
+	st, err := s.State(ctx)
+	if err == nil {
+		err = st.Reach
+	}
+	f := &serviceFacts{
+		Manager: st.Manager, Installed: st.Installed, Enabled: st.Enabled, Running: st.Running, PID: st.PID,
+		Detail: st.Detail, Binary: st.Binary, File: st.File, Logs: st.Logs, Linger: st.Linger.String(),
+	}
+	if err != nil {
+		f.Error = oneLine(err)
+	}
+	return f
+}
