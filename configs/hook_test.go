@@ -452,11 +452,8 @@ func TestHookKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		tmp := filepath.Join(dir, ".spool", "tmp")
-		eventually(t, "the first half in tmp", func() bool {
-			names := list(t, tmp)
-			return len(names) == 1 && read(t, tmp, names[0]) == `{"half":`
-		})
-		// The whole group: cat must not go on by itself.
+		eventually(t, "the file in tmp", func() bool { return len(list(t, tmp)) == 1 })
+		// The whole group: dd must not go on by itself.
 		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -602,5 +599,127 @@ func TestHookRegistersFirst(t *testing.T) {
 		if got := list(t, dir, ".spool"); !slices.Equal(got, []string{".gitignore"}) {
 			t.Errorf("the spool has %q", got)
 		}
+	})
+}
+
+// Which directory is the project, by what the tools set.
+func TestHookTools(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		sh = append(slices.Clone(sh), hook)
+		for name, test := range map[string]struct {
+			env  []string // %s: the project
+			in   string   // the working directory
+			want string
+		}{
+			"Cursor, a user's hook":   {[]string{"CURSOR_PROJECT_DIR=%s"}, "/", "p"},
+			"Cursor, as Claude":       {[]string{"CURSOR_PROJECT_DIR=%s", "CLAUDE_PROJECT_DIR=%s"}, "/", "p"},
+			"Claude Code in Cursor":   {[]string{"CURSOR_PROJECT_DIR=/nowhere", "CLAUDE_PROJECT_DIR=%s"}, "/", "p"},
+			"Gemini CLI":              {[]string{"GEMINI_PROJECT_DIR=%s/sub", "CLAUDE_PROJECT_DIR=%s/sub"}, "p/sub", "p"},
+			"Codex in a subdirectory": {nil, "p/sub", "p"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				top := t.TempDir()
+				dir := filepath.Join(top, "p")
+				mkdir(t, dir, "sub")
+				mkdir(t, dir, ".spool")
+				env := slices.Clone(test.env)
+				for i := range env {
+					env[i] = strings.Replace(env[i], "%s", dir, 1)
+				}
+				in := test.in
+				if in != "/" {
+					in = filepath.Join(top, in)
+				}
+				runHook(t, command(in, sh, env...), event)
+				wantDrops(t, filepath.Join(top, test.want), event)
+			})
+		}
+	})
+}
+
+// The last argument is the event, as Codex gives it to its notify program. No
+// standard input is waited for.
+func TestHookArgument(t *testing.T) {
+	hook := script(t, Hook())
+	const notification = `{"type":"agent-turn-complete","thread-id":"t","input-messages":["$HOME %s \\n ü\u00fc"]}`
+	eachShell(t, func(t *testing.T, sh []string) {
+		for _, args := range [][]string{{notification}, {"--notify", "{x", notification}} {
+			cmd := command(t.TempDir(), slices.Concat(sh, []string{hook}, args))
+			stdin, err := cmd.StdinPipe() // that never ends
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := run(t, cmd); r != (result{}) {
+				t.Errorf("%+v", r)
+			}
+			stdin.Close()
+			wantDrops(t, cmd.Dir, notification+"\n")
+		}
+		for _, args := range [][]string{{""}, {"x"}, {notification, "x"}, {"-e", " {}"}} {
+			cmd := command(t.TempDir(), slices.Concat(sh, []string{hook}, args))
+			runHook(t, cmd, event)
+			wantDrops(t, cmd.Dir, event)
+		}
+	})
+}
+
+// Whatever the standard input is, and however slowly it comes.
+func TestHookKindsOfInput(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		sh = append(slices.Clone(sh), hook)
+		file := filepath.Join(t.TempDir(), "event")
+		write(t, file, event)
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for name, test := range map[string]struct{ redirect, want string }{
+			"file":            {"<'" + file + "'", event},
+			"file, half read": {"<'" + file + "' && read -r x", ""},
+			"FIFO":            {"<'" + fifo + "'", event},
+			"/dev/null":       {"</dev/null", ""},
+			"a directory":     {"</", ""},
+		} {
+			t.Run(name, func(t *testing.T) {
+				redirect, then, _ := strings.Cut(test.redirect, " && ")
+				cmd := command(t.TempDir(), append([]string{"sh", "-c", "exec " + redirect + "; " + then + "\n" + `"$@"`, "sh"}, sh...))
+				if name == "FIFO" {
+					fed := make(chan error, 1)
+					go func() { fed <- os.WriteFile(fifo, []byte(event), 0) }()
+					defer func() {
+						if err := <-fed; err != nil {
+							t.Error(err)
+						}
+					}()
+				}
+				if r := run(t, cmd); r != (result{}) {
+					t.Errorf("%+v", r)
+				}
+				if test.want == "" {
+					wantDrops(t, cmd.Dir)
+				} else {
+					wantDrops(t, cmd.Dir, test.want)
+				}
+			})
+		}
+		t.Run("byte by byte", func(t *testing.T) {
+			cmd := command(t.TempDir(), sh)
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				for i := range event {
+					io.WriteString(stdin, event[i:i+1])
+				}
+				stdin.Close()
+			}()
+			if r := run(t, cmd); r != (result{}) {
+				t.Errorf("%+v", r)
+			}
+			wantDrops(t, cmd.Dir, event)
+		})
 	})
 }

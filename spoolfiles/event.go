@@ -31,11 +31,15 @@ func (o Origin) cwd() string { return strings.ToValidUTF8(o.Project, "\ufffd") }
 //
 // An object with a string hook_event_name is a raw event, and so is a
 // notification of Codex: a string type, and turn-id or thread-id. The signal gets
-// tool_name and cwd from the event if it has them as strings (cwd: not empty) and
-// is recorded at the file's time. Its payload is the rest of the event, in order,
-// as compact JSON with every number and string spelt as it came. What JSON allows
-// is kept, also a name that comes twice and half a surrogate pair; where it is
-// tool_name or cwd that comes twice, the last counts.
+// tool_name and cwd from the event if it has them as strings (cwd: not empty).
+// Without cwd it is the first of workspace_roots, as Cursor has it. The signal is
+// recorded at the event's timestamp if that is a string as in RFC 3339, as Gemini
+// has it, from 1970 on; else at the file's time. Its payload is the event without
+// that tool_name and cwd, in order, as compact JSON with every number and string
+// spelt as it came: workspace_roots and timestamp, which say more than the signal
+// does, stay. What JSON allows is kept, also a name that comes twice and half a
+// surrogate pair; where it is a field of the signal that comes twice, the last
+// counts.
 //
 // Any other object is a signal, with the fields of a line and the strictness of
 // ParseLine, but recorded_at and cwd may be missing, and one of tool_name and
@@ -101,7 +105,8 @@ func isEvent(members []member) bool {
 }
 
 func eventSignal(members []member, o Origin) (Signal, error) {
-	s := Signal{RecordedAt: o.recordedAt(), CWD: o.cwd()}
+	s := Signal{RecordedAt: o.recordedAt()}
+	var root string
 	tool, dir := -1, -1 // the members taken
 	size := len("{}")
 	for i, m := range members {
@@ -115,6 +120,20 @@ func eventSignal(members []member, o Origin) (Signal, error) {
 			if path, ok := unquote(m.value); ok && path != "" {
 				s.CWD, dir = path, i
 			}
+		case isName(m.name, "workspace_roots"):
+			if path := firstString(m.value); path != "" {
+				root = path
+			}
+		case isName(m.name, "timestamp"):
+			text, _ := unquote(m.value)
+			if t, err := time.Parse(time.RFC3339, text); err == nil && t.Unix() >= 0 {
+				s.RecordedAt = uint64(t.Unix())
+			}
+		}
+	}
+	if dir < 0 {
+		if s.CWD = root; root == "" {
+			s.CWD = o.cwd()
 		}
 	}
 	rest := append(make(jsontext.Value, 0, size), '{')

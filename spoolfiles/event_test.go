@@ -51,7 +51,7 @@ func TestDecodeEvent(t *testing.T) {
 		{
 			"Cursor postToolUse, the output JSON in a string",
 			`{"conversation_id":"c1","hook_event_name":"postToolUse","tool_name":"Shell","tool_input":{"command":"ls"},"tool_output":"{\"exitCode\":0,\"stdout\":\"a\\nb\"}","duration":12,"workspace_roots":["/home/u/repo"]}`,
-			Signal{at, ptr("Shell"), "/project", ptr(`{"conversation_id":"c1","hook_event_name":"postToolUse","tool_input":{"command":"ls"},"tool_output":"{\"exitCode\":0,\"stdout\":\"a\\nb\"}","duration":12,"workspace_roots":["/home/u/repo"]}`)},
+			Signal{at, ptr("Shell"), "/home/u/repo", ptr(`{"conversation_id":"c1","hook_event_name":"postToolUse","tool_input":{"command":"ls"},"tool_output":"{\"exitCode\":0,\"stdout\":\"a\\nb\"}","duration":12,"workspace_roots":["/home/u/repo"]}`)},
 		},
 		{
 			"Stop",
@@ -87,6 +87,36 @@ func TestDecodeEvent(t *testing.T) {
 			"Codex notify",
 			`{"type":"agent-turn-complete","thread-id":"b5f6","turn-id":"12345","cwd":"/r","input-messages":["rename foo"],"last-assistant-message":null}`,
 			Signal{at, nil, "/r", ptr(`{"type":"agent-turn-complete","thread-id":"b5f6","turn-id":"12345","input-messages":["rename foo"],"last-assistant-message":null}`)},
+		},
+		{
+			"workspace_roots beside cwd",
+			`{"hook_event_name":"stop","workspace_roots":["/a","/b"],"cwd":"/c"}`,
+			Signal{at, nil, "/c", ptr(`{"hook_event_name":"stop","workspace_roots":["/a","/b"]}`)},
+		},
+		{
+			"the first of workspace_roots, escaped, where cwd is none",
+			`{"hook_event_name":"stop","workspace\u005froots":[ "\/a\u00fc" , 7],"cwd":null}`,
+			Signal{at, nil, "/aü", ptr(`{"hook_event_name":"stop","workspace\u005froots":["\/a\u00fc",7],"cwd":null}`)},
+		},
+		{
+			"workspace_roots given twice: the last with a first counts",
+			`{"hook_event_name":"stop","workspace_roots":["/a"],"workspace_roots":["/b"],"workspace_roots":[""],"workspace_roots":"/c"}`,
+			Signal{at, nil, "/b", ptr(`{"hook_event_name":"stop","workspace_roots":["/a"],"workspace_roots":["/b"],"workspace_roots":[""],"workspace_roots":"/c"}`)},
+		},
+		{
+			"Gemini AfterTool",
+			`{"session_id":"s","cwd":"/r","hook_event_name":"AfterTool","timestamp":"2025-11-22T23:00:01.999Z","tool_name":"write_file"}`,
+			Signal{at + 1, ptr("write_file"), "/r", ptr(`{"session_id":"s","hook_event_name":"AfterTool","timestamp":"2025-11-22T23:00:01.999Z"}`)},
+		},
+		{
+			"a timestamp elsewhere, given twice",
+			`{"hook_event_name":"x","timestamp":"1970-01-01T00:00:00Z","timestamp":"2025-11-23T01:30:00+02:30","timestamp":1}`,
+			Signal{at, nil, "/project", ptr(`{"hook_event_name":"x","timestamp":"1970-01-01T00:00:00Z","timestamp":"2025-11-23T01:30:00+02:30","timestamp":1}`)},
+		},
+		{
+			"the first second",
+			`{"hook_event_name":"x","timestamp":"1970-01-01T00:00:00.5Z"}`,
+			Signal{0, nil, "/project", ptr(`{"hook_event_name":"x","timestamp":"1970-01-01T00:00:00.5Z"}`)},
 		},
 		{
 			"both an event and a notification",
@@ -129,6 +159,23 @@ func TestDecodeEvent(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What cannot be used is left where it is.
+func TestDecodeEventUnusable(t *testing.T) {
+	for _, member := range []string{
+		`"workspace_roots":[]`, `"workspace_roots":[""]`, `"workspace_roots":[["/a"]]`, `"workspace_roots":[null,"/a"]`,
+		`"workspace_roots":"/a"`, `"workspace_roots":{"0":"/a"}`, `"workspace_roots":null`, `"workspace_roots":["\ud800"]`,
+		`"timestamp":1763852400123`, `"timestamp":null`, `"timestamp":""`, `"timestamp":"now"`, `"timestamp":"2025-11-22"`,
+		`"timestamp":"2025-11-22T23:00:00"`, `"timestamp":"2025-02-30T23:00:00Z"`, `"timestamp":"2025-11-22 23:00:00Z"`,
+		`"timestamp":"1969-12-31T23:59:59Z"`, `"timestamp":"1970-01-01T00:00:00+00:01"`, `"timestamp":"0000-01-01T00:00:00Z"`,
+		`"timestamp":"12025-11-22T23:00:00Z"`, `"timestamp":["2025-11-22T23:00:00Z"]`, `"timestamp":"2025-11-22T23:00:00Z\ud800"`,
+	} {
+		want := Signal{1763852400, nil, "/project", ptr(`{"hook_event_name":"x",` + member + `}`)}
+		if diff := cmp.Diff(want, decode(t, *want.Payload, origin)); diff != "" {
+			t.Errorf("%s: %s", member, diff)
+		}
 	}
 }
 

@@ -138,8 +138,10 @@ func FuzzDecodeDrop(f *testing.F) {
 	}
 	for _, s := range []string{
 		`{"payload":"` + strings.Repeat("é😀", 100) + `"}`,
+		"{\"recorded_at\":1,\"cwd\":\"/\",\"payload\":\"a\nb\"}",
 		`{"hook_event_name":"PostToolUse","tool_name":"Bash","cwd":"/r","session_id":"s","tool_response":{"stdout":"` + strings.Repeat(`a\n\ud83d\ude00é\u0041`, 50) + `","list":[1,2,3,[4]]}}`,
 		`{"type":"agent-turn-complete","turn-id":"1","input-messages":["` + strings.Repeat(`x\\`, 100) + `","\ud800"]}`,
+		`{"hook_event_name":"AfterTool","timestamp":"2025-11-22T23:00:01.5+01:00","workspace_roots":["/r\ud83d\ude00",["/s"]],"x":"` + strings.Repeat("y", 99) + `"}`,
 		`{"hook_event_name":"x","` + strings.Repeat("k", 200) + `":[[[[{"a":"b"}]]]],"y":[` + strings.Repeat("1,", 99) + `1]}`,
 	} {
 		for _, limit := range []int{-1, 0, MinPayload, 100, 300} {
@@ -163,8 +165,9 @@ func FuzzDecodeDrop(f *testing.F) {
 				t.Fatalf("not one short line: %v", err)
 			}
 			// What a line can be, a drop can be, too, if it says anything; but
-			// around it a line may have more than JSON's white space.
-			if lineErr == nil && (line.ToolName != nil || line.Payload != nil) && len(data) > 0 && data[0] == '{' && data[len(data)-1] == '}' {
+			// around it a line may have more than JSON's white space, and what
+			// had a line feed within a string was no line.
+			if lineErr == nil && json.Valid(data) && (line.ToolName != nil || line.Payload != nil) && len(data) > 0 && data[0] == '{' && data[len(data)-1] == '}' {
 				t.Fatalf("refused, though it is a line: %v", err)
 			}
 			return
@@ -178,6 +181,7 @@ func FuzzDecodeDrop(f *testing.F) {
 		}
 		if eventOf(data) {
 			checkEventPayload(t, data, *s.Payload, *whole.Payload)
+			checkEventFields(t, data, s, unix)
 		} else if whole.Payload != nil && len(*s.Payload) < len(*whole.Payload) && !strings.Contains(*whole.Payload, "…") {
 			if err := checkMarker(*whole.Payload, *s.Payload); err != nil {
 				t.Fatal(err)
@@ -232,5 +236,43 @@ func checkEventPayload(t *testing.T, data []byte, short, whole string) {
 		if n > 1 || name != "tool_name" && name != "cwd" {
 			t.Fatalf("%d times %q is missing in %s", n, name, whole)
 		}
+	}
+}
+
+// checkEventFields checks the fields that an event gives its signal, by other
+// means: encoding/json, and the rules written down once more.
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
+	t.Helper()
+	at, cwd, root := uint64(max(0, unix)), "", ""
+	text := func(raw json.RawMessage) (s string) {
+		if len(raw) > 0 && raw[0] == '"' && !hasHalfPair(raw) {
+			_ = json.Unmarshal(raw, &s)
+		}
+		return s
+	}
+	for _, c := range children(data) {
+		switch c.name {
+		case "cwd":
+			cwd = firstOf(text(c.value), cwd)
+		case "workspace_roots":
+			var roots []json.RawMessage
+			if json.Unmarshal(c.value, &roots) == nil && len(roots) > 0 {
+				root = firstOf(text(roots[0]), root)
+			}
+		case "timestamp":
+			if when, err := time.Parse("2006-01-02T15:04:05.999999999Z07:00", text(c.value)); err == nil && !when.Before(time.Unix(0, 0)) {
+				at = uint64(when.Unix())
+			}
+		}
+	}
+	if want := firstOf(cwd, firstOf(root, "/project")); s.CWD != want || s.RecordedAt != at {
+		t.Fatalf("recorded at %d in %q, want %d and %q", s.RecordedAt, s.CWD, at, want)
 	}
 }

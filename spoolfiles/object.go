@@ -121,3 +121,24 @@ func unquote(raw jsontext.Value) (s string, ok bool) {
 	b, err := jsontext.AppendUnquote(nil, raw)
 	return string(b), err == nil
 }
+
+// firstString returns what the first element of a JSON array says, if it is a
+// string that is text.
+func firstString(array jsontext.Value) string {
+	if array.Kind() != '[' {
+		return ""
+	}
+	r := readJSON(array)
+	defer r.done()
+	if _, err := r.dec.ReadToken(); err != nil {
+		return ""
+	}
+	first, err := r.dec.ReadValue()
+	if err != nil { // the array is empty
+		return ""
+	}
+	if s, ok := unquote(first); ok {
+		return s
+	}
+	return ""
+}

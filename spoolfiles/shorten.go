@@ -65,7 +65,7 @@ func (o *outline) render(limit int) []byte {
 
 // identity are the fields that say what an event belongs to, most telling first.
 var identity = [...]string{
-	"hook_event_name", "type", "session_id", "thread-id", "turn-id", "conversation_id", "transcript_path",
+	"hook_event_name", "type", "session_id", "sessionID", "thread-id", "turn-id", "conversation_id", "transcript_path",
 }
 
 // identified returns an object of those fields of identity that fit, if they are
