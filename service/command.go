@@ -1,3 +1,5 @@
+//go:build linux || darwin || windows
+
 package service
 
 import (
@@ -6,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -39,4 +42,14 @@ func command(ctx context.Context, within time.Duration, name string, args ...str
 		return out.String(), fmt.Errorf("%s: %s", name, said)
 	}
 	return out.String(), fmt.Errorf("%s: %w", name, err)
+}
+
+// firstLine is the first line of a program's words that says anything.
+func firstLine(s string) string {
+	for line := range strings.Lines(s) {
+		if line = strings.TrimSpace(line); line != "" {
+			return line
+		}
+	}
+	return ""
 }

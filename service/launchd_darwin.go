@@ -2,12 +2,15 @@ package service
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // launchd runs the user's agents in the domain of the graphical session.
@@ -133,10 +136,21 @@ func (m *launchd) restart(ctx context.Context, st status) error {
 }
 
 // stop unloads the agent, since launchd would start it again otherwise. The
-// next login loads it.
+// next login loads it. Until it has gone, launchd would refuse to load it.
 func (m *launchd) stop(ctx context.Context, _ status) error {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
 	_, err := command(ctx, askWithin, "launchctl", "bootout", m.target)
-	return err
+	for {
+		if _, gone := command(ctx, askWithin, "launchctl", "print", m.target); gone != nil && ctx.Err() == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return cmp.Or(err, errors.New("the agent does not end"))
+		case <-time.After(lookEvery):
+		}
+	}
 }
 
 func (m *launchd) disable(context.Context, status) error { return nil }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -78,7 +77,6 @@ func (c *Change) note(format string, args ...any) {
 type status struct {
 	State
 	up      bool      // it runs, or is about to: there is something to stop
-	failed  bool      // the manager keeps it as failed
 	loaded  bool      // the manager knows a definition
 	other   string    // it knows that one, which Install has not written, from a package, say
 	stale   bool      // the manager has not read the definition as it is now
@@ -398,14 +396,4 @@ func pidOf(st State) string {
 		return ""
 	}
 	return fmt.Sprintf(", pid %d", st.PID)
-}
-
-// firstLine is the first line of a program's words that says anything.
-func firstLine(s string) string {
-	for line := range strings.Lines(s) {
-		if line = strings.TrimSpace(line); line != "" {
-			return line
-		}
-	}
-	return ""
 }

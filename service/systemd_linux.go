@@ -98,8 +98,7 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 	}
 	st.Enabled = p["UnitFileState"] == "enabled"
 	st.Running = p["ActiveState"] == "active" || p["ActiveState"] == "reloading"
-	st.failed = p["ActiveState"] == "failed"
-	st.up = !st.failed && p["ActiveState"] != "inactive"
+	st.up = p["ActiveState"] != "inactive" && p["ActiveState"] != "failed"
 	st.stale = p["NeedDaemonReload"] == "yes"
 	st.PID, _ = strconv.Atoi(p["MainPID"]) // of systemd's making
 	st.Detail = p["ActiveState"] + " (" + p["SubState"] + ")"
@@ -226,10 +225,11 @@ func (m *systemd) forget(ctx context.Context, st status) error {
 	if err := m.reload(ctx); err != nil {
 		return err
 	}
-	if st, err := m.query(ctx); err != nil || !st.failed {
+	p, err := m.show(ctx, "ActiveState", unitName)
+	if err != nil || p["ActiveState"] != "failed" {
 		return err
 	}
-	_, err := m.systemctl(ctx, "reset-failed", unitName)
+	_, err = m.systemctl(ctx, "reset-failed", unitName)
 	return err
 }
 

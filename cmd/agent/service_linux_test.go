@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"spoolagent/agent"
+	"spoolagent/service"
 	"spoolagent/spoolfiles"
 )
 
@@ -35,7 +36,7 @@ func TestService(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to cut off a systemd from the machine")
 	}
-	for _, tool := range []string{"/lib/systemd/systemd", "systemctl", "unshare", "setpriv"} {
+	for _, tool := range []string{"/lib/systemd/systemd", "systemctl", "unshare", "setpriv", "mountpoint", "strace"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skip(err)
 		}
@@ -320,6 +321,9 @@ func (b *box) unreachable() {
 			b.Errorf("%s does not say what to do", verb)
 		}
 	}
+	if st := b.state(); st.Reach == nil || st.Installed || st.Running || st.File != b.unit {
+		b.Errorf("the state is said to be %+v", st)
+	}
 	if diff := cmp.Diff(before, b.files()); diff != "" {
 		b.Error("files have changed (-before +after):\n", diff)
 	}
@@ -398,39 +402,45 @@ func (b *box) killedInstallers() {
 			b.Error("not killed at ", call)
 		}
 	}
-	// All that is asked of systemd goes by systemctl, once more by once more.
+	// All that is asked of systemd goes by systemctl. Whoever calls it for the
+	// n-th time gets an error, or is killed.
 	systemctl, err := exec.LookPath("systemctl")
 	b.check(err)
 	tools := b.TempDir()
-	struck := func(verb string, at int) []string {
-		return []string{"PATH=" + tools + ":" + os.Getenv("PATH"), "CALLS=" + filepath.Join(b.TempDir(), "calls"), "AT=" + strconv.Itoa(at), b.agent, verb}
-	}
-	for _, blow := range []string{"kill -KILL $PPID", "exit 1"} {
-		b.check(os.WriteFile(filepath.Join(tools, "systemctl"), fmt.Appendf(nil, `#!/bin/sh
+	b.check(os.WriteFile(filepath.Join(tools, "systemctl"), fmt.Appendf(nil, `#!/bin/sh
 echo . >>"$CALLS"
-[ "$(wc -l <"$CALLS")" -ne "$AT" ] || %s
+[ "$(wc -l <"$CALLS")" -ne "$AT" ] || case $BLOW in
+kill) kill -KILL $PPID ;;
+error) exit 1 ;;
+esac
 exec %s "$@"
-`, blow, systemctl), 0o700))
-		at := 1
-		for hit("env", struck("install", at)...) {
-			at++
-		}
-		if at < 8 {
-			b.Errorf("%s: only %d calls of systemctl", blow, at)
-		}
+`, systemctl), 0o700))
+	struck := func(blow string, at int, verb string) []string {
+		return []string{"PATH=" + tools + ":" + os.Getenv("PATH"), "CALLS=" + filepath.Join(b.TempDir(), "calls"),
+			"AT=" + strconv.Itoa(at), "BLOW=" + blow, b.agent, verb}
+	}
+	if !hit("env", struck("error", 3, "install")...) {
+		b.Error("no error where systemctl has one")
+	}
+	at := 1
+	for hit("env", struck("kill", at, "install")...) {
+		at++
+	}
+	if at < 8 {
+		b.Errorf("only %d calls of systemctl", at)
+	}
 
-		before := b.files()
-		for at, err := 0, errors.New(""); err != nil; {
-			at++
-			b.says("install")
-			_, err = b.try("env", struck("uninstall", at)...)
-			b.says("uninstall")
-			if diff := cmp.Diff(before, b.files()); diff != "" {
-				b.Errorf("%s: files are left after the second uninstall (-before +after):\n%s", blow, diff)
-			}
-			if got := b.property("LoadState") + " " + b.property("ActiveState"); got != "not-found inactive" {
-				b.Errorf("%s: after a second uninstall, the service is %s", blow, got)
-			}
+	before := b.files()
+	for at, err := 0, errors.New(""); err != nil; {
+		at++
+		b.says("install")
+		_, err = b.try("env", struck("kill", at, "uninstall")...)
+		b.says("uninstall")
+		if diff := cmp.Diff(before, b.files()); diff != "" {
+			b.Error("files are left after the second uninstall (-before +after):\n", diff)
+		}
+		if got := b.property("LoadState") + " " + b.property("ActiveState"); got != "not-found inactive" {
+			b.Error("after a second uninstall, the service is ", got)
 		}
 	}
 }
@@ -445,6 +455,21 @@ func (b *box) elsewhere() {
 		b.Errorf("the service has another XDG_CONFIG_HOME: %q, %v", environ, err)
 	}
 	b.says("uninstall")
+
+	// A link that package managers let point to each new version.
+	links := filepath.Join(b.home, "links")
+	b.check(os.Mkdir(links, 0o700))
+	b.check(os.Symlink(b.agent, filepath.Join(links, "agent")))
+	b.run("env", "PATH="+links+":"+os.Getenv("PATH"), "agent", "install")
+	if got := b.state().Binary; got != filepath.Join(links, "agent") {
+		b.Errorf("called by a link, it installs %s", got)
+	}
+	b.says("install", "wrote")
+	if got := b.state().Binary; got != b.agent {
+		b.Errorf("called by its path, it installs %s", got)
+	}
+	b.says("uninstall")
+	b.check(os.RemoveAll(links))
 
 	b.run("systemctl", "--user", "mask", "spool-agent.service")
 	out, err := b.try(b.agent, "install")
@@ -482,6 +507,13 @@ func (b *box) install() {
 		if got := b.property(name); got != want {
 			b.Errorf("%s is %q, want %q", name, got, want)
 		}
+	}
+	want := service.State{
+		Manager: "systemd --user", Installed: true, Enabled: true, Running: true, PID: b.number("MainPID"), Detail: "active (running)",
+		Binary: b.agent, File: b.unit, Logs: "journalctl --user -u spool-agent", Linger: service.LingerOff,
+	}
+	if diff := cmp.Diff(want, b.state()); diff != "" {
+		b.Error("state (-want +got):\n", diff)
 	}
 	// It is what the unit says, in spite of what is in the paths.
 	proc := "/proc/" + b.property("MainPID")
@@ -552,6 +584,16 @@ func (b *box) info() agent.Info {
 		}
 	}
 	return agent.Info{}
+}
+
+// state is what other commands are told of the service.
+func (b *box) state() service.State {
+	b.Helper()
+	s, err := service.New()
+	b.check(err)
+	st, err := s.State(b.Context())
+	b.check(err)
+	return st
 }
 
 // One project is in the configuration, one is added, and one is found by the
@@ -654,6 +696,10 @@ func (b *box) upgrade() {
 		b.put("agent-new")
 		if !runs("agent-old") {
 			b.Error("the service does not run the old binary")
+		}
+		out, err := b.try(fmt.Sprintf("/proc/%d/exe", b.number("MainPID")), "install")
+		if status(err) != exitFailed || !strings.Contains(out, "deleted or replaced") {
+			b.Error("a binary that has been replaced can be installed")
 		}
 		b.says("restart", "restarted it: active (running)")
 		if !runs("agent-new") {

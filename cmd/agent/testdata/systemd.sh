@@ -45,6 +45,9 @@ root) # is the first of its own processes; makes the places of the user
 	chmod 700 "/run/user/$user" "$home"
 	chown -R "$user:$user" "/run/user/$user" "$home" /var/lib/systemd/linger
 	cp -- "$0" /run/systemd.sh
+	cp /etc/passwd /run/passwd
+	echo "jo:x:$user:$user::$home:/bin/sh" >>/run/passwd
+	mount --bind /run/passwd /etc/passwd
 	cd /
 	exec setpriv --reuid "$user" --regid "$user" --clear-groups \
 		env -i PATH="$PATH" TEST_FLAGS="$TEST_FLAGS" USER=jo HOME="$home" XDG_RUNTIME_DIR="/run/user/$user" sh /run/systemd.sh user "$(basename "$1")"
