@@ -40,9 +40,7 @@ func replaceDefinition(file string, content []byte) (changed bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("looking at the service's definition: %w", err)
 	case !fi.Mode().IsRegular():
-		// A link made by somebody who keeps such files elsewhere, or by
-		// 'systemctl mask': not ours to break.
-		return false, fmt.Errorf("%s is no regular file, and was not made by 'agent install'; remove it, then install again", file)
+		return false, notOurs(file)
 	default:
 		old, err := readDefinition(file)
 		if err != nil {
@@ -60,6 +58,28 @@ func replaceDefinition(file string, content []byte) (changed bool, err error) {
 		return false, fmt.Errorf("writing the service's definition: %w", err)
 	}
 	return true, nil
+}
+
+// removeDefinition removes what replaceDefinition has made, if it is there.
+func removeDefinition(file string) (removed bool, err error) {
+	sweep(file)
+	fi, err := os.Lstat(file)
+	if err == nil && !fi.Mode().IsRegular() {
+		return false, notOurs(file)
+	}
+	if err == nil {
+		err = os.Remove(file)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("removing the service's definition: %w", err)
+	}
+	return err == nil, nil
+}
+
+// notOurs is about a link, say, made by somebody who keeps such files
+// elsewhere, or by 'systemctl mask': not ours to break.
+func notOurs(file string) error {
+	return fmt.Errorf("%s is no regular file, and was not made by 'agent install'; remove it, and try again", file)
 }
 
 // aside is what the names of files beside a definition begin with, before they

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -178,14 +177,14 @@ func (s *Service) Install(ctx context.Context, spec Spec) (Change, error) {
 			c.did("enabled it: it starts at every login")
 		}
 	}
-	started := now.PID != before.PID // some managers start what they enable
+	started := now.Running && now.PID != before.PID // some managers start what they enable
 	switch {
 	case !now.up:
 		started = true
 		if err := s.m.start(ctx, now); err != nil {
 			return c, s.why(ctx, "starting the service", err)
 		}
-	case !now.Running || !started && outdated(now, spec.Binary):
+	case !now.Running || outdated(now, spec.Binary):
 		started = true
 		if err := s.m.restart(ctx, now); err != nil {
 			return c, s.why(ctx, "restarting the service", err)
@@ -292,13 +291,13 @@ func (s *Service) Uninstall(ctx context.Context) (Change, error) {
 			c.did("disabled it")
 		}
 	}
-	switch err := os.Remove(before.File); {
-	case err == nil:
-		c.did("removed %s", before.File)
-	case !errors.Is(err, fs.ErrNotExist):
-		return c, fmt.Errorf("removing the service's definition: %w", err)
+	removed, err := removeDefinition(before.File)
+	if err != nil {
+		return c, err
 	}
-	sweep(before.File)
+	if removed {
+		c.did("removed %s", before.File)
+	}
 	if err := s.m.forget(ctx, before); err != nil {
 		return c, fmt.Errorf("removing the service: %w", err)
 	}

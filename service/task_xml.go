@@ -78,7 +78,7 @@ func taskXML(spec Spec, user string) (string, error) {
 func taskBinary(task string) string {
 	_, rest, _ := strings.Cut(task, "<Arguments>--headless ")
 	line, _, _ := strings.Cut(rest, "</Arguments>")
-	line = xmlUnescape(line)
+	line = fromXMLText(line)
 	word, _, _ := strings.Cut(line, " ")
 	if quoted, ok := strings.CutPrefix(line, `"`); ok {
 		word, _, _ = strings.Cut(quoted, `"`) // no path has a quote in it there

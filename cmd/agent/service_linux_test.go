@@ -366,6 +366,13 @@ func (b *box) halfInstalled() {
 	if _, err := os.Stat(aside); err == nil {
 		b.Error("what a killed install has left is still there")
 	}
+	// Killed when the unit was written, and systemd not yet told.
+	b.check(os.Chtimes(b.unit, time.Time{}, time.Now()))
+	b.says("install", "restarted it")
+	if got := b.property("NeedDaemonReload"); got != "no" {
+		b.Error("systemd was not told of the new unit")
+	}
+	b.says("install", "nothing to do")
 	b.check(os.Remove(b.unit)) // the link to it stays
 	b.says("uninstall", "stopped it")
 	b.says("uninstall", "nothing to do")
@@ -472,9 +479,14 @@ func (b *box) elsewhere() {
 	b.check(os.RemoveAll(links))
 
 	b.run("systemctl", "--user", "mask", "spool-agent.service")
-	out, err := b.try(b.agent, "install")
-	if status(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
-		b.Error("a masked unit is not respected")
+	for _, verb := range []string{"install", "uninstall"} {
+		out, err := b.try(b.agent, verb)
+		if status(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
+			b.Errorf("%s does not respect a masked unit", verb)
+		}
+	}
+	if out, err := b.try(b.agent, "start"); status(err) != exitFailed || !strings.Contains(out, "masked") {
+		b.Error("start does not say that the unit is masked")
 	}
 	b.run("systemctl", "--user", "unmask", "spool-agent.service")
 
