@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// pollInterval is how often a project is looked at that cannot be watched.
-	pollInterval = time.Second
 	// settle is how long a spool that was deleted or moved is left alone: to
 	// make a directory anew at once would make the rm that is at work fail.
 	settle = 250 * time.Millisecond
@@ -58,6 +56,9 @@ type worker struct {
 	retryAt   time.Time // after an error
 	notBefore time.Time // events do not count until then
 	failures  int       // in a row
+
+	glanced   glance // at a poll
+	glancedAt time.Time
 }
 
 func newWorker(a *agent, project string) *worker {
@@ -89,7 +90,7 @@ func (w *worker) run(ctx context.Context, opened chan<- error) {
 	defer w.shut()
 	w.opened = opened
 	for scan := true; ctx.Err() == nil; scan = w.wait(ctx) {
-		if scan && !w.takeTurn(ctx) {
+		if (scan || w.unwatched != nil) && !w.takeTurn(ctx) {
 			return
 		}
 		err := w.lookApart(ctx, scan)
@@ -181,7 +182,7 @@ func (w *worker) judge(err error) {
 	if err == nil {
 		w.failures = 0
 		if w.unwatched != nil {
-			w.retryAt = now.Add(pollInterval)
+			w.retryAt = nextPoll(now)
 			w.say(StatePolling, oneLine(w.unwatched))
 		} else {
 			w.say(StateServing, "")
@@ -225,20 +226,24 @@ func (w *worker) wait(ctx context.Context) (scan bool) {
 		case <-time.After(pause):
 		}
 	}
-	var alarm <-chan time.Time
-	if at := w.nextAlarm(); !at.IsZero() {
-		timer := time.NewTimer(time.Until(at))
-		defer timer.Stop()
-		alarm = timer.C
+	for {
+		var alarm <-chan time.Time
+		if at := w.nextAlarm(); !at.IsZero() {
+			alarm = time.After(time.Until(at))
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.watch.dirty:
+		case now := <-alarm:
+			if w.unchanged(now) {
+				w.retryAt = nextPoll(now)
+				continue
+			}
+		case <-w.scanned:
+			return true
+		}
+		return false
 	}
-	select {
-	case <-ctx.Done():
-	case <-w.watch.dirty:
-	case <-alarm:
-	case <-w.scanned:
-		return true
-	}
-	return false
 }
 
 func (w *worker) nextAlarm() time.Time {

@@ -48,15 +48,15 @@ func newStage(t *testing.T) *stage {
 		config: filepath.Join(dir, "config", "spool-agent", "config.toml"),
 		state:  filepath.Join(dir, "state", "spool-agent"),
 	}
+	cmd := exec.Command("go", "build", "-trimpath", "-o", s.agent, "spoolagent/cmd/agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	t.Setenv("CLAUDE_PROJECT_DIR", "")
-	cmd := exec.Command("go", "build", "-o", s.agent, "spoolagent/cmd/agent")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "HOME="+os.Getenv("HOME"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
 	for _, d := range []string{filepath.Dir(s.config), filepath.Join(dir, "projects")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"spoolagent/spoolfiles"
+)
+
+// pollInterval is how often a project is looked at that cannot be watched. So
+// long may a drop or a request wait.
+const pollInterval = time.Second
+
+// coarse is more than the times of any file system are apart: FAT's are 2 s.
+const coarse = 3 * time.Second
+
+// glance is what shows at little cost whether there is reason for a look:
+// whatever comes into a directory, or leaves it, changes the directory.
+type glance struct {
+	spool                   inode // at the path
+	root, incoming, control spoolfiles.Info
+}
+
+// nextPoll is the same moment for all projects: to wake up once for thousands
+// of them costs little more than for one.
+func nextPoll(now time.Time) time.Time { return now.Truncate(pollInterval).Add(pollInterval) }
+
+// unchanged reports whether a poll can be left at a glance: when nothing has
+// changed since the last one, nor for so long before it that a change could
+// hide behind a time that was the same already. It is what makes it possible to
+// poll five thousand projects: a look at each would take half a processor.
+//
+// Where another machine makes the changes, a glance may be shown what was true
+// a minute ago; only to open the directory, as a look does, makes sure.
+func (w *worker) unchanged(now time.Time) bool {
+	if w.sp == nil || w.unwatched == nil || w.failures > 0 || errors.As(w.unwatched, new(*eventlessError)) {
+		return false
+	}
+	if at := earlier(w.lookAt, w.dueAt); !at.IsZero() && !now.Before(at) {
+		return false
+	}
+	g, err := w.glance()
+	if err != nil || g != w.glanced {
+		w.glanced, w.glancedAt = g, now
+		return false
+	}
+	return now.Sub(w.glancedAt) > coarse
+}
+
+func (w *worker) glance() (g glance, err error) {
+	path := filepath.Join(w.project, spoolfiles.DirName)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return glance{}, err
+	}
+	g.spool = inodeOf(path, info)
+	for _, d := range []struct {
+		dir *spoolfiles.Dir
+		to  *spoolfiles.Info
+	}{{w.sp.Root, &g.root}, {w.sp.Incoming, &g.incoming}, {w.sp.Control, &g.control}} {
+		if *d.to, err = d.dir.Stat(); err != nil {
+			return glance{}, err
+		}
+	}
+	return g, nil
+}
