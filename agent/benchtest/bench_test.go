@@ -40,7 +40,7 @@ func BenchmarkTable(b *testing.B) {
 	fmt.Printf("%s/%s, %d processors, %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), fileSystem(b, dir))
 	printRow("", "this", "floor", "result", "at least", "")
 	for _, measure := range []func(*testing.B, string){
-		goDrop, shellHook, agentDrop, foldAll, evictMost, visible, drain,
+		goDrop, shellHook, agentDrop, foldAll, evictMost, visible, drain, idle,
 	} {
 		sub, err := os.MkdirTemp(dir, "")
 		if err != nil {
