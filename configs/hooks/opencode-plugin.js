@@ -153,6 +153,15 @@ async function drop(directory, text) {
   await store(`${spool}/tmp/${name}`, `${spool}/incoming/${name}`, text)
 }
 
+// quietly makes a function of a hook that never throws, whatever it is given.
+function quietly(hook) {
+  return async (...given) => {
+    try {
+      await hook(...given)
+    } catch {}
+  }
+}
+
 // producer returns the two functions that everything below needs: send hands
 // over an event, and settle waits until all that were handed over are stored.
 function producer(directory) {
@@ -185,16 +194,15 @@ async function server(input) {
   if (typeof directory !== "string") return {}
   const { send, settle } = producer(directory)
   return {
-    "tool.execute.after": async (call, result) => {
-      const { tool, ...rest } = call ?? {}
-      send("tool.execute.after", tool, { ...rest, ...result })
+    "tool.execute.after": quietly(async ({ tool, ...call }, result) => {
+      send("tool.execute.after", tool, { ...call, ...result })
       await settle()
-    },
-    event: async ({ event } = {}) => {
-      if (event?.type !== "session.idle" && event?.type !== "session.compacted") return
+    }),
+    event: quietly(async ({ event }) => {
+      if (event.type !== "session.idle" && event.type !== "session.compacted") return
       send(event.type, undefined, event.properties)
       await settle()
-    },
+    }),
     dispose: settle,
   }
 }
@@ -213,19 +221,16 @@ async function setup(context) {
     sessions.add(id)
     if (sessions.size > maxSessions) sessions.delete(sessions.values().next().value)
   }
-  const hook = (domain, name, f) => attempt((async () => context[domain].hook(name, f))())
+  const hook = quietly((domain, name, f) => context[domain].hook(name, quietly(f)))
 
-  await hook("session", "prompt", async (event) => {
-    seen(event?.sessionID)
-  })
-  await hook("tool", "execute.after", async (event) => {
-    const { tool, ...rest } = event ?? {}
-    seen(rest.sessionID)
-    send("tool.execute.after", tool, rest)
+  await hook("session", "prompt", async ({ sessionID }) => seen(sessionID))
+  await hook("tool", "execute.after", async ({ tool, ...call }) => {
+    seen(call.sessionID)
+    send("tool.execute.after", tool, call)
     await settle()
   })
-  await hook("session", "compaction", async (event) => {
-    send("session.compaction", undefined, { sessionID: event?.sessionID })
+  await hook("session", "compaction", async ({ sessionID }) => {
+    send("session.compaction", undefined, { sessionID })
     await settle()
   })
 
