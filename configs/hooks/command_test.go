@@ -139,7 +139,7 @@ func TestTable(t *testing.T) {
 		if !ok {
 			continue
 		}
-		if got := commandsOf(t, tool); len(got) != 1 || got[0] != command {
+		if got := commandsOf(t, tool); len(got) != 1 || got[0] != command || strings.ContainsAny(command, `$"'`) {
 			t.Errorf("%s: commands %q", tool.Name, got)
 		}
 		for _, e := range edit.events {

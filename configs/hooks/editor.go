@@ -65,7 +65,8 @@ func (w whole) disconnect(data, _ []byte) ([]byte, error) {
 // input, and has its status: so theirs is not changed by anything that ours
 // does. Then it tells the spool agent, unless it was a pre-push that was refused.
 // That this is the second run shows in a variable with the script's path, which
-// also ends any chain of hooks that cause one another.
+// also ends any chain of hooks that cause one another. From a terminal, where it
+// is somebody who tries the hook, it does nothing: git gives its hooks no terminal.
 type block struct{}
 
 const (
@@ -73,12 +74,19 @@ const (
 	blockEnd   = "# <<< spool agent <<<"
 	blockText  = blockBegin + ` 'agent hooks uninstall git' removes these lines
 if [ "${SPOOL_AGENT_HOOK-}" != "$PWD/$0" ] && [ -x "$0" ] && [ "${0##*/}" != "$0" ] &&
-	[ -r "${HOME-}/` + shareDir + "/" + gitScript + `" ]; then
-	spool_input=
-	[ -t 0 ] || spool_input=$(cat && echo .)
+	[ ! -t 0 ] && [ -r "${HOME-}/` + shareDir + "/" + gitScript + `" ]; then
 	spool_status=0
-	printf %s "${spool_input%.}" 2>/dev/null |
+	case ${0##*/} in
+	pre-push | post-rewrite)
+		spool_input=$(cat && echo .)
+		printf %s "${spool_input%.}" 2>/dev/null |
+			SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
+		;;
+	*)
+		spool_input=
 		SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
+		;;
+	esac
 	case ${0##*/}:$spool_status in
 	pre-push:0 | post-*)
 		printf %s "${spool_input%.}" 2>/dev/null |

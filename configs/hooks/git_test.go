@@ -320,3 +320,52 @@ func TestGitPlaces(t *testing.T) {
 	runGit(t, dir, "config", "--global", "core.hooksPath", "~/all")
 	refused(t, s, gitName, dir, "are run in all your repositories (core.hooksPath, global)")
 }
+
+// A hook that is tried by hand in a terminal runs as if it were alone.
+func TestGitHookByHand(t *testing.T) {
+	s, dir := newGitSetup(t)
+	path := hook(t, "#!/bin/sh\n[ -t 0 ] && echo a terminal\n", dir, "pre-push")
+	install(t, s, gitName, dir)
+	cmd := exec.Command("script", "-qec", "exec .git/hooks/pre-push", "/dev/null")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "a terminal") {
+		t.Errorf("%s says %q, %v", path, out, err)
+	}
+	if got := calls(t, s); got != "" {
+		t.Errorf("it was told: %q", got)
+	}
+}
+
+// Whatever the script is, our lines leave no trace.
+func FuzzBlock(f *testing.F) {
+	f.Add([]byte("#!/bin/sh\nexit 0\n"))
+	f.Add([]byte("#! /usr/bin/env -S bash -e"))
+	f.Add([]byte(shebang + blockText + "x"))
+	f.Add([]byte(shebang + blockBegin + "\n" + blockEnd + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if data == nil {
+			return
+		}
+		after, err := block{}.connect(data)
+		if err != nil {
+			return
+		}
+		if state, err := (block{}).state(after); err != nil || state != Connected {
+			t.Fatalf("%s, %v:\n%s", state, err, after)
+		}
+		if again, err := (block{}).connect(after); err != nil || !bytes.Equal(again, after) {
+			t.Fatalf("connected twice, %v:\n%s", err, again)
+		}
+		without, err := block{}.disconnect(after, data)
+		if err != nil || bytes.Contains(data, []byte("\n"+blockBegin)) {
+			return
+		}
+		if !bytes.Contains(data, []byte("\n")) {
+			data = append(data, '\n')
+		}
+		if !bytes.Equal(without, data) {
+			t.Fatalf("%q became %q", data, without)
+		}
+	})
+}

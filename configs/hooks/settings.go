@@ -14,8 +14,9 @@ import (
 // tool: some shells end with status 2 then, by which a hook vetoes what the
 // tool does. And the tool's event is read to its end in any case.
 //
-// It names no variable but HOME, which Gemini CLI replaces by itself.
-const command = `sh "$HOME/` + shareDir + `/hook.sh" >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`
+// There is no variable in it, since Gemini CLI puts in their values by itself,
+// and no quotes are right for all of them. What becomes of ~ is not split.
+const command = `sh ~/` + shareDir + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`
 
 // commands are all that were ever printed or installed. A hook is ours if it
 // runs one of them, and nothing else.

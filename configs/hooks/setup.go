@@ -187,6 +187,9 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	if left == len(targets) {
 		return nil, errors.New(p.Notes[0])
 	}
+	if project != "" && t.Name != gitName && s.Check(ctx, t, "").State != None {
+		p.Notes = append(p.Notes, "is connected for all your projects already; some tools then run the hook twice")
+	}
 	return p, nil
 }
 
@@ -313,7 +316,7 @@ func (s *Setup) uninstall(t Tool, target target) (Change, error) {
 			return c, nil
 		}
 	}
-	if made, err := t.edit.connect(nil); err == nil && len(backups) == 0 && bytes.Equal(made, f.data) {
+	if made, err := t.edit.connect(nil); err == nil && bytes.Equal(made, f.data) {
 		c.New = nil
 		return c, nil
 	}
@@ -344,7 +347,7 @@ func (p *Plan) Apply() error {
 		}
 	}
 	for _, c := range p.Changes {
-		if err := c.apply(p.project); err != nil {
+		if err := c.apply(); err != nil {
 			return err
 		}
 	}
@@ -354,15 +357,12 @@ func (p *Plan) Apply() error {
 	return nil
 }
 
-func (c Change) apply(project string) error {
+func (c Change) apply() error {
 	if c.New == nil {
 		return c.file.remove()
 	}
-	dirs := fs.FileMode(0o700)
-	if project != "" && !c.Own {
-		dirs = 0o755
-	}
-	if err := os.MkdirAll(filepath.Dir(c.file.real), dirs); err != nil {
+	// A directory may be entered by whoever may read the file.
+	if err := os.MkdirAll(filepath.Dir(c.file.real), 0o700|c.mode&0o044|c.mode&0o044>>2); err != nil {
 		return err
 	}
 	if c.Backup != "" {
@@ -370,6 +370,7 @@ func (c Change) apply(project string) error {
 			return fmt.Errorf("keeping a backup: %w", err)
 		}
 	}
+	// Should this fail, the backup stays: somebody else may rely on it by now.
 	if err := c.file.replace(c.New, c.mode); err != nil {
 		return err
 	}

@@ -562,3 +562,58 @@ func TestNothingToUninstall(t *testing.T) {
 	}
 	checkTree(t, s.home, before)
 }
+
+// Several at once, in one process or in many: one of them does it, the others
+// find it done or say that they were too late. The file is whole, and so is
+// the backup.
+func TestAtOnce(t *testing.T) {
+	s := newSetup(t)
+	text := "{\n  \"model\": \"opus\"\n}\n"
+	path := put(t, text, s.home, ".claude", "settings.json")
+	for range 20 {
+		results := make(chan error)
+		for range 8 {
+			go func() {
+				p, err := s.Install(t.Context(), tool(t, "claude"), "")
+				if err == nil {
+					err = p.Apply()
+				}
+				results <- err
+			}()
+		}
+		done := 0
+		for range 8 {
+			err := <-results
+			if err == nil {
+				done++
+			} else if !strings.Contains(err.Error(), "was changed by somebody else") && !strings.Contains(err.Error(), "file exists") {
+				t.Errorf("%v", err)
+			}
+		}
+		if done == 0 {
+			t.Error("nobody has done it")
+		}
+		checkState(t, s, "claude", "", Connected)
+		uninstall(t, s, "claude", "")
+		if got := get(t, path); got != text {
+			t.Fatalf("it is %q", got)
+		}
+		if got := tree(t, filepath.Dir(path)); len(got) != 2 {
+			t.Fatalf("left: %v", got)
+		}
+	}
+}
+
+func TestTwoScopes(t *testing.T) {
+	s := newSetup(t)
+	project := filepath.Join(s.home, "project")
+	os.Mkdir(project, 0o700)
+	if p := install(t, s, "cursor", project); len(p.Notes) > 0 {
+		t.Errorf("notes: %q", p.Notes)
+	}
+	uninstall(t, s, "cursor", project)
+	install(t, s, "cursor", "")
+	if p := install(t, s, "cursor", project); len(p.Notes) != 1 {
+		t.Errorf("notes: %q", p.Notes)
+	}
+}
