@@ -93,10 +93,16 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 	return data, info, nil
 }
 
-// same reports whether the file is still what was read.
-func (f file) same() bool {
+// changed is an error if the file is not what was read any more.
+func (f file) changed() error {
 	now, err := open(f.path, "")
-	return err == nil && now.real == f.real && (now.data == nil) == (f.data == nil) && bytes.Equal(now.data, f.data)
+	if err != nil {
+		return err
+	}
+	if now.real != f.real || (now.data == nil) != (f.data == nil) || !bytes.Equal(now.data, f.data) {
+		return fmt.Errorf("%s was changed by somebody else in this moment; try again", f.path)
+	}
+	return nil
 }
 
 // writable refuses what could be replaced, but was not meant to be.
@@ -113,48 +119,53 @@ func (f file) writable() error {
 	return nil
 }
 
-// replace puts data in the file's place, whole or not at all, with the
-// permissions and the owner that it had, or with mode. It fails if the file is
-// not what was read any more.
-func (f file) replace(data []byte, mode fs.FileMode) (err error) {
+// draft writes data to a new file beside f, with the permissions and the owner
+// of f, or with mode, and returns its name.
+func (f file) draft(data []byte, mode fs.FileMode) (name string, err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(f.real), "."+filepath.Base(f.real)+".*")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() {
-		if err != nil {
-			tmp.Close()
+		if err = errors.Join(err, tmp.Close()); err != nil {
 			os.Remove(tmp.Name())
 		}
 	}()
 	if f.info != nil {
 		mode = f.info.Mode().Perm()
 		if err := keepOwner(tmp, f.info); err != nil {
-			return fmt.Errorf("%s belongs to somebody else: %w", f.real, err)
+			return "", fmt.Errorf("%s belongs to somebody else: %w", f.real, err)
 		}
 	}
 	if _, err := tmp.Write(data); err != nil {
-		return err
+		return "", err
 	}
 	if err := tmp.Chmod(mode); err != nil {
+		return "", err
+	}
+	return tmp.Name(), tmp.Sync()
+}
+
+// replace puts data in the file's place, whole or not at all. It fails if the
+// file is not what was read any more.
+func (f file) replace(data []byte, mode fs.FileMode) error {
+	tmp, err := f.draft(data, mode)
+	if err != nil {
 		return err
 	}
-	if err := tmp.Sync(); err != nil {
-		return err
+	if err = f.changed(); err == nil {
+		err = os.Rename(tmp, f.real)
 	}
-	if err := tmp.Close(); err != nil {
-		return err
+	if err != nil {
+		os.Remove(tmp)
 	}
-	if !f.same() {
-		return fmt.Errorf("%s was changed by somebody else in this moment; try again", f.path)
-	}
-	return os.Rename(tmp.Name(), f.real)
+	return err
 }
 
 // remove removes the file, if it is still what was read.
 func (f file) remove() error {
-	if !f.same() {
-		return fmt.Errorf("%s was changed by somebody else in this moment; try again", f.path)
+	if err := f.changed(); err != nil {
+		return err
 	}
 	return os.Remove(f.real)
 }
@@ -198,16 +209,22 @@ func (f file) backups() ([]backup, error) {
 	return found, nil
 }
 
-// keep writes a backup under a name that is not taken.
+// keep makes a backup, whole or not at all, under a name that must be free.
 func (f file) keep(path string) error {
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	tmp, err := f.draft(f.data, 0)
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(f.data)
-	err = errors.Join(err, keepOwner(out, f.info), out.Chmod(f.info.Mode().Perm()), out.Sync(), out.Close())
-	if err != nil {
-		os.Remove(path)
+	defer os.Remove(tmp)
+	err = os.Link(tmp, path)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // there are file systems without links
+		if _, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return os.Rename(tmp, path)
+		}
+		err = fs.ErrExist
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s was made by somebody else in this moment; try again", path)
 	}
 	return err
 }

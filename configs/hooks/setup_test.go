@@ -586,7 +586,7 @@ func TestAtOnce(t *testing.T) {
 			err := <-results
 			if err == nil {
 				done++
-			} else if !strings.Contains(err.Error(), "was changed by somebody else") && !strings.Contains(err.Error(), "file exists") {
+			} else if !strings.Contains(err.Error(), "by somebody else in this moment; try again") {
 				t.Errorf("%v", err)
 			}
 		}
