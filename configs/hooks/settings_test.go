@@ -306,6 +306,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"\xff\xfe{\x00}\x00", `line 1: is not UTF-8; save it as UTF-8 first`},
 		{strings.Repeat("[", maxDepth+1), `has brackets within brackets, more than 1000 deep`},
 		{"{ // \" [\n /**//* \" */ \"[\\\"\":" + strings.Repeat("[{\"\":", maxDepth/2), `has brackets within brackets, more than 1000 deep`},
+		{"/**//**/" + strings.Repeat("[", maxDepth+1) + "\n", `has brackets within brackets, more than 1000 deep`},
 		{strings.Repeat("[", maxDepth), `is not JSON: line 1, column 1001: parsing value: unexpected EOF; mend it first`},
 		{`{"hooks": {"Stop": [` + strings.Repeat(`{"hooks": [{"command": "`+strings.ReplaceAll(commands[1], `"`, `\"`)+`"}]},`, maxFinds+1) + `]}}`,
 			`has 101 hooks of the spool agent; remove them by hand first`},
@@ -327,6 +328,7 @@ func TestSettingsOfOthers(t *testing.T) {
 		`{"hooks": {"Stop": [{"hooks": [{"command": null}, {"command": 1}, {"command": "COMMAND "}]}]}}`,
 		`{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "COMMAND; notify"}]}]}}`,
 		`{"hooks": {"Stop": [{"hooks": [{"command": "notify", "command": "COMMAND"}]}]}}`,
+		`{"hooks": {"Stop": [{"hooks": [{"command": "COMMAND", "command": "notify"}]}]}}`,
 		`{"command": "COMMAND", "x": {"hooks": {"Stop": [{"hooks": [{"command": "COMMAND"}]}]}}}`,
 	} {
 		before := bytes.ReplaceAll([]byte(text), []byte("COMMAND"), []byte(strings.Trim(string(hujson.String(command)), `"`)))

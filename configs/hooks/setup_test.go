@@ -462,9 +462,11 @@ func TestOutdated(t *testing.T) {
 	if got := get(t, s.share(hookScript)); got != hookText {
 		t.Errorf("the script is %s", got)
 	}
-	var d map[string]any
 	if n := strings.Count(get(t, path), shareDir); n != 7 {
-		t.Errorf("%d commands of ours, want 7: %v", n, d)
+		t.Errorf("%d commands of ours, want 7", n)
+	}
+	if got := tree(t, filepath.Dir(path)); len(got) != 2 { // a backup is of what others had
+		t.Errorf("beside it: %v", got)
 	}
 	// Without one of its events it is partly connected.
 	data := []byte(get(t, path))

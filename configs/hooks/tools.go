@@ -75,7 +75,7 @@ func tools() []Tool {
 			{"SubagentStop", seconds(5)},
 			{"Stop", seconds(5)},
 			{"PreCompact", seconds(5)},
-			{"SessionEnd", seconds(5)},
+			{"SessionEnd", seconds(3)}, // of more it would warn at each start
 		}},
 	}, {
 		Name: "cursor", Title: "Cursor",
