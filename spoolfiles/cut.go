@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -29,13 +30,30 @@ func markerLen(n int) int {
 	return len(markerHead) + len(strconv.Itoa(n)) + len(markerTail)
 }
 
+// hidden is how many bytes more the markers in a text stand for than they have
+// themselves: whoever gave us the text, as hook.sh, had cut it before.
+func hidden(text string) (n int) {
+	for n < 1<<48 {
+		_, rest, ok := strings.Cut(text, markerHead)
+		if !ok {
+			break
+		}
+		text = rest
+		digits, _, ok := strings.Cut(rest[:min(len(rest), 15+len(markerTail))], markerTail)
+		if count, err := strconv.ParseUint(digits, 10, 48); ok && err == nil {
+			n += int(count) - len(markerHead) - len(digits) - len(markerTail)
+		}
+	}
+	return n
+}
+
 // shortenText keeps the head of a text longer than limit, and a marker.
 func shortenText(s string, limit int) string {
-	keep := limit - markerLen(len(s))
+	keep := limit - markerLen(len(s)+max(0, hidden(s)))
 	for keep > 0 && !utf8.RuneStart(s[keep]) {
 		keep--
 	}
-	return string(appendMarker([]byte(s[:keep]), len(s)-keep))
+	return string(appendMarker([]byte(s[:keep]), len(s)-keep+hidden(s[keep:])))
 }
 
 // appendCut appends a JSON string, given with its quotes and longer than limit,
@@ -44,7 +62,7 @@ func shortenText(s string, limit int) string {
 // a surrogate pair.
 func appendCut(dst, quoted []byte, limit int) []byte {
 	body := quoted[1 : len(quoted)-1]
-	keep := limit - len(`""`) - markerLen(len(body))
+	keep := limit - len(`""`) - markerLen(len(body)+max(0, hidden(string(body))))
 	head := 0
 	for {
 		n, _ := unit(body[head:])
@@ -53,15 +71,16 @@ func appendCut(dst, quoted []byte, limit int) []byte {
 		}
 		head += n
 	}
-	tail, gone := head, 0
+	tail, size := head, 0
 	for len(body)-tail > keep-head {
 		n, text := unit(body[tail:])
 		tail += n
-		gone += text
+		size += text
 	}
+	size += hidden(string(body[head:tail]))
 	dst = append(dst, '"')
 	dst = append(dst, body[:head]...)
-	dst = appendMarker(dst, gone)
+	dst = appendMarker(dst, size)
 	dst = append(dst, body[tail:]...)
 	return append(dst, '"')
 }

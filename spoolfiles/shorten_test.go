@@ -319,3 +319,32 @@ func TestShortenEventExamples(t *testing.T) {
 		})
 	}
 }
+
+// A text that was cut before, and is cut again, counts what went the first time.
+func TestCutAgain(t *testing.T) {
+	const first = "…[5000000 bytes cut]…"
+	text := strings.Repeat("H", 3000) + first + strings.Repeat("T", 3000)
+	o := Origin{MaxPayload: 1000}
+	for _, drop := range []string{`{"hook_event_name":"x","y":"` + text + `"}`, `{"payload":"` + text + `"}`} {
+		p := *decode(t, drop, o).Payload
+		kept := strings.Count(p, "H") + strings.Count(p, "T")
+		want := fmt.Sprintf("…[%d bytes cut]…", 5_000_000+6000-kept)
+		if !strings.Contains(p, want) || len(p) > 1000 {
+			t.Errorf("%s is missing in %d bytes: %s", want, len(p), p)
+		}
+	}
+	for text, want := range map[string]int{
+		"":                                   0,
+		first:                                5_000_000 - len(first),
+		first + "x" + first:                  2 * (5_000_000 - len(first)),
+		"…[x bytes cut]…":                    0,
+		"…[1 bytes":                          0,
+		"…[" + first:                         5_000_000 - len(first),
+		"…[99999999999999999999 bytes cut]…": 0,
+		strings.Repeat("…[", 1000):           0,
+	} {
+		if got := hidden(text); got != want {
+			t.Errorf("%.60q hides %d bytes, want %d", text, got, want)
+		}
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -210,7 +212,9 @@ func (w *world) golden(name string, want int) {
 	}
 	path := filepath.Join("testdata", "events", name+".golden")
 	if *update {
-		w.write(path, got.String())
+		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 	want2, err := os.ReadFile(path)
 	if err != nil {
@@ -351,6 +355,11 @@ func TestLongEvent(t *testing.T) {
 				if !strings.Contains(p, want) {
 					t.Errorf("%s is missing in %s", want, p)
 				}
+			}
+			// The hook has cut it once, the agent a second time.
+			cut := regexp.MustCompile(`…\[([0-9]+) bytes cut\]…`).FindStringSubmatch(p)
+			if n, _ := strconv.Atoi(cut[1]); n < 5_000_000 || n > len(event) {
+				t.Errorf("%s of %d bytes", cut[0], len(event))
 			}
 			if len(p) > configs.Default().MaxPayload || signals[0].CWD != w.project {
 				t.Errorf("%d bytes, in %q", len(p), signals[0].CWD)
