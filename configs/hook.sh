@@ -24,7 +24,7 @@ exec 2>&- >/dev/null 2>&1
 # -C: into new files only, and never through a link.
 set +eu -C
 umask 077
-# The system's own cat and mv, also where PATH is empty or full of shims.
+# The system's own dd and mv, also where PATH is empty or full of shims.
 PATH=/usr/bin:/bin${PATH:+:$PATH}
 
 discard() {
