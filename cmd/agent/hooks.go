@@ -149,7 +149,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
 	}
-	if err := p.Apply(); err != nil {
+	if err := p.Apply(ctx); err != nil {
 		return err
 	}
 	if len(p.Changes) == 0 {
@@ -290,7 +290,11 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 		return s
 	}
 	for _, t := range hooks.Tools() {
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), state(t, ""), state(t, project)})
+		user, local := state(t, ""), state(t, project)
+		if local.File == user.File { // at home, a project has the user's settings
+			local = hooksState{State: hooks.None}
+		}
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), user, local})
 	}
 	for path, state := range setup.Scripts() {
 		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})

@@ -300,7 +300,10 @@ func TestGitPlaces(t *testing.T) {
 	t.Setenv("GIT_DIR", filepath.Join(s.home, "none"))
 	checkState(t, s, gitName, dir, Connected)
 	os.Unsetenv("GIT_DIR")
-	uninstall(t, s, gitName, dir)
+	uninstall(t, s, gitName, dir) // which was not the directory that it was installed from
+	if _, err := os.Lstat(s.share("")); err == nil {
+		t.Error("the scripts are still there")
+	}
 
 	// This repository's own place.
 	runGit(t, dir, "config", "core.hooksPath", "my hooks")

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -23,22 +24,23 @@ type connection struct {
 
 const recordsDir = "connected"
 
-func (s *Setup) recordPath(tool, project string) string {
+// recordPath is where a connection is noted. That of a project goes by the
+// file, which several directories of one repository may share.
+func (s *Setup) recordPath(tool, project, file string) string {
 	name := tool
 	if project != "" {
-		sum := sha256.Sum256([]byte(project))
+		sum := sha256.Sum256([]byte(file))
 		name += "-" + hex.EncodeToString(sum[:8])
 	}
 	return filepath.Join(s.share(recordsDir), name+".json")
 }
 
 // record notes a connection, before it is made.
-func (s *Setup) record(tool, project string, made []string) error {
-	path := s.recordPath(tool, project)
+func (s *Setup) record(path string, c connection) error {
 	old, _ := readRecord(path)
-	made = slices.Concat(old.Made, made, missing(path))
-	slices.Sort(made) // so that the outermost come first
-	c := connection{tool, project, slices.Compact(made)}
+	c.Made = slices.Concat(old.Made, c.Made, missing(path))
+	slices.Sort(c.Made) // so that the outermost come first
+	c.Made = slices.Compact(c.Made)
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -56,41 +58,66 @@ func (s *Setup) record(tool, project string, made []string) error {
 	return f.replace(data, 0o600)
 }
 
-// forget removes what record has noted, and the directories that were made for
-// it. Those that others are still using are theirs from now on.
-func (s *Setup) forget(tool, project string) error {
-	path := s.recordPath(tool, project)
-	c, err := readRecord(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := os.Remove(path); err != nil {
-		return err
+// forget removes what is noted of a connection, and of those that are gone
+// without us, with the directories that were made for them. Those that are
+// still in use are somebody else's from now on.
+func (s *Setup) forget(ctx context.Context, path string) error {
+	var left []string
+	var heir string
+	for name, c := range s.records() {
+		if name != path && s.live(ctx, c) {
+			heir = name
+			continue
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+		left = append(left, c.Made...)
 	}
 	removeDir(s.share(recordsDir))
 	removeDir(s.share(""))
-	var left []string
-	for _, dir := range slices.Backward(c.Made) {
+	slices.Sort(left)
+	for _, dir := range slices.Backward(left) {
 		removeDir(dir)
-		if _, err := os.Lstat(dir); err == nil {
-			left = append(left, dir)
-		}
 	}
-	if others := s.records(); len(left) > 0 && len(others) > 0 {
-		return s.record(others[0].Tool, others[0].Project, left)
+	left = slices.DeleteFunc(left, func(dir string) bool {
+		_, err := os.Lstat(dir)
+		return err != nil
+	})
+	if len(left) == 0 || heir == "" {
+		return nil
 	}
-	return nil
+	c, err := readRecord(heir)
+	if err != nil {
+		return err
+	}
+	c.Made = append(c.Made, left...)
+	return s.record(heir, c)
 }
 
-// records are all connections that are noted, some of which may be gone.
-func (s *Setup) records() (all []connection) {
+// records are all connections that are noted, by the files that note them.
+func (s *Setup) records() map[string]connection {
+	all := map[string]connection{}
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
-		if c, err := readRecord(filepath.Join(s.share(recordsDir), e.Name())); err == nil {
-			all = append(all, c)
+		path := filepath.Join(s.share(recordsDir), e.Name())
+		if c, err := readRecord(path); err == nil {
+			all[path] = c
 		}
 	}
 	return all
+}
+
+// live reports whether a connection that is noted is still there, or cannot be
+// told to be gone.
+func (s *Setup) live(ctx context.Context, c connection) bool {
+	all := Tools()
+	i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == c.Tool })
+	return i >= 0 && s.Check(ctx, all[i], c.Project).live()
+}
+
+func (st Status) live() bool {
+	return st.State != None || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
 }
 
 func readRecord(path string) (c connection, err error) {

@@ -336,13 +336,14 @@ func (p *Plan) script(name string, text []byte) error {
 
 // Apply does what was planned. After an error, what comes before it was done;
 // to apply a new plan does the rest.
-func (p *Plan) Apply() error {
+func (p *Plan) Apply(ctx context.Context) error {
+	path := p.setup.recordPath(p.tool.Name, p.project, p.File)
 	if p.connected {
 		var made []string
 		for _, c := range p.Changes {
 			made = append(made, missing(c.file.real)...)
 		}
-		if err := p.setup.record(p.tool.Name, p.project, made); err != nil {
+		if err := p.setup.record(path, connection{p.tool.Name, p.project, made}); err != nil {
 			return err
 		}
 	}
@@ -352,7 +353,7 @@ func (p *Plan) Apply() error {
 		}
 	}
 	if !p.connected {
-		return p.setup.forget(p.tool.Name, p.project)
+		return p.setup.forget(ctx, path)
 	}
 	return nil
 }
@@ -382,22 +383,19 @@ func (c Change) apply() error {
 
 // needed reports whether any connection but this one needs a script.
 func (s *Setup) needed(ctx context.Context, script string, but Tool, project string) bool {
-	needs := func(t Tool, where string) bool {
-		if !slices.Contains(t.scripts, script) || t.Name == but.Name && where == project {
-			return false
-		}
-		st := s.Check(ctx, t, where)
-		return st.State != None || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
-	}
-	all := tools()
+	all := Tools()
 	for _, c := range s.records() {
 		i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == c.Tool })
-		if i >= 0 && needs(all[i], c.Project) {
+		same := c.Tool == but.Name && (project != "") == (c.Project != "") &&
+			s.Check(ctx, but, c.Project).File == s.Check(ctx, but, project).File
+		if i >= 0 && slices.Contains(all[i].scripts, script) && !same && s.live(ctx, c) {
 			return true
 		}
 	}
 	// Somebody may have put a fragment in its place by hand.
-	return slices.ContainsFunc(all, func(t Tool) bool { return t.Name != gitName && needs(t, "") })
+	return slices.ContainsFunc(all, func(t Tool) bool {
+		return slices.Contains(t.scripts, script) && !(t.Name == but.Name && project == "") && s.Check(ctx, t, "").live()
+	})
 }
 
 // Connects reports whether the tool is connected once the plan was applied.
