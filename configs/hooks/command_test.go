@@ -41,14 +41,10 @@ func commandsOf(t *testing.T, tool Tool) (found []string) {
 	return slices.Compact(found)
 }
 
-// fixtures are events as the tool gives them to its hooks, as far as there are any.
+// fixtures are events as the tool gives them to its hooks.
 func fixtures(t *testing.T, tool Tool) (events []string) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "events", tool.Name+".jsonl"))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(get(t, "testdata", "events", tool.Name+".jsonl")) {
 		var fixture struct{ Event json.RawMessage }
 		if err := json.Unmarshal([]byte(line), &fixture); err != nil {
 			t.Fatal(err)
@@ -146,7 +142,20 @@ func TestTable(t *testing.T) {
 		if got := commandsOf(t, tool); len(got) != 1 || got[0] != command || strings.ContainsAny(command, `$"'`) {
 			t.Errorf("%s: commands %q", tool.Name, got)
 		}
+		var documented []string
+		for _, text := range fixtures(t, tool) {
+			var event struct {
+				Name string `json:"hook_event_name"`
+			}
+			if err := json.Unmarshal([]byte(text), &event); err != nil {
+				t.Fatal(err)
+			}
+			documented = append(documented, event.Name)
+		}
 		for _, e := range edit.events {
+			if !slices.Contains(documented, e.name) {
+				t.Errorf("%s: no fixture has the event %s", tool.Name, e.name)
+			}
 			timeout, async := 0, false
 			for _, m := range e.hook {
 				switch v := m.value.(type) {
