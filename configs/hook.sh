@@ -43,9 +43,8 @@ ready() {
 	ours "$spool" && ours "$spool/tmp" && ours "$spool/incoming"
 }
 
-# register tells the agent of a project that has had no spool so far, by a file
-# of any name with the project's path. No failure of it keeps the drop from
-# being stored.
+# register tells the agent of the project, by a file of any name with its path.
+# No failure of it keeps the drop from being stored.
 register() {
 	case ${XDG_STATE_HOME-} in
 	/*) projects=$XDG_STATE_HOME/spool-agent/projects ;;
@@ -109,17 +108,20 @@ case $project in
 esac
 spool=$project/.spool
 
-if ! ready; then
-	# The directories come last: where they are, the rest was done.
+registered=$spool/.registered
+if ! ready || [ ! -e "$registered" ]; then
 	[ -d "$spool" ] || mkdir -- "$spool"
 	ours "$spool" || discard
 	ignore=$spool/.gitignore
 	[ -e "$ignore" ] || echo '*' >"$ignore"
-	register
+	# Once, whoever made the spool; not again if the project was removed since.
+	if [ ! -e "$registered" ] && [ -w "$spool" ]; then
+		register
+		true >"$registered" # not ":", with which an error would end the shell
+	fi
 	mkdir -- "$spool/tmp" "$spool/incoming"
 	ready || discard
 fi
-
 
 tmp=$spool/tmp/$name.json
 drop=$spool/incoming/$name.json

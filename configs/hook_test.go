@@ -68,7 +68,7 @@ func TestHookFirstUse(t *testing.T) {
 			runHook(t, command(dir, append(argv, hook)), event)
 			wantDrops(t, dir, event)
 			spool := filepath.Join(dir, ".spool")
-			if got := list(t, spool); !slices.Equal(got, []string{".gitignore", "incoming", "tmp"}) {
+			if got := list(t, spool); !slices.Equal(got, []string{".gitignore", ".registered", "incoming", "tmp"}) {
 				t.Errorf("the spool has %q", got)
 			}
 			if got := read(t, spool, ".gitignore"); got != "*\n" {
@@ -523,6 +523,12 @@ func TestHookRegisters(t *testing.T) {
 			want(2)
 			os.RemoveAll(filepath.Join(dir, ".spool", "incoming"))
 			runHook(t, command(top, sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+name, "CDPATH=/"), event)
+			want(2)
+			// Somebody else has made the spool.
+			if err := os.Remove(filepath.Join(dir, ".spool", ".registered")); err != nil {
+				t.Error(err)
+			}
+			runHook(t, command(top, sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+name, "CDPATH=/"), event)
 			want(3)
 			// By way of a link; in another state directory.
 			os.RemoveAll(filepath.Join(dir, ".spool"))
@@ -581,7 +587,7 @@ func TestHookCannotRegister(t *testing.T) {
 // that is never looked at.
 func TestHookRegistersFirst(t *testing.T) {
 	text := Hook()
-	const then = "\n\tregister\n"
+	const then = "\n\t\tregister\n"
 	if strings.Count(text, then) != 1 {
 		t.Fatal("the hook does not register in one place")
 	}

@@ -121,8 +121,7 @@ function uniqueName() {
   return `${Date.now()}-${process.pid}-${order}-${random}`
 }
 
-// register tells the agent of a project that has had no spool so far, by a file
-// of any name with the project's path.
+// register tells the agent of the project, by a file of any name with its path.
 async function register(project) {
   const { XDG_STATE_HOME: state = "", HOME: home = "" } = process.env
   let projects
@@ -139,12 +138,17 @@ async function drop(directory, text) {
   const project = await findProject(directory)
   const spool = `${project}/.spool`
   const ready = async () => await ours(spool) && await ours(`${spool}/tmp`) && await ours(`${spool}/incoming`)
-  if (!(await ready())) {
+  const registered = `${spool}/.registered`
+  if (!(await ready()) || !(await stat(registered))) {
     await attempt(fs.mkdir(spool, { mode: 0o700 }))
     if (!(await ours(spool))) return
     await attempt(fs.writeFile(`${spool}/.gitignore`, "*\n", { flag: "wx", mode: 0o600 }))
-    // The directories come last: where they are, the rest was done.
-    await attempt(register(project))
+    // Once, whoever made the spool; not again if the project was removed since.
+    // The directories come last: who is killed between leaves a known project.
+    if (!(await stat(registered)) && await attempt(fs.access(spool, fs.constants.W_OK))) {
+      await attempt(register(project))
+      await attempt(fs.writeFile(registered, "", { flag: "wx", mode: 0o600 }))
+    }
     await attempt(fs.mkdir(`${spool}/tmp`, { mode: 0o700 }))
     await attempt(fs.mkdir(`${spool}/incoming`, { mode: 0o700 }))
     if (!(await ready())) return
