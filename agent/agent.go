@@ -16,6 +16,9 @@ const defaultStatusPause = 20 * time.Millisecond
 // scansAtOnce is how many workers may scan at the same time.
 const scansAtOnce = 4
 
+// perSpool is how many descriptors an open spool takes, besides that of its lock.
+const perSpool = 5
+
 // stopPatience is how long Run waits for its workers once it is to stop.
 const stopPatience = 1500 * time.Millisecond
 
@@ -28,6 +31,7 @@ type agent struct {
 	board    *board
 	claims   claims
 	turns    chan struct{} // has one for each worker that scans
+	keeps    chan struct{} // has one for each worker that keeps its spool open
 }
 
 func (a *agent) options() queue.Options      { return a.settings.Load().Options }
@@ -61,6 +65,7 @@ func Run(ctx context.Context, cfg Config) error {
 		self:   self,
 		claims: claims{owners: map[inode]*worker{}},
 		turns:  make(chan struct{}, scansAtOnce),
+		keeps:  make(chan struct{}, cfg.descriptors/2/perSpool), // the other half is for the locks
 		board:  newBoard(reg, cfg, Info{Holder: self, Service: cfg.Service, User: cfg.User}),
 	}
 	a.settings.Store(&Settings{ScanInterval: DefaultScanInterval, Options: queue.DefaultOptions()})

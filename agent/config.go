@@ -56,6 +56,9 @@ type Config struct {
 	// statusPause is the least time between two writings of the status file;
 	// 0 means defaultStatusPause.
 	statusPause time.Duration
+
+	// descriptors is how many may be open; 0 means as many as the system says.
+	descriptors int
 }
 
 // Supervisor is who started the agent and wants to know how it is. Its methods
@@ -118,6 +121,9 @@ func (c Config) checked() (Config, error) {
 	}
 	if c.statusPause <= 0 {
 		c.statusPause = defaultStatusPause
+	}
+	if c.descriptors <= 0 {
+		c.descriptors = mayOpen()
 	}
 	if c.NewWatcher == nil {
 		c.NewWatcher = newFSWatcher

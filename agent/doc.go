@@ -23,9 +23,11 @@
 // An idle agent has no other timer, but that of its supervisor's watchdog.
 //
 // A project is polled that cannot be watched, for the watches are used up or its
-// file system does not tell what others do. A file system that does not answer
-// at all holds up its own worker only: nothing that may hang there is done under
-// a lock, and a worker that hangs gives back its turn.
+// file system does not tell what others do. Nor need there be descriptors for
+// all: beyond half of them, a spool is closed between looks, and only its lock
+// is kept. A file system that does not answer at all holds up its own worker
+// only: nothing that may hang there is done under a lock, and a worker that
+// hangs gives back its turn.
 //
 // # Who serves a project
 //

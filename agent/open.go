@@ -57,16 +57,61 @@ func (w *worker) tryOpen(ctx context.Context) error {
 	return nil
 }
 
-// shut lets go of the spool, if it is open, and of every watch.
+// resume reports whether what is served is still what is at the path. A spool
+// that was let go is opened again for that.
+func (w *worker) resume() bool {
+	if w.sp != nil {
+		return !w.sp.Stale() && w.lock.valid(w.sp)
+	}
+	// It makes nothing, and so is not in the way of who is about to delete all.
+	sp, err := spoolfiles.Look(w.project)
+	if err != nil {
+		return false // what is wrong will show when it is opened anew
+	}
+	w.sp, w.queue = sp, queue.New(sp, w.options)
+	for _, dir := range []*spoolfiles.Dir{sp.Tmp, sp.Incoming, sp.Control, sp.Rejected} {
+		if dir == nil {
+			return false
+		}
+	}
+	return w.lock.valid(sp)
+}
+
+// rest lets go of the spool, but not of its lock, until there is reason for
+// another look; unless there are descriptors enough to keep it open.
+func (w *worker) rest() {
+	if w.sp == nil || w.keeps {
+		return
+	}
+	select {
+	case w.agent.keeps <- struct{}{}:
+		w.keeps = true
+	default:
+		if err := w.sp.Close(); err != nil {
+			w.log.Debug().Err(err).Msg("letting go of the spool")
+		}
+		w.sp, w.queue = nil, nil
+	}
+}
+
+// shut lets go of the spool, if it is served, and of every watch.
 func (w *worker) shut() {
 	if _, err := w.agent.table.set(w.watch, nil); err != nil {
 		w.unwatched = err
 	}
-	if w.sp == nil {
+	if w.lock == nil {
 		return
 	}
-	if err := errors.Join(w.lock.release(), w.sp.Close()); err != nil {
+	err := w.lock.release()
+	if w.sp != nil {
+		err = errors.Join(err, w.sp.Close())
+	}
+	if err != nil {
 		w.log.Debug().Err(err).Msg("letting go of the spool")
+	}
+	if w.keeps {
+		<-w.agent.keeps
+		w.keeps = false
 	}
 	w.sp, w.lock, w.queue = nil, nil, nil
 	w.agent.claims.release(w)

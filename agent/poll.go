@@ -17,10 +17,11 @@ const pollInterval = time.Second
 const coarse = 3 * time.Second
 
 // glance is what shows at little cost whether there is reason for a look:
-// whatever comes into a directory, or leaves it, changes the directory.
-type glance struct {
-	spool                   inode // at the path
-	root, incoming, control spoolfiles.Info
+// whatever comes into a directory, or leaves it, changes the directory. It is of
+// the spool, incoming and control.
+type glance [3]struct {
+	inode   inode
+	changed int64 // nanoseconds since 1970
 }
 
 // nextPoll is the same moment for all projects: to wake up once for thousands
@@ -35,7 +36,7 @@ func nextPoll(now time.Time) time.Time { return now.Truncate(pollInterval).Add(p
 // Where another machine makes the changes, a glance may be shown what was true
 // a minute ago; only to open the directory, as a look does, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	if w.sp == nil || w.unwatched == nil || w.failures > 0 || errors.As(w.unwatched, new(*eventlessError)) {
+	if w.lock == nil || w.unwatched == nil || w.failures > 0 || errors.As(w.unwatched, new(*eventlessError)) {
 		return false
 	}
 	if at := earlier(w.lookAt, w.dueAt); !at.IsZero() && !now.Before(at) {
@@ -50,19 +51,13 @@ func (w *worker) unchanged(now time.Time) bool {
 }
 
 func (w *worker) glance() (g glance, err error) {
-	path := filepath.Join(w.project, spoolfiles.DirName)
-	info, err := os.Lstat(path)
-	if err != nil {
-		return glance{}, err
-	}
-	g.spool = inodeOf(path, info)
-	for _, d := range []struct {
-		dir *spoolfiles.Dir
-		to  *spoolfiles.Info
-	}{{w.sp.Root, &g.root}, {w.sp.Incoming, &g.incoming}, {w.sp.Control, &g.control}} {
-		if *d.to, err = d.dir.Stat(); err != nil {
+	root := filepath.Join(w.project, spoolfiles.DirName)
+	for i, path := range []string{root, filepath.Join(root, "incoming"), filepath.Join(root, "control")} {
+		info, err := os.Lstat(path)
+		if err != nil {
 			return glance{}, err
 		}
+		g[i].inode, g[i].changed = inodeOf(path, info), info.ModTime().UnixNano()
 	}
 	return g, nil
 }

@@ -38,15 +38,16 @@ type worker struct {
 	scanned chan struct{} // one slot; tells of the safety scan
 
 	// What follows belongs to the goroutine of run.
-	opened  chan<- error // nil once it has been told
-	endTurn func()       // may be called at any time, from anywhere
-	hang    *alarm       // goes off when a look does not get on
-	fresh   bool         // a spool may be made, for there never was one
-	sp      *spoolfiles.Spool
-	queue   *queue.Queue
-	options queue.Options // of queue
-	lock    *projectLock
-	claimed inode // while sp is open
+	opened  chan<- error      // nil once it has been told
+	endTurn func()            // may be called at any time, from anywhere
+	hang    *alarm            // goes off when a look does not get on
+	fresh   bool              // a spool may be made, for there never was one
+	lock    *projectLock      // while the spool is served
+	claimed inode             // likewise
+	sp      *spoolfiles.Spool // while it is served, but perhaps not between looks
+	queue   *queue.Queue      // of sp
+	options queue.Options     // of queue
+	keeps   bool              // sp is kept open between looks
 	// unwatched says why there is no watch; then the project is polled.
 	unwatched error
 
@@ -99,6 +100,7 @@ func (w *worker) run(ctx context.Context, opened chan<- error) {
 			return
 		}
 		w.judge(err)
+		w.rest()
 	}
 }
 
@@ -138,11 +140,11 @@ func (w *worker) hangs() {
 // look brings everything up to date. With scan it also makes sure of what is
 // otherwise taken on trust.
 func (w *worker) look(ctx context.Context, scan bool) error {
-	if w.sp != nil && (w.sp.Stale() || !w.lock.valid(w.sp)) {
+	if w.lock != nil && !w.resume() {
 		w.shut()
 		return errMoved
 	}
-	if w.sp == nil {
+	if w.lock == nil {
 		err := w.open(ctx)
 		if w.opened != nil {
 			w.opened <- err
@@ -204,7 +206,7 @@ func (w *worker) judge(err error) {
 	case errors.As(err, &held):
 		w.say(StateHeld, oneLine(held))
 		return // until the next scan
-	case w.sp == nil && errors.Is(err, fs.ErrNotExist):
+	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
 		w.say(StateMissing, missing(w.project))
 		if w.unwatched == nil {
 			return // an event will tell
@@ -248,7 +250,7 @@ func (w *worker) wait(ctx context.Context) (scan bool) {
 
 func (w *worker) nextAlarm() time.Time {
 	at := w.retryAt
-	if w.failures == 0 && w.sp != nil {
+	if w.failures == 0 && w.lock != nil {
 		at = earlier(at, earlier(w.lookAt, w.dueAt))
 	}
 	return at

@@ -56,13 +56,15 @@ func newIdler(b *testing.B, dir, program string, projects int) *idler {
 	if err := i.cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		i.cmd.Process.Signal(syscall.SIGTERM)
-		if err := i.cmd.Wait(); err != nil {
-			b.Errorf("the agent: %v", err)
-		}
-	})
 	return i
+}
+
+// stop ends it before its directories are removed: it would make some anew.
+func (i *idler) stop(b *testing.B) {
+	i.cmd.Process.Signal(syscall.SIGTERM)
+	if err := i.cmd.Wait(); err != nil {
+		b.Errorf("the agent: %v", err)
+	}
 }
 
 // settle waits until all projects are served, and then a little.
@@ -143,6 +145,8 @@ func (i *idler) rows(b *testing.B, most int) {
 func idle(b *testing.B, dir string) {
 	program := build(b, dir, "agent", "spoolagent/cmd/agent")
 	one, many := newIdler(b, dir, program, 1), newIdler(b, dir, program, 1000)
+	defer one.stop(b)
+	defer many.stop(b)
 	one.settle(b)
 	many.settle(b)
 	if !testing.Short() {

@@ -144,9 +144,15 @@ func (p *project) check(t totals) (wrong []string) {
 	}
 	l := t.Ledger
 	unlike("folded + returned + external", l.Folded+l.Returned+l.External, t.Queued+l.Drained+l.Evicted)
-	unlike("folded", l.Folded, p.dropped)
 	unlike("external", l.External, p.appended-p.taken)
-	unlike("rejected", l.Rejected, p.bad)
+	// Of a long backlog only the newest are read. What is no signal, and was
+	// among the others, is folded and evicted like them.
+	unread := p.bad - l.Rejected
+	if unread < 0 || unread > l.Evicted {
+		wrong = append(wrong, fmt.Sprintf("rejected: %d, of %d that are no signals", l.Rejected, p.bad))
+	}
+	unlike("folded", l.Folded, p.dropped+unread)
+	evicted := l.Evicted - unread
 	// What was neither handed out nor deleted must have been evicted. Of what
 	// a consumer was killed over, it cannot be known.
 	missing, unsure := int64(len(p.pending)), int64(0)
@@ -155,10 +161,10 @@ func (p *project) check(t totals) (wrong []string) {
 			unsure++
 		}
 	}
-	if l.Evicted > missing || l.Evicted < missing-unsure {
-		wrong = append(wrong, fmt.Sprintf("evicted: %d; %d signals are missing, of which %d were perhaps given to killed consumers", l.Evicted, missing, unsure))
+	if evicted > missing || evicted < missing-unsure {
+		wrong = append(wrong, fmt.Sprintf("evicted: %d; %d signals are missing, of which %d were perhaps given to killed consumers", evicted, missing, unsure))
 	}
-	unlike("drained - returned", l.Drained-l.Returned, p.drained+missing-l.Evicted)
+	unlike("drained - returned", l.Drained-l.Returned, p.drained+missing-evicted)
 	return wrong
 }
 
