@@ -31,6 +31,10 @@ func advice(project string, s State, err error) string {
 	}
 }
 
+// ForeignFS names a directory's file system if it is one on which others make
+// changes that are not seen here, so that projects on it are polled; else "".
+func ForeignFS(dir string) string { return foreignFS(dir) }
+
 // ShellWord is a path as a shell takes it, in printable characters.
 func ShellWord(path string) string {
 	plain := func(r rune) bool {

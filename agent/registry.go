@@ -151,6 +151,18 @@ func (r *registration) close() error {
 // by the time of their start. What dead ones have left is removed. No state
 // directory means no agents.
 func Running(stateDir string) ([]Info, error) {
+	return lookForAgents(stateDir, removeLeftover)
+}
+
+// Look is Running for one who only reads: it removes nothing, but also returns
+// the paths of what dead agents have left.
+func Look(stateDir string) (infos []Info, leftovers []string, err error) {
+	infos, err = lookForAgents(stateDir, func(_ fs.DirEntry, path string) { leftovers = append(leftovers, path) })
+	return infos, leftovers, err
+}
+
+// lookForAgents calls dead for each file that belongs to no living agent.
+func lookForAgents(stateDir string, dead func(e fs.DirEntry, path string)) ([]Info, error) {
 	dir := agentsDir(stateDir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -163,7 +175,7 @@ func Running(stateDir string) ([]Info, error) {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		stem := strings.TrimSuffix(path, filepath.Ext(path))
-		lives, err := inspect(stem+infoLockSuffix, func() { removeLeftover(e, path) })
+		lives, err := inspect(stem+infoLockSuffix, func() { dead(e, path) })
 		if err != nil {
 			return nil, fmt.Errorf("looking for agents: %w", err)
 		}

@@ -1,0 +1,122 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"spoolagent/agent"
+	"spoolagent/spoolfiles"
+)
+
+// checkState looks at the state directory: its permissions, and the registry.
+func (d *diagnosis) checkState() {
+	root := d.facts.StateDir
+	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
+		d.add("state.permissions", OK, "", "there is no %s yet", root)
+		return
+	}
+	wrong := false
+	for _, path := range []string{root, filepath.Join(root, "projects"), filepath.Join(root, "agents")} {
+		if d.checkStateDir(path) {
+			wrong = true
+		}
+	}
+	if !wrong {
+		d.add("state.permissions", OK, "", "%s", root)
+	}
+	d.checkRegistry()
+}
+
+// checkStateDir reports whether something is wrong with one directory.
+func (d *diagnosis) checkStateDir(path string) bool {
+	const name = "state.permissions"
+	at, err := spoolfiles.OpenDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%v", err)
+		return true
+	}
+	defer at.Close()
+	info, err := at.Stat()
+	switch {
+	case err != nil:
+		d.add(name, Failure, "ls -ld "+agent.ShellWord(path), "%v", err)
+	case !info.Ours():
+		d.add(name, Failure, chown(agent.ShellWord(path)), "%s %v", path, &spoolfiles.OwnerError{UID: info.UID})
+	case !hasModes:
+		return false
+	case info.Mode&0o700 != 0o700:
+		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%s is not open to its owner (%v)", path, info.Mode.Perm())
+	case info.Mode&0o022 != 0:
+		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%s can be changed by others (%v)", path, info.Mode.Perm())
+	case info.Mode&0o077 != 0:
+		d.add(name, Warning, "chmod 700 "+agent.ShellWord(path), "%s can be read by others (%v)", path, info.Mode.Perm())
+	default:
+		return false
+	}
+	return true
+}
+
+// registrationAge is how long a producer may take to rename its registration.
+const registrationAge = time.Minute
+
+func (d *diagnosis) checkRegistry() {
+	all, err := agent.Registered(d.facts.StateDir)
+	if err != nil {
+		d.add("registry.files", Failure, "ls -la "+agent.ShellWord(d.facts.StateDir), "%v", err)
+		return
+	}
+	registry := filepath.Join(d.facts.StateDir, "projects")
+	var strays, unfinished, doubles []string
+	seen := map[string]string{} // by what the paths lead to
+	projects := 0
+	for _, r := range all {
+		if r.Err != nil {
+			strays = append(strays, agent.ShellWord(r.Files[0]))
+			continue
+		}
+		projects++
+		real, err := filepath.EvalSymlinks(r.Path)
+		if err != nil {
+			continue
+		}
+		if other, ok := seen[real]; ok {
+			doubles = append(doubles, r.Path+" is "+other)
+		}
+		seen[real] = r.Path
+	}
+	entries, _ := os.ReadDir(registry) // Registered has just read it
+	for _, e := range entries {
+		info, err := e.Info()
+		if strings.HasPrefix(e.Name(), ".") && err == nil && time.Since(info.ModTime()) > registrationAge {
+			unfinished = append(unfinished, agent.ShellWord(filepath.Join(registry, e.Name())))
+		}
+	}
+	if len(strays) > 0 {
+		d.add("registry.files", Warning, "rm "+firstFew(strays), "%s that %s no project: %s", count(len(strays), "file"), plural(len(strays), "names", "name"), some(strays))
+	}
+	if len(unfinished) > 0 {
+		d.add("registry.files", Warning, "rm "+firstFew(unfinished), "%s that somebody has begun and left: %s", count(len(unfinished), "registration"), some(unfinished))
+	}
+	if len(doubles) > 0 {
+		d.add("registry.doubles", Warning, "", "%s registered by two names, and served once: %s", count(len(doubles), "project is", "projects are"), some(doubles))
+	}
+	if len(strays)+len(unfinished) == 0 {
+		d.add("registry.files", OK, "", "%s registered", count(projects, "project is", "projects are"))
+	}
+}
+
+func firstFew(words []string) string { return strings.Join(words[:min(len(words), manyAlike)], " ") }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
