@@ -124,8 +124,12 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) add(name string, status Level, mend, detail string, args ...any) {
-	d.checks = append(d.checks, Check{Name: name, Status: status, Mend: mend, Detail: fmt.Sprintf(detail, args...)})
+	d.checks = append(d.checks, Check{Name: name, Status: status, Mend: mend, Detail: oneLine(fmt.Sprintf(detail, args...))})
 }
+
+// oneLine keeps a line feed, which may come from a name, from looking like the
+// end of a line.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", `\n`) }
 
 // finding is something wrong with one project. In what and mend, dir stands for
 // the project's directory.
@@ -168,7 +172,7 @@ func group(findings []finding) []Check {
 		c := Check{Name: k.name, Status: k.status}
 		inText, inShell := "DIR", "DIR"
 		if len(same) == 1 {
-			inText, inShell = same[0].project, agent.ShellWord(same[0].project)
+			inText, inShell = oneLine(same[0].project), agent.ShellWord(same[0].project)
 		}
 		c.Detail = strings.ReplaceAll(k.what, dir, inText)
 		c.Mend = strings.ReplaceAll(k.mend, dir, inShell)
@@ -191,7 +195,7 @@ func group(findings []finding) []Check {
 
 func (f finding) line() string {
 	if f.which == "" {
-		return f.project
+		return oneLine(f.project)
 	}
-	return f.project + ": " + f.which
+	return oneLine(f.project + ": " + f.which)
 }

@@ -15,8 +15,10 @@ const (
 	descriptorsMore = 32
 )
 
+// unknown is a limit that the system does not tell.
+const unknown = -1
+
 // usage is what a user's processes have taken of what the system limits.
-// A limit of 0 is unknown.
 type usage struct {
 	watches, maxWatches     int
 	instances, maxInstances int
@@ -37,9 +39,9 @@ func (d *diagnosis) checkLimits() {
 
 	need := watchesEach*n + watchesMore
 	others := u.watches - u.agentWatches
-	detail := fmt.Sprintf("%s take %d of %d inotify watches; other programs of this user have %d", count(n, "project"), watchesEach*n, u.maxWatches, others)
+	detail := fmt.Sprintf("%s %d of %d inotify watches; other programs of this user have %d", count(n, "project takes", "projects take"), watchesEach*n, u.maxWatches, others)
 	switch {
-	case u.maxWatches == 0:
+	case u.maxWatches == unknown:
 		d.add("limits.watches", Skipped, "", "this system does not tell")
 	case others+need > u.maxWatches:
 		d.add("limits.watches", Failure, raise("max_user_watches", max(524288, 2*(others+need))), "%s: projects without a watch are polled every second", detail)
@@ -55,7 +57,7 @@ func (d *diagnosis) checkLimits() {
 	}
 	detail = fmt.Sprintf("programs of this user have %d of %d inotify instances, and the agent takes one", u.instances, u.maxInstances)
 	switch {
-	case u.maxInstances == 0:
+	case u.maxInstances == unknown:
 		d.add("limits.instances", Skipped, "", "this system does not tell")
 	case u.instances+needInstances > u.maxInstances:
 		d.add("limits.instances", Failure, raise("max_user_instances", max(1024, 2*u.instances)), "%s: all projects are polled every second", detail)
@@ -66,13 +68,13 @@ func (d *diagnosis) checkLimits() {
 	}
 
 	need = descriptorsEach*n + descriptorsMore
-	detail = fmt.Sprintf("%s take about %d of %d descriptors", count(n, "project"), need, u.agentDescriptors)
+	detail = fmt.Sprintf("%s about %d of %d descriptors", count(n, "project takes", "projects take"), need, u.agentDescriptors)
 	mend := "ulimit -n " + fmt.Sprint(2*need) + ", in the shell that starts the agent"
 	if d.server != nil && d.server.Service {
 		mend = fmt.Sprintf("systemctl --user edit spool-agent, with [Service] and LimitNOFILE=%d; agent restart", 2*need)
 	}
 	switch {
-	case u.agentDescriptors == 0:
+	case u.agentDescriptors == unknown:
 		d.add("limits.descriptors", Skipped, "", "this system does not tell")
 	case need > u.agentDescriptors:
 		d.add("limits.descriptors", Failure, mend, "%s", detail)

@@ -14,7 +14,7 @@ import (
 )
 
 // used counts what this user's processes have taken: the kernel tells it of
-// each descriptor in /proc. What it does not tell is left at 0.
+// each descriptor in /proc.
 func used(server *agent.Info) (u usage, ok bool) {
 	// The limit of a container's own user namespace may be lower.
 	u.maxWatches = least("/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches")
@@ -72,27 +72,29 @@ func descriptorLimit(pid int) int {
 	}
 	f, err := os.Open(filepath.Join("/proc", name, "limits"))
 	if err != nil {
-		return 0
+		return unknown
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		rest, found := strings.CutPrefix(lines.Text(), "Max open files")
 		if fields := strings.Fields(rest); found && len(fields) > 0 {
-			n, _ := strconv.Atoi(fields[0]) // "unlimited" is no limit to tell of
-			return n
+			if n, err := strconv.Atoi(fields[0]); err == nil { // else it is "unlimited"
+				return n
+			}
 		}
 	}
-	return 0
+	return unknown
 }
 
-// least is the least number that is in any of these files; 0 if there is none.
-func least(paths ...string) (least int) {
+// least is the least number that is in any of these files, else unknown.
+func least(paths ...string) int {
+	least := unknown
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}
-		if n, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && (least == 0 || n < least) {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && (least == unknown || n < least) {
 			least = n
 		}
 	}

@@ -270,15 +270,26 @@ func (e *examiner) age(info spoolfiles.Info) time.Duration {
 	return e.now.Sub(time.Unix(0, info.MTime))
 }
 
+// long is a time for people, as exactly as they care for.
+func long(d time.Duration) string {
+	switch {
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
 // incoming looks for drops that wait for too long.
 func (e *examiner) incoming(ctx context.Context, sp *spoolfiles.Spool) {
 	oldest, n := e.waiting(sp.Incoming, spoolfiles.IsDropName)
 	if n == 0 || e.age(oldest.Info) <= prompt {
 		return
 	}
-	which := fmt.Sprintf("%d, the oldest for %v", n, e.age(oldest.Info).Round(time.Second))
+	which := fmt.Sprintf("%d, the oldest for %s", n, long(e.age(oldest.Info)))
 	if n > looksAt {
-		which = fmt.Sprintf("more than %d, one of them for %v", looksAt, e.age(oldest.Info).Round(time.Second))
+		which = fmt.Sprintf("more than %d, one of them for %s", looksAt, long(e.age(oldest.Info)))
 	}
 	if !e.served {
 		e.find("spool.drops", Warning, "drops wait, for no agent serves the project", which, "agent start, agent run, or agent drain --project "+dir)
@@ -307,7 +318,7 @@ func (e *examiner) waiting(d *spoolfiles.Dir, wanted func(name string) bool) (ol
 		newest = max(newest, info.MTime)
 	})
 	if ahead := time.Unix(0, newest).Sub(e.now); n > 0 && ahead > future {
-		e.find("spool.clock", Warning, "files are from the future: the clock is wrong, or was", fmt.Sprintf("%s, by %v", filepath.Base(d.Path()), ahead.Round(time.Second)), "date; and set the clock: timedatectl")
+		e.find("spool.clock", Warning, "files are from the future: the clock is wrong, or was", fmt.Sprintf("%s, by %s", filepath.Base(d.Path()), long(ahead)), "date; and set the clock: timedatectl")
 	}
 	return oldest, n
 }
@@ -329,7 +340,7 @@ func (e *examiner) control(ctx context.Context, sp *spoolfiles.Spool) {
 	}
 	oldest, n := e.waiting(sp.Control, ending(spoolfiles.RequestSuffix))
 	if n > 0 && e.age(oldest.Info) > prompt && !e.gone(ctx, sp.Control, oldest) {
-		which := fmt.Sprintf("%d, the oldest for %v", n, e.age(oldest.Info).Round(time.Second))
+		which := fmt.Sprintf("%d, the oldest for %s", n, long(e.age(oldest.Info)))
 		if e.served {
 			e.find("spool.requests", Failure, "requests are not answered although an agent serves the project", which, "agent restart; see why in its log")
 		} else {
@@ -338,7 +349,7 @@ func (e *examiner) control(ctx context.Context, sp *spoolfiles.Spool) {
 	}
 	oldest, n = e.waiting(sp.Control, ending(spoolfiles.ReplySuffix))
 	if n > 0 && e.age(oldest.Info) > e.facts.Options.ReplyTTL+prompt {
-		which := fmt.Sprintf("%d, the oldest for %v", n, e.age(oldest.Info).Round(time.Second))
+		which := fmt.Sprintf("%d, the oldest for %s", n, long(e.age(oldest.Info)))
 		e.find("spool.replies", Warning, "replies that nobody has claimed have not returned to the queue", which, "agent start, agent run, or agent drain --project "+dir)
 	}
 }

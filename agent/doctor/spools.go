@@ -136,25 +136,25 @@ const (
 // findings are about too little room. They are told of one path of each file
 // system.
 func (s space) findings(path string) (all []finding) {
-	tell := func(name string, free, total, little uint64, what string) {
+	tell := func(name, what string, free, total, little uint64, show func(uint64) string) {
 		if total == 0 {
 			return
 		}
 		// A small file system need not have as much as a large one.
 		enough := max(total/100, min(little, total/10))
-		f := finding{name: name, project: path, mend: "df -h -i " + dir}
+		f := finding{name: name, project: path, mend: "df -h " + dir + "; df -i " + dir}
 		switch {
 		case free == 0:
-			f.status, f.what = Failure, "no "+what+" left: nothing can be folded, and hooks fail to leave drops"
+			f.status, f.what = Failure, "there "+what+" left: nothing can be folded, and hooks fail to leave drops"
 		case free < enough:
-			f.status, f.what = Warning, "little "+what+" left"
-			f.which = fmt.Sprintf("%d of %d free", free, total)
+			f.status, f.what = Warning, "hardly any left"
+			f.which = fmt.Sprintf("%s of %s", show(free), show(total))
 		default:
 			return
 		}
 		all = append(all, f)
 	}
-	tell("disk.space", s.freeBytes>>20, s.bytes>>20, littleBytes>>20, "space (MiB)")
-	tell("disk.inodes", s.freeInodes, s.inodes, littleInodes, "inodes")
+	tell("disk.space", "is no space", s.freeBytes, s.bytes, littleBytes, func(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) })
+	tell("disk.inodes", "are no inodes", s.freeInodes, s.inodes, littleInodes, func(n uint64) string { return fmt.Sprint(n) })
 	return all
 }
