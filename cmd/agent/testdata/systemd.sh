@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # sh systemd.sh TEST FILE...: runs TEST, from a directory with copies of it and of
 # the FILEs, as an ordinary user with a systemd --user of its own, cut off from
 # the machine: own mounts, own processes, own cgroups. It wants root, and leaves
