@@ -119,15 +119,18 @@ func newRoot() *cobra.Command {
 		Long: `Hooks of AI coding tools leave signals in a project's .spool directory; the
 agent folds them into a queue; a consumer drains the queue.
 
+To begin: 'agent install' makes the agent a service of yours, 'agent hooks
+install' connects your tools, 'agent status' shows how it goes.
+
 The project is --project DIR, else the nearest directory upwards from the
 working directory that has a .spool, else the working directory. The
 configuration is --config FILE, else $XDG_CONFIG_HOME/spool-agent/config.toml.
 
-Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
-4 (drain) timed out and nothing was taken.`,
-		Example: `  agent run --project ~/work     serve a project until interrupted
+Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
+2 usage, 3 (status) no agent is running, 4 (drain) timed out, nothing was taken.`,
+		Example: `  agent install && agent hooks install claude
   agent drop --tool me --payload 'a remark'
-  agent drain >signals.jsonl     take all signals`,
+  agent drain >signals.jsonl     take all signals of a project`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -150,25 +153,25 @@ Exit status: 0 done, 1 failed, 2 usage, 3 (status) no agent is running,
 		},
 	}
 	o.addTo(root)
-	root.AddCommand(
-		runCommand(&o),
-		dropCommand(&o),
-		drainCommand(&o),
-		peekCommand(&o),
-		statusCommand(&o),
-		addCommand(&o),
-		removeCommand(&o),
-		listCommand(&o),
-		doctorCommand(&o),
-		hooksCommand(&o),
-		printCommand(),
-		installCommand(&o),
-		uninstallCommand(),
-		startCommand(),
-		stopCommand(),
-		restartCommand(),
-		versionCommand(),
-	)
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"See and take what there is:", []*cobra.Command{statusCommand(&o), drainCommand(&o), peekCommand(&o), dropCommand(&o)}},
+		{"Set up:", []*cobra.Command{
+			installCommand(&o), uninstallCommand(), startCommand(), stopCommand(), restartCommand(),
+			hooksCommand(&o), addCommand(&o), removeCommand(&o), listCommand(&o), doctorCommand(&o),
+		}},
+		{"Other:", []*cobra.Command{runCommand(&o), printCommand(), versionCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+		root.SetHelpCommandGroupID(g.title) // these two belong to the last
+		root.SetCompletionCommandGroupID(g.title)
+	}
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
