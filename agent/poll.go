@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -18,8 +17,8 @@ const coarse = 3 * time.Second
 
 // glance is what shows at little cost whether there is reason for a look:
 // whatever comes into a directory, or leaves it, changes the directory. It is of
-// the spool, incoming and control.
-type glance [3]struct {
+// incoming and control; the rest can wait for the safety scan.
+type glance [2]struct {
 	inode   inode
 	changed int64 // nanoseconds since 1970
 }
@@ -51,13 +50,14 @@ func (w *worker) unchanged(now time.Time) bool {
 }
 
 func (w *worker) glance() (g glance, err error) {
-	root := filepath.Join(w.project, spoolfiles.DirName)
-	for i, path := range []string{root, filepath.Join(root, "incoming"), filepath.Join(root, "control")} {
-		info, err := os.Lstat(path)
-		if err != nil {
+	if w.glancedAt.IsZero() {
+		root := filepath.Join(w.project, spoolfiles.DirName)
+		w.glancePaths = [2]string{filepath.Join(root, "incoming"), filepath.Join(root, "control")}
+	}
+	for i, path := range w.glancePaths {
+		if g[i].inode, g[i].changed, err = lastChange(path); err != nil {
 			return glance{}, err
 		}
-		g[i].inode, g[i].changed = inodeOf(path, info), info.ModTime().UnixNano()
 	}
 	return g, nil
 }

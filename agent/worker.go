@@ -58,8 +58,9 @@ type worker struct {
 	notBefore time.Time // events do not count until then
 	failures  int       // in a row
 
-	glanced   glance // at a poll
-	glancedAt time.Time
+	glanced     glance // at a poll
+	glancedAt   time.Time
+	glancePaths [2]string
 }
 
 func newWorker(a *agent, project string) *worker {
@@ -228,10 +229,16 @@ func (w *worker) wait(ctx context.Context) (scan bool) {
 		case <-time.After(pause):
 		}
 	}
+	var timer *time.Timer
 	for {
 		var alarm <-chan time.Time
 		if at := w.nextAlarm(); !at.IsZero() {
-			alarm = time.After(time.Until(at))
+			if timer == nil {
+				timer = time.NewTimer(time.Until(at))
+			} else {
+				timer.Reset(time.Until(at))
+			}
+			alarm = timer.C
 		}
 		select {
 		case <-ctx.Done():
