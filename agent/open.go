@@ -154,6 +154,7 @@ func requestMatters(name string, op fsnotify.Op) bool {
 // watchSpool has the open spool watched, or else polled.
 func (w *worker) watchSpool() error {
 	err := eventless(w.project)
+	w.foreign = err != nil
 	if err == nil {
 		_, err = w.agent.table.set(w.watch, w.wanted())
 	} else {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"errors"
 	"path/filepath"
 	"time"
 
@@ -35,7 +34,7 @@ func nextPoll(now time.Time) time.Time { return now.Truncate(pollInterval).Add(p
 // Where another machine makes the changes, a glance may be shown what was true
 // a minute ago; only to open the directory, as a look does, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	if w.lock == nil || w.unwatched == nil || w.failures > 0 || errors.As(w.unwatched, new(*eventlessError)) {
+	if w.lock == nil || w.unwatched == nil || w.failures > 0 || w.foreign {
 		return false
 	}
 	if at := earlier(w.lookAt, w.dueAt); !at.IsZero() && !now.Before(at) {

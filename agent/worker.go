@@ -50,6 +50,7 @@ type worker struct {
 	keeps   bool              // sp is kept open between looks
 	// unwatched says why there is no watch; then the project is polled.
 	unwatched error
+	foreign   bool // that is because of its file system
 
 	lookAt    time.Time // a drop that does not parse ceases to be fresh
 	dueAt     time.Time // a reply falls due

@@ -147,7 +147,7 @@ func (s *stage) sample(ctx context.Context, p *process) (t trend, peak proctest.
 	return t, peak
 }
 
-// slope is that of the line which fits best, in KiB a second.
+// slope is that of the line which fits best, in KiB a minute.
 func (t trend) slope() float64 {
 	var n, x, y, xx, xy float64
 	for i := range t.xs {
@@ -158,18 +158,24 @@ func (t trend) slope() float64 {
 		xy += t.xs[i] * t.ys[i]
 	}
 	if d := n*xx - x*x; d > 0 {
-		return (n*xy - x*y) / d
+		return 60 * (n*xy - x*y) / d
 	}
 	return 0
 }
 
-// half is the mean of the first or the second half, in KiB.
-func (t trend) half(second int) float64 {
-	sum, n := 0.0, len(t.ys)/2
-	for _, y := range t.ys[second*n : second*n+n] {
+// halves are of the same length, and leave out what is over.
+func (t trend) halves() (first, second trend) {
+	n := len(t.ys) / 2
+	return trend{t.xs[:n], t.ys[:n]}, trend{t.xs[n : 2*n], t.ys[n : 2*n]}
+}
+
+// mean is in KiB.
+func (t trend) mean() float64 {
+	sum := 0.0
+	for _, y := range t.ys {
 		sum += y
 	}
-	return sum / float64(max(1, n))
+	return sum / float64(max(1, len(t.ys)))
 }
 
 var goroutine = regexp.MustCompile(`(?m)^goroutine \d+`)

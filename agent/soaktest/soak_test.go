@@ -201,9 +201,9 @@ func TestSoak(t *testing.T) {
 	if goroutines < projects || goroutines > projects+30 {
 		t.Errorf("%d goroutines serve %d projects at rest:\n%s", goroutines, projects, tail(stacks, 2000))
 	}
-	first, second := memory.half(0), memory.half(1)
-	if second > first*1.25+2048 {
-		t.Errorf("the agent grows: %.0f KiB in the first half of its life, %.0f in the second: %.0f", first, second, memory.ys)
+	first, second := memory.halves()
+	if second.mean() > first.mean()*1.25+2048 {
+		t.Errorf("the agent grows: %.0f KiB in the first half of its life, %.0f in the second: %.0f", first.mean(), second.mean(), memory.ys)
 	}
 	if left, err := filepath.Glob(filepath.Join(s.state, "agents", "*")); err != nil || len(left) > 2 {
 		t.Errorf("agents that were killed have left %q", left)
@@ -237,7 +237,7 @@ func TestSoak(t *testing.T) {
 	row("threads", before.Threads, peak.Threads, after.Threads)
 	t.Logf("  %-22s %32d", "goroutines", goroutines)
 	if len(memory.ys) > 0 {
-		t.Logf("  memory: %.0f KiB in the first half, %.0f in the second; trend %+.1f KiB a minute (%.0f to %.0f KiB)",
-			first, second, 60*memory.slope(), slices.Min(memory.ys), slices.Max(memory.ys))
+		t.Logf("  memory: %.0f KiB in the first half, %+.0f a minute; %.0f in the second, %+.0f a minute; all in all %+.0f a minute (%.0f to %.0f)",
+			first.mean(), first.slope(), second.mean(), second.slope(), memory.slope(), slices.Min(memory.ys), slices.Max(memory.ys))
 	}
 }
