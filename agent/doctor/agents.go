@@ -16,18 +16,13 @@ func (d *diagnosis) checkAgents() {
 		d.add("agent.running", Failure, "ls -la "+agent.ShellWord(d.facts.StateDir), "%v", err)
 		return
 	}
-	d.agents = agents
-	for i, a := range agents {
-		if a.User && d.server == nil && !strings.HasPrefix(a.Problem, "waiting") {
-			d.server = &agents[i]
-		}
-	}
+	d.agents, d.server = agents, serverOf(agents)
 	s := d.server
 	switch {
 	case s == nil && len(agents) > 0:
-		d.add("agent.running", Warning, d.toStart(), "only %s run, each for the projects it was given; nobody serves the others", count(len(agents), "agent"))
+		d.add("agent.running", Warning, d.facts.toStart(), "only %s run, each for the projects it was given; nobody serves the others", count(len(agents), "agent"))
 	case s == nil:
-		d.add("agent.running", Failure, d.toStart(), "no agent is running: drops wait until one does, or until a drain")
+		d.add("agent.running", Failure, d.facts.toStart(), "no agent is running: drops wait until one does, or until a drain")
 	case isStopped(s.PID):
 		d.add("agent.running", Failure, fmt.Sprintf("kill -CONT %d", s.PID), "the agent (pid %d) has been stopped by a signal, and does nothing", s.PID)
 	default:
@@ -37,7 +32,7 @@ func (d *diagnosis) checkAgents() {
 		if s.Version == d.facts.Version {
 			d.add("agent.version", OK, "", "the agent and this program are both version %s", s.Version)
 		} else {
-			d.add("agent.version", Warning, d.toRestart(), "the running agent is version %s, this program is version %s", s.Version, d.facts.Version)
+			d.add("agent.version", Warning, d.facts.toRestart(*s), "the running agent is version %s, this program is version %s", s.Version, d.facts.Version)
 		}
 		if s.Problem != "" {
 			d.add("agent.problem", Failure, fmt.Sprintf("mend the configuration, then: kill -HUP %d", s.PID), "%s", s.Problem)
@@ -49,11 +44,24 @@ func (d *diagnosis) checkAgents() {
 	}
 }
 
+// serverOf is the agent for all projects of this user, or nil.
+func serverOf(agents []agent.Info) *agent.Info {
+	for i, a := range agents {
+		if a.User && !waits(a) {
+			return &agents[i]
+		}
+	}
+	return nil
+}
+
+// waits reports whether an agent for all projects waits for another to end.
+func waits(a agent.Info) bool { return a.User && strings.HasPrefix(a.Problem, "waiting") }
+
 // checkRivals looks for agents that are in each other's way.
 func (d *diagnosis) checkRivals() {
 	var waiting, held []string
 	for _, a := range d.agents {
-		if a.User && strings.HasPrefix(a.Problem, "waiting") {
+		if waits(a) {
 			waiting = append(waiting, fmt.Sprintf("pid %d", a.PID))
 		}
 		for _, p := range a.Projects {
@@ -79,8 +87,8 @@ func (d *diagnosis) checkRivals() {
 }
 
 // toStart is how an agent is started here.
-func (d *diagnosis) toStart() string {
-	switch s := d.facts.Service; {
+func (f Facts) toStart() string {
+	switch s := f.Service; {
 	case s.Absent != "":
 		return "agent run"
 	case s.Installed:
@@ -89,11 +97,12 @@ func (d *diagnosis) toStart() string {
 	return "agent install"
 }
 
-func (d *diagnosis) toRestart() string {
-	if d.server.Service {
+// toRestart is how an agent is started again.
+func (f Facts) toRestart(a agent.Info) string {
+	if a.Service {
 		return "agent restart"
 	}
-	return fmt.Sprintf("kill %d, and start it again: %s", d.server.PID, d.toStart())
+	return fmt.Sprintf("kill %d, and start it again: %s", a.PID, f.toStart())
 }
 
 func (d *diagnosis) checkService() {

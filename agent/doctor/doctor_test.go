@@ -255,7 +255,7 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 		{"requests wait", func(t *testing.T, p string) {
 			write(t, in(p, "control", "a.drain"), "")
 			age(t, in(p, "control", "a.drain"), old)
-		}, "spool.requests", Warning, "1, the oldest for 2 min", "agent start"},
+		}, "spool.requests", Warning, "1, the oldest for 2 min", "agent install"},
 		{"requests wait for an agent", func(t *testing.T, p string) {
 			serve(t, p)
 			write(t, in(p, "control", "a.drain"), "")

@@ -41,26 +41,21 @@ func SelfTest(ctx context.Context, f Facts) (check Check) {
 	if err != nil {
 		return Check{Name: name, Status: Skipped, Detail: err.Error()}
 	}
-	pid := 0
-	for _, a := range agents {
-		if a.User && pid == 0 && !strings.HasPrefix(a.Problem, "waiting") {
-			pid = a.PID
-		}
-	}
-	if pid == 0 {
+	server := serverOf(agents)
+	if server == nil {
 		return Check{Name: name, Status: Skipped, Detail: "no agent for all projects of this user is running"}
 	}
-	if isStopped(pid) {
+	if isStopped(server.PID) {
 		return Check{Name: name, Status: Skipped, Detail: "the agent has been stopped by a signal"}
 	}
-	t := &selfTest{facts: f, pid: pid, patience: stepPatience}
+	t := &selfTest{facts: f, pid: server.PID, patience: stepPatience}
 	err = t.run(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return Check{Name: name, Status: Skipped, Detail: "interrupted"}
 	case err != nil:
 		return Check{Name: name, Status: Failure, Detail: t.told(err.Error()),
-			Mend: "agent restart; see why in the agent's log"}
+			Mend: "see why in the agent's log; " + f.toRestart(*server)}
 	case t.skew > skew || t.skew < -skew:
 		return Check{Name: name, Status: Warning, Detail: t.told(fmt.Sprintf("the file system's clock is wrong by %v", t.skew.Round(time.Second))),
 			Mend: "set the clock of the file system's server, or of this machine: timedatectl"}

@@ -33,10 +33,11 @@ const (
 
 // examiner looks at one project.
 type examiner struct {
-	facts  *Facts
-	report spoolReport
-	served bool // an agent serves it
-	now    time.Time
+	facts   *Facts
+	restart string // how the agent is started again that serves most projects
+	report  spoolReport
+	served  bool // an agent serves it
+	now     time.Time
 }
 
 func (e *examiner) find(name string, status Level, what, which, mend string) {
@@ -292,14 +293,14 @@ func (e *examiner) incoming(ctx context.Context, sp *spoolfiles.Spool) {
 		which = fmt.Sprintf("more than %d, one of them for %s", looksAt, long(e.age(oldest.Info)))
 	}
 	if !e.served {
-		e.find("spool.drops", Warning, "drops wait, for no agent serves the project", which, "agent start, agent run, or agent drain --project "+dir)
+		e.find("spool.drops", Warning, "drops wait, for no agent serves the project", which, e.facts.toStart()+", or agent drain --project "+dir)
 		return
 	}
 	// It may have come this moment with an old date.
 	if e.gone(ctx, sp.Incoming, oldest) {
 		return
 	}
-	e.find("spool.drops", Failure, "drops wait although an agent serves the project", which, "agent restart; see why in its log, or in: agent status --project "+dir)
+	e.find("spool.drops", Failure, "drops wait although an agent serves the project", which, "see why: agent status --project "+dir+", and the agent's log; "+e.restart)
 }
 
 // waiting returns the oldest entry that is wanted, and how many there are.
@@ -342,15 +343,15 @@ func (e *examiner) control(ctx context.Context, sp *spoolfiles.Spool) {
 	if n > 0 && e.age(oldest.Info) > prompt && !e.gone(ctx, sp.Control, oldest) {
 		which := fmt.Sprintf("%d, the oldest for %s", n, long(e.age(oldest.Info)))
 		if e.served {
-			e.find("spool.requests", Failure, "requests are not answered although an agent serves the project", which, "agent restart; see why in its log")
+			e.find("spool.requests", Failure, "requests are not answered although an agent serves the project", which, "see why in the agent's log; "+e.restart)
 		} else {
-			e.find("spool.requests", Warning, "requests wait, for no agent serves the project", which, "agent start, or agent run")
+			e.find("spool.requests", Warning, "requests wait, for no agent serves the project", which, e.facts.toStart())
 		}
 	}
 	oldest, n = e.waiting(sp.Control, ending(spoolfiles.ReplySuffix))
 	if n > 0 && e.age(oldest.Info) > e.facts.Options.ReplyTTL+prompt {
 		which := fmt.Sprintf("%d, the oldest for %s", n, long(e.age(oldest.Info)))
-		e.find("spool.replies", Warning, "replies that nobody has claimed have not returned to the queue", which, "agent start, agent run, or agent drain --project "+dir)
+		e.find("spool.replies", Warning, "replies that nobody has claimed have not returned to the queue", which, e.facts.toStart()+", or agent drain --project "+dir)
 	}
 }
 
@@ -398,7 +399,7 @@ func (e *examiner) halfDone(ctx context.Context, sp *spoolfiles.Spool) bool {
 	for end := time.Now().Add(lockPatience); pending(sp); {
 		if time.Now().After(end) || ctx.Err() != nil {
 			if e.served {
-				e.find("spool.redo", Failure, "a change of the queue does not get on", "", "agent restart; see why in its log")
+				e.find("spool.redo", Failure, "a change of the queue does not get on", "", "see why in the agent's log; "+e.restart)
 			} else {
 				e.find("spool.redo", Warning, "a process has died in the middle of a change", "", "agent peek --project "+dir+" finishes it, and so does an agent")
 			}

@@ -102,10 +102,14 @@ type spoolReport struct {
 func (d *diagnosis) examine(ctx context.Context, project string) spoolReport {
 	ctx, cancel := context.WithTimeout(ctx, spoolPatience)
 	defer cancel()
+	restart := "agent restart"
+	if d.server != nil {
+		restart = d.facts.toRestart(*d.server)
+	}
 	done := make(chan spoolReport, 1)
 	if ctx.Err() == nil {
 		go func() {
-			e := &examiner{facts: &d.facts, report: spoolReport{project: project}}
+			e := &examiner{facts: &d.facts, restart: restart, report: spoolReport{project: project}}
 			e.run(ctx)
 			done <- e.report
 		}()
