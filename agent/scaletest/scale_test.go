@@ -138,7 +138,13 @@ func (s *stage) states() map[agent.State]int {
 // until waits for a condition, and returns when it was true.
 func (s *stage) until(what string, ok func() bool) time.Time {
 	s.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
+	return s.within(2*time.Millisecond, what, ok)
+}
+
+// within is until for who measures: to within this time.
+func (s *stage) within(exact time.Duration, what string, ok func() bool) time.Time {
+	s.Helper()
+	tick := time.NewTicker(exact)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(deadline) {
@@ -172,7 +178,7 @@ func (s *stage) drop(project string) time.Duration {
 		s.Fatal(err)
 	}
 	path := filepath.Join(sp.Root.Path(), queue.FileName)
-	return s.until("the drop is in the queue of "+project, func() bool {
+	return s.within(50*time.Microsecond, "the drop is in the queue of "+project, func() bool {
 		lines, err := os.ReadFile(path)
 		return err == nil && bytes.Contains(lines, []byte(text))
 	}).Sub(start)
@@ -237,7 +243,7 @@ func TestManyProjects(t *testing.T) {
 			t.Fatal(added, err)
 		}
 		lock := filepath.Join(p, spoolfiles.DirName, "agent.lock")
-		all = append(all, s.until("it is served", func() bool {
+		all = append(all, s.within(50*time.Microsecond, "it is served", func() bool {
 			_, err := os.Stat(lock)
 			return err == nil
 		}).Sub(start))
