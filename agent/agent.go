@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config) error {
 	a := &agent{
 		cfg:    cfg,
 		self:   self,
-		claims: claims{owners: map[inode]*worker{}},
+		claims: claims{owners: map[inode]*worker{}, waiting: map[*worker]bool{}},
 		turns:  make(chan struct{}, scansAtOnce),
 		keeps:  make(chan struct{}, cfg.descriptors/2/perSpool), // the other half is for the locks
 		board:  newBoard(reg, cfg, Info{Holder: self, Service: cfg.Service, User: cfg.User}),

@@ -15,7 +15,7 @@ import (
 type claims struct {
 	mu      sync.Mutex
 	owners  map[inode]*worker
-	waiting []*worker // for a spool that another one serves
+	waiting map[*worker]bool // for a spool that another one serves
 }
 
 // claim makes the spool at this project's path w's. If it is another worker's
@@ -30,7 +30,7 @@ func (c *claims) claim(w *worker) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if owner := c.owners[id]; owner != nil && owner != w {
-		c.waiting = append(c.waiting, w)
+		c.waiting[w] = true
 		return &twinError{owner.project}
 	}
 	c.owners[id] = w
@@ -50,8 +50,8 @@ func (c *claims) release(w *worker) {
 		return
 	}
 	delete(c.owners, w.claimed)
-	for _, other := range c.waiting {
+	for other := range c.waiting {
 		other.watch.poke()
 	}
-	c.waiting = nil
+	clear(c.waiting)
 }
