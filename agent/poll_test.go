@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+)
+
+func TestUnchanged(t *testing.T) {
+	p := dir(t)
+	drop(t, p, "a")
+	open(t, p)
+	w := &worker{project: p, lock: &projectLock{}, unwatched: errors.New("it is")}
+	now := time.Unix(1_700_000_000, 0)
+	// So that the next change shows, however coarse the file system's clock is.
+	for _, name := range []string{"incoming", "control"} {
+		must(t, os.Chtimes(inSpool(p, name), now, now))
+	}
+	// after is what a poll finds so long after the last one.
+	after := func(d time.Duration, want bool) {
+		t.Helper()
+		now = now.Add(d)
+		if got := w.unchanged(now); got != want {
+			t.Errorf("unchanged: %v", got)
+		}
+	}
+	rest := func() {
+		t.Helper()
+		after(time.Second, false) // something may come that has the same time
+		after(coarse, true)
+		after(time.Second, true)
+	}
+	after(0, false)
+	rest()
+
+	must(t, os.WriteFile(inSpool(p, "incoming", "b.json"), nil, 0o600))
+	after(time.Second, false)
+	rest()
+	must(t, os.WriteFile(inSpool(p, "control", "c.drain"), nil, 0o600))
+	after(time.Second, false)
+	rest()
+
+	// What the clock alone changes.
+	w.lookAt = now.Add(10 * time.Second)
+	after(time.Second, true)
+	after(9*time.Second, false)
+	w.lookAt = time.Time{}
+	after(0, true)
+
+	// Where a glance tells nothing.
+	w.failures = 1
+	after(0, false)
+	w.failures, w.foreign = 0, true
+	after(0, false)
+	w.foreign, w.unwatched = false, nil
+	after(0, false)
+	w.unwatched = errors.New("again")
+	after(0, true)
+
+	must(t, os.Rename(inSpool(p), inSpool(p)+"-away"))
+	after(time.Second, false)
+	open(t, p)
+	after(time.Second, false)
+	rest()
+	must(t, os.RemoveAll(inSpool(p)))
+	after(time.Second, false)
+}
