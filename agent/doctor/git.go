@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"spoolagent/spoolfiles"
@@ -72,5 +74,7 @@ func tracked(ctx context.Context, project string) bool {
 	cmd := exec.CommandContext(ctx, "git", "-C", project, "-c", "core.fsmonitor=false", "--literal-pathspecs", "--no-optional-locks",
 		"ls-files", "--error-unmatch", "--", spoolfiles.DirName)
 	cmd.WaitDelay = gitPatience
+	// Within a hook of git, these would name its repository.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
 	return cmd.Run() == nil
 }

@@ -56,6 +56,9 @@ func (e *examiner) run(ctx context.Context) {
 		e.find("project.exists", Failure, "cannot be looked at", reason(err), "ls -ld "+dir)
 		return
 	}
+	if real, err := filepath.EvalSymlinks(project); err == nil {
+		e.report.real = real
+	}
 	if s, err := spaceOf(project); err == nil {
 		e.report.space = &s
 	}

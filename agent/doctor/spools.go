@@ -46,8 +46,14 @@ func (d *diagnosis) checkSpools(ctx context.Context) {
 		devices[s.device] = true
 		findings = append(findings, s.findings(d.facts.StateDir)...)
 	}
+	seen := map[string]string{} // by what the paths lead to
 	for _, r := range reports {
 		findings = append(findings, r.findings...)
+		if other, ok := seen[r.real]; ok && r.real != "" {
+			findings = append(findings, finding{name: "project.names", status: Warning, project: r.project,
+				what: "it is served once, for it has another name", which: "is " + other, mend: "agent remove " + dir})
+		}
+		seen[r.real] = r.project
 		if r.space != nil && !devices[r.space.device] {
 			devices[r.space.device] = true
 			findings = append(findings, r.space.findings(r.project)...)
@@ -72,6 +78,7 @@ func (d *diagnosis) checkSpools(ctx context.Context) {
 // what it means that nothing was found.
 var looks = [...]struct{ name, sound string }{
 	{"project.exists", "all projects are there"},
+	{"project.names", "no project has two names"},
 	{"spool.answer", "all spools could be looked at"},
 	{"spool.owner", "all spools are yours"},
 	{"spool.links", "no spool leads elsewhere"},
@@ -94,6 +101,7 @@ var looks = [...]struct{ name, sound string }{
 // spoolReport is what came of the look at one project.
 type spoolReport struct {
 	project  string
+	real     string // its path without links; "" if that is not known
 	findings []finding
 	space    *space // of its file system; nil if that is not known
 }

@@ -73,8 +73,7 @@ func (d *diagnosis) checkRegistry() {
 		return
 	}
 	registry := filepath.Join(d.facts.StateDir, "projects")
-	var strays, unfinished, doubles []string
-	seen := map[string]string{} // by what the paths lead to
+	var strays, unfinished []string
 	projects := 0
 	for _, r := range all {
 		if r.Err != nil {
@@ -82,14 +81,6 @@ func (d *diagnosis) checkRegistry() {
 			continue
 		}
 		projects++
-		real, err := filepath.EvalSymlinks(r.Path)
-		if err != nil {
-			continue
-		}
-		if other, ok := seen[real]; ok {
-			doubles = append(doubles, r.Path+" is "+other)
-		}
-		seen[real] = r.Path
 	}
 	entries, _ := os.ReadDir(registry) // Registered has just read it
 	for _, e := range entries {
@@ -103,9 +94,6 @@ func (d *diagnosis) checkRegistry() {
 	}
 	if len(unfinished) > 0 {
 		d.add("registry.files", Warning, "rm "+firstFew(unfinished), "%s that somebody has begun and left: %s", count(len(unfinished), "registration"), some(unfinished))
-	}
-	if len(doubles) > 0 {
-		d.add("registry.doubles", Warning, "", "%s registered by two names, and served once: %s", count(len(doubles), "project is", "projects are"), some(doubles))
 	}
 	if len(strays)+len(unfinished) == 0 {
 		d.add("registry.files", OK, "", "%s registered", count(projects, "project is", "projects are"))

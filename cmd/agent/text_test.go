@@ -113,3 +113,51 @@ func TestNotesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestServiceInOneLine(t *testing.T) {
+	for _, c := range []struct {
+		f    serviceFacts
+		want string
+	}{
+		{serviceFacts{none: true, Error: "no systemd"}, "none on this system ('agent doctor' says more)"},
+		{serviceFacts{Error: "no answer within 1s"}, "unknown, no answer within 1s"},
+		{serviceFacts{}, "not installed ('agent install' does it)"},
+		{serviceFacts{Installed: true, Error: "no bus\x1b"}, `installed, the rest is unknown: no bus\x1b`},
+		{serviceFacts{Installed: true, Enabled: true, Running: true, Detail: "active (running)", Logs: "journalctl --user -u x"},
+			"enabled, active (running); log: journalctl --user -u x"},
+		{serviceFacts{Installed: true, Enabled: true, Detail: "failed (exit-code)"}, "enabled, failed (exit-code)"},
+		{serviceFacts{Installed: true, Running: true}, "not enabled ('agent install' does it), running"},
+		{serviceFacts{Installed: true, Enabled: true}, "enabled, not running"},
+	} {
+		if got := c.f.line(false); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.f, got, c.want)
+		}
+	}
+}
+
+func TestHeadOfAReport(t *testing.T) {
+	running := agent.Status{Running: true, PID: 7, Version: "v0.0.1", StartedAt: "2026-01-02T03:04:05Z",
+		Projects: []agent.ProjectStatus{{Path: "/p"}}}
+	service := running
+	service.Service = true
+	stopped := agent.Status{Projects: running.Projects, Problem: "configuration refused: x"}
+	for _, c := range []struct {
+		s    statusReport
+		want string // part of it
+	}{
+		{statusReport{Status: running}, "the running agent is not: stop it and start it again"},
+		{statusReport{Status: service}, "the running agent is not: 'agent restart'"},
+		{statusReport{Status: stopped}, "problem: configuration refused: x"},
+		{statusReport{Status: stopped}, "start one with 'agent run'"},
+		{statusReport{Status: stopped, Service: &serviceFacts{}}, "'agent install' has one run from now on"},
+		{statusReport{Status: stopped, Service: &serviceFacts{Installed: true}}, "'agent start' starts the service"},
+	} {
+		text := strings.Join(c.s.head(false), "\n")
+		if c.s.Service == nil && strings.Contains(text, "service:") {
+			t.Errorf("it was not asked, but:\n%s", text)
+		}
+		if !strings.Contains(text, c.want) {
+			t.Errorf("no %q in:\n%s", c.want, text)
+		}
+	}
+}
