@@ -114,8 +114,8 @@ func (d *diagnosis) examine(ctx context.Context, project string) spoolReport {
 	if d.server != nil {
 		restart = d.facts.toRestart(*d.server)
 	}
-	done := make(chan spoolReport, 1)
 	if ctx.Err() == nil {
+		done := make(chan spoolReport, 1)
 		go func() {
 			e := &examiner{facts: &d.facts, restart: restart, report: spoolReport{project: project}}
 			e.run(ctx)
@@ -126,12 +126,12 @@ func (d *diagnosis) examine(ctx context.Context, project string) spoolReport {
 			return r
 		case <-ctx.Done():
 		}
-	}
-	// It may have come to its end for the same reason.
-	select {
-	case r := <-done:
-		return r
-	case <-time.After(100 * time.Millisecond):
+		// What it was waiting for may have come to an end for the same reason.
+		select {
+		case r := <-done:
+			return r
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return spoolReport{project: project, findings: []finding{{
 		name: "spool.answer", status: Failure, project: project,
