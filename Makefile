@@ -3,6 +3,7 @@
 
 GO ?= go
 FUZZTIME ?= 10s
+SOAKTIME ?= 10m
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PLATFORMS = linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64
 
@@ -34,6 +35,14 @@ bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-s
 .PHONY: fault
 fault: ## kill the real process at every file-system call, one after another
 	SPOOL_FAULT=all $(GO) test -count 1 -timeout 1h -v ./agent/crashtest
+
+.PHONY: soak
+soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
+	SPOOL_SOAK=$(SOAKTIME) $(GO) test -count 1 -run TestSoak -timeout 0 -v ./agent/soaktest
+
+.PHONY: scale
+scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
+	SPOOL_SCALE=full $(GO) test -count 1 -timeout 1h -v ./agent/scaletest
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
