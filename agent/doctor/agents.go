@@ -172,42 +172,6 @@ func (d *diagnosis) checkConfig() {
 	}
 }
 
-func (d *diagnosis) checkHooks() {
-	connected, told := 0, len(d.checks)
-	for _, t := range d.facts.Tools {
-		install := "agent hooks install " + t.Name
-		switch {
-		case t.Err != nil && t.Here:
-			d.add("hooks."+t.Name, Warning, "mend the file, then: "+install, "%s: %v", t.Title, t.Err)
-		case t.Connected == "yes":
-			connected++
-			d.add("hooks."+t.Name, OK, "", "%s is connected", t.Title)
-		case t.Connected == "no" && t.Here:
-			d.add("hooks."+t.Name, Warning, install, "%s is here, but not connected: it leaves no signals", t.Title)
-		case t.Connected != "no" && t.Connected != "":
-			connected++
-			d.add("hooks."+t.Name, Warning, install, "%s is connected, but its hooks are %s", t.Title, map[string]string{
-				"partly": "not complete", "outdated": "not those of this version"}[t.Connected])
-		}
-	}
-	if len(d.checks) == told {
-		d.add("hooks", Skipped, "", "no AI tool was found here")
-	}
-	if connected == 0 {
-		return
-	}
-	for _, s := range d.facts.Scripts {
-		switch s.State {
-		case "no":
-			d.add("hooks.scripts", Failure, "agent hooks install TOOL, for any tool that is connected", "%s is missing: the hooks leave no signals", s.File)
-		case "outdated":
-			d.add("hooks.scripts", Warning, "agent hooks install TOOL, for any tool that is connected", "%s is not that of this version", s.File)
-		default:
-			d.add("hooks.scripts", OK, "", "%s", s.File)
-		}
-	}
-}
-
 // count is a number with its noun, of which the plural has an s unless it is
 // given.
 func count(n int, noun string, plural ...string) string {

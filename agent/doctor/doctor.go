@@ -49,8 +49,8 @@ type Facts struct {
 
 	Config  Config
 	Service Service
-	Tools   []Tool
-	Scripts []Script
+	// Hooks tells how the hooks of tools are. It may look into any project.
+	Hooks func(ctx context.Context) Hooks
 }
 
 // Config is how things are with the configuration file.
@@ -75,16 +75,25 @@ type Service struct {
 	LingerOff bool   // it ends when the user logs out
 }
 
-// Tool is a program whose hooks leave signals.
+// Hooks is how things are with the hooks of tools.
+type Hooks struct {
+	Tools   []Tool
+	Scripts []Script
+}
+
+// Tool is a program whose hooks leave signals: as a user has it, or in a
+// project in which it was connected.
 type Tool struct {
 	Name      string // as 'agent hooks install' takes it
 	Title     string
+	Project   string // empty: for all of the user's projects
 	Here      bool
+	Single    bool   // it is connected in single projects only
 	Connected string // "yes", "no", "partly" or "outdated"
 	Err       error  // why that cannot be told
 }
 
-// Script is a file that the hooks run.
+// Script is a file that hooks which are connected run.
 type Script struct {
 	File  string
 	State string // as of a Tool
@@ -98,7 +107,7 @@ func Examine(ctx context.Context, f Facts) []Check {
 	d.checkService()
 	d.checkConfig()
 	d.checkState()
-	d.checkHooks()
+	d.checkHooks(ctx)
 	d.checkLimits()
 	d.checkSpools(ctx)
 	return d.checks

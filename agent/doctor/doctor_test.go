@@ -80,7 +80,8 @@ func serve(t testing.TB, project string) {
 }
 
 func facts(t testing.TB, projects ...string) Facts {
-	return Facts{StateDir: filepath.Join(tempDir(t), "state"), Version: "test", Projects: projects, Options: queue.DefaultOptions()}
+	return Facts{StateDir: filepath.Join(tempDir(t), "state"), Version: "test", Projects: projects, Options: queue.DefaultOptions(),
+		Hooks: func(context.Context) Hooks { return Hooks{} }}
 }
 
 // tree is everything there is below some directories, to the nanosecond.
@@ -483,9 +484,16 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 
 	f := facts(t)
 	f.Config = Config{File: "/c", Err: errors.New("line 3: unknown key")}
-	f.Tools = []Tool{{Name: "a", Here: true, Connected: "no"}, {Name: "b", Connected: "no"}, {Name: "c", Connected: "outdated"},
-		{Name: "d", Connected: "yes"}, {Name: "e", Here: true, Err: errors.New("broken")}}
-	f.Scripts = []Script{{"/s1", "no"}, {"/s2", "outdated"}, {"/s3", "yes"}}
+	f.Hooks = func(context.Context) Hooks {
+		return Hooks{
+			[]Tool{{Name: "a", Here: true, Connected: "no"}, {Name: "b", Connected: "no"}, {Name: "c", Connected: "outdated"},
+				{Name: "d", Connected: "yes"}, {Name: "e", Here: true, Err: errors.New("broken")},
+				{Name: "f", Here: true, Connected: "no"}, {Name: "g", Here: true, Single: true, Connected: "no"},
+				{Name: "f", Project: "/p", Connected: "yes"}, {Name: "g", Project: "/p", Connected: "partly"},
+				{Name: "g", Project: "/q", Connected: "partly"}},
+			[]Script{{"/s1", "no"}, {"/s2", "outdated"}, {"/s3", "yes"}},
+		}
+	}
 	var got []string
 	for _, c := range Examine(context.Background(), f) {
 		if s := c.Subject(); s == "config" || s == "hooks" {
@@ -493,6 +501,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		}
 	}
 	want := []string{"config failure", "hooks.a warning", "hooks.c warning", "hooks.d ok", "hooks.e warning",
+		"hooks.f ok", "hooks.g warning",
 		"hooks.scripts failure", "hooks.scripts warning", "hooks.scripts ok"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -101,7 +101,7 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 			f.Projects = append(f.Projects, p.Path)
 		}
 	}
-	f.Tools, f.Scripts = toolFacts(ctx)
+	f.Hooks = hookFacts
 	s := asked()
 	f.Service = doctor.Service{
 		Manager: s.Manager, Installed: s.Installed, Enabled: s.Enabled, Running: s.Running,
@@ -115,24 +115,35 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	return f, nil
 }
 
-// toolFacts are the tools whose hooks are the user's, and what these run.
-func toolFacts(ctx context.Context) (tools []doctor.Tool, scripts []doctor.Script) {
+// hookFacts are the tools whose hooks may be the user's, the projects in which
+// tools are connected, and what the hooks run.
+func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	setup, err := hooks.New(configs.Hook())
 	if err != nil {
-		return nil, nil // there is no home, and so no settings
+		return h // there is no home, and so no settings
 	}
+	add := func(t hooks.Tool, project string, st hooks.Status) {
+		h.Tools = append(h.Tools, doctor.Tool{Name: t.Name, Title: t.Title, Project: project,
+			Here: setup.Here(t), Single: t.OfRepository(), Connected: string(st.State), Err: st.Err})
+	}
+	connections := setup.Connections(ctx)
 	for _, t := range hooks.Tools() {
-		if t.OfRepository() {
-			continue
+		st := hooks.Status{State: hooks.None}
+		if !t.OfRepository() {
+			st = setup.Check(ctx, t, "")
 		}
-		st := setup.Check(ctx, t, "")
-		tools = append(tools, doctor.Tool{Name: t.Name, Title: t.Title, Here: setup.Here(t), Connected: string(st.State), Err: st.Err})
+		add(t, "", st)
 	}
-	for file, state := range setup.Scripts() {
-		scripts = append(scripts, doctor.Script{File: file, State: string(state)})
+	for _, c := range connections {
+		if c.Project != "" {
+			add(c.Tool, c.Project, c.Status)
+		}
 	}
-	slices.SortFunc(scripts, func(a, b doctor.Script) int { return strings.Compare(a.File, b.File) })
-	return tools, scripts
+	for file, state := range setup.Scripts(connections) {
+		h.Scripts = append(h.Scripts, doctor.Script{File: file, State: string(state)})
+	}
+	slices.SortFunc(h.Scripts, func(a, b doctor.Script) int { return strings.Compare(a.File, b.File) })
+	return h
 }
 
 var levelColours = map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -280,7 +279,7 @@ type hooksState struct {
 }
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
-	list := hooksList{Project: project}
+	list := hooksList{Project: project, Scripts: []hooksState{}}
 	state := func(t hooks.Tool, project string) hooksState {
 		st := setup.Check(ctx, t, project)
 		s := hooksState{File: st.File, State: st.State}
@@ -296,7 +295,7 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 		}
 		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), user, local})
 	}
-	for path, state := range setup.Scripts() {
+	for path, state := range setup.Scripts(setup.Connections(ctx)) {
 		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})
 	}
 	slices.SortFunc(list.Scripts, func(a, b hooksState) int { return strings.Compare(a.File, b.File) })
@@ -311,7 +310,6 @@ func printHooks(out io.Writer, list hooksList, p painter) error {
 		table[0][i].colour = bold
 	}
 	var troubles []string
-	any := false
 	for _, t := range list.Tools {
 		here := "no"
 		if t.Here {
@@ -336,9 +334,7 @@ func printHooks(out io.Writer, list hooksList, p painter) error {
 				shade = yellow
 			}
 		}
-		if len(connected) > 0 {
-			any = true
-		} else {
+		if len(connected) == 0 {
 			connected = []string{"no"}
 			if shade == green {
 				shade = ""
@@ -354,9 +350,7 @@ func printHooks(out io.Writer, list hooksList, p painter) error {
 	}
 	printTable(w, table, p)
 	for _, s := range list.Scripts {
-		// git's script is only there once git is connected.
-		wanted := any && filepath.Base(s.File) == "hook.sh" || s.State == hooks.Outdated
-		if wanted && s.State != hooks.Connected {
+		if s.State != hooks.Connected {
 			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), missingOr(s.State)))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,11 +78,45 @@ func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
 	return st
 }
 
-// Scripts are the files that the hooks run, and whether they are in place: None,
-// Outdated or Connected.
-func (s *Setup) Scripts() map[string]State {
+// A Connection is a tool that is connected: for the user, or in one project.
+type Connection struct {
+	Tool    Tool
+	Project string // empty: for the user
+	Status
+}
+
+// Connections are what is connected now. Of projects those are known that were
+// connected by Install; one that cannot be looked at is among them.
+func (s *Setup) Connections(ctx context.Context) []Connection {
+	var all []Connection
+	tools := Tools()
+	for _, t := range tools {
+		if st := s.Check(ctx, t, ""); st.State != None {
+			all = append(all, Connection{t, "", st})
+		}
+	}
+	records := s.records()
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		project := records[name].Project
+		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == records[name].Tool })
+		if i < 0 || project == "" {
+			continue
+		}
+		if st := s.Check(ctx, tools[i], project); st.live() {
+			all = append(all, Connection{tools[i], project, st})
+		}
+	}
+	return all
+}
+
+// Scripts are the files that these connections run, and whether they are in
+// place: None, Outdated or Connected.
+func (s *Setup) Scripts(of []Connection) map[string]State {
 	states := map[string]State{}
 	for name, text := range s.scripts {
+		if !slices.ContainsFunc(of, func(c Connection) bool { return slices.Contains(c.Tool.scripts, name) }) {
+			continue
+		}
 		path := s.share(name)
 		states[path] = None
 		if data, _, err := read(path); err == nil {

@@ -3,9 +3,11 @@
 package hooks
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -179,7 +181,7 @@ func TestComeAndGo(t *testing.T) {
 					checkTree(t, s.home, now)
 				}
 			}
-			if got := s.Scripts(); got[s.share(hookScript)] != Connected || got[s.share(gitScript)] != Connected {
+			if got := scripts(t, s); got[s.share(hookScript)] != Connected || got[s.share(gitScript)] != Connected {
 				t.Errorf("scripts: %v", got)
 			}
 			for i, tool := range Tools() {
@@ -190,7 +192,7 @@ func TestComeAndGo(t *testing.T) {
 					uninstall(t, s, tool.Name, where)
 					checkState(t, s, tool.Name, where, None)
 				}
-				if got := s.Scripts()[s.share(hookScript)]; got != Connected && i < len(Tools())-1 {
+				if got := scripts(t, s)[s.share(hookScript)]; got != Connected && i < len(Tools())-1 {
 					t.Errorf("without %s the script is %s", tool.Name, got)
 				}
 			}
@@ -316,8 +318,8 @@ func TestRefusedFiles(t *testing.T) {
 			}
 		})
 	}
-	if got := s.Scripts()[s.share(hookScript)]; got != None {
-		t.Errorf("the script is %s, though nothing was connected", got)
+	if _, err := os.Lstat(s.share(hookScript)); err == nil || len(scripts(t, s)) > 0 {
+		t.Errorf("the script is there, though nothing was connected: %v", scripts(t, s))
 	}
 
 	os.RemoveAll(dir)
@@ -454,7 +456,7 @@ func TestOutdated(t *testing.T) {
 	path := put(t, old, s.home, ".claude", "settings.json")
 	put(t, "#!/bin/sh\nold\n", s.share(hookScript))
 	checkState(t, s, "claude", "", Outdated)
-	if got := s.Scripts()[s.share(hookScript)]; got != Outdated {
+	if got := scripts(t, s)[s.share(hookScript)]; got != Outdated {
 		t.Errorf("the script is %s", got)
 	}
 	install(t, s, "claude", "")
@@ -541,7 +543,7 @@ func TestScriptsGoWithTheLast(t *testing.T) {
 	byHand := put(t, tool(t, "codex").Fragment(), s.home, ".codex", "hooks.json")
 	os.RemoveAll(project)
 	uninstall(t, s, "claude", "")
-	if got := s.Scripts()[s.share(hookScript)]; got != Connected {
+	if got := scripts(t, s)[s.share(hookScript)]; got != Connected {
 		t.Errorf("by hand: the script is %s", got)
 	}
 	os.Remove(byHand)
@@ -617,5 +619,67 @@ func TestTwoScopes(t *testing.T) {
 	install(t, s, "cursor", "")
 	if p := install(t, s, "cursor", project); len(p.Notes) != 1 {
 		t.Errorf("notes: %q", p.Notes)
+	}
+}
+
+// scripts are those that what is connected needs.
+func scripts(t *testing.T, s *Setup) map[string]State {
+	t.Helper()
+	return s.Scripts(s.Connections(t.Context()))
+}
+
+// What is connected is known wherever it is, and only its scripts are missed.
+func TestConnections(t *testing.T) {
+	s := newSetup(t)
+	project, repository := filepath.Join(s.home, "p"), filepath.Join(s.home, "r")
+	if err := os.Mkdir(project, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("git", "init", "-q", repository).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	check := func(after string, connected string, scripts ...string) {
+		t.Helper()
+		all := s.Connections(t.Context())
+		var got []string
+		for _, c := range all {
+			where, err := filepath.Rel(s.home, c.Project)
+			if c.Project == "" || err != nil {
+				where = "-"
+			}
+			got = append(got, c.Tool.Name+" "+where+" "+string(c.State))
+		}
+		if text := strings.Join(got, ", "); text != connected {
+			t.Errorf("%s: %q is connected, want %q", after, text, connected)
+		}
+		states := s.Scripts(all)
+		for _, name := range scripts {
+			if state := states[s.share(name)]; state != Connected {
+				t.Errorf("%s: %s is %q", after, name, state)
+			}
+		}
+		if len(states) != len(scripts) {
+			t.Errorf("%s: it runs %v, want %v", after, states, scripts)
+		}
+	}
+	check("nothing", "")
+	install(t, s, "opencode", "")
+	check("a plugin", "opencode - yes")
+	install(t, s, "claude", project)
+	check("a project", "opencode - yes, claude p yes", hookScript)
+	install(t, s, gitName, repository)
+	check("a repository", "opencode - yes, claude p yes, git r yes", hookScript, gitScript)
+	install(t, s, "claude", "")
+	check("the user", "claude - yes, opencode - yes, claude p yes, git r yes", hookScript, gitScript)
+	err := errors.Join(os.Remove(filepath.Join(repository, ".git", "hooks", "post-merge")), os.RemoveAll(project))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("changes by others", "claude - yes, opencode - yes, git r partly", hookScript, gitScript)
+	if err := os.Remove(s.share(gitScript)); err != nil {
+		t.Fatal(err)
+	}
+	if state := scripts(t, s)[s.share(gitScript)]; state != None {
+		t.Errorf("the script that is missing is %q", state)
 	}
 }
