@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/configs"
 )
 
 func statusCommand(o *options) *cobra.Command {
@@ -24,7 +25,8 @@ on a terminal in place, elsewhere one report after another, until interrupted.
 
 Exit status 3 says that no agent serves any of these projects, 1 that something
 needs attention: a project that is missing or in error, or cannot be counted,
-or a configuration that was refused.`,
+or a configuration that is refused; then only what needs no configuration is
+shown, and the default cap where no agent says otherwise.`,
 		Example: `  agent status
   agent status --watch --interval 500ms
   agent status --json --project . | jq .projects[0].queued`,
@@ -91,14 +93,15 @@ type statusReport struct {
 	agent.Status
 	Service *serviceFacts `json:"service,omitempty"` // nil: not asked
 
-	strays []error // what the registry has besides projects
+	strays  []error // what the registry has besides projects
+	refused error   // why the configuration does not count
 }
 
 // status looks at everything once.
 func (o *options) status(ctx context.Context) (*statusReport, error) {
-	c, err := o.load()
-	if err != nil {
-		return nil, err
+	c, refused := o.load()
+	if refused != nil {
+		c = configs.Default()
 	}
 	projects, err := o.given()
 	if err != nil {
@@ -131,12 +134,17 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &statusReport{r, asked(), strays}, nil
+	if refused != nil {
+		r.Problem = "configuration refused: " + oneLine(refused)
+	}
+	return &statusReport{r, asked(), strays, refused}, nil
 }
 
 // exit is the exit status that the report asks for.
 func (s *statusReport) exit() error {
 	switch {
+	case s.refused != nil:
+		return s.refused
 	case !s.Running:
 		return &exit{status: exitNoAgent}
 	case s.NeedsAttention():
