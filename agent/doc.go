@@ -34,9 +34,11 @@
 // The agent that holds the lock on .spool/agent.lock. What the file says of its
 // holder is for people; only the lock counts, for a process id may be reused
 // and a file outlives its writer. Within an agent it is the worker that has
-// claimed the spool's directory, so that one with two names is served once. Agents are found in the same way: each holds
-// a lock beside its status file for as long as it lives. The one that serves the
-// projects of a user holds agent.lock in the state directory besides.
+// claimed the spool's directory, so that one with two names is served once.
+//
+// Agents are found in the same way: each holds a lock beside its status file for
+// as long as it lives. The one that serves the projects of a user holds
+// agent.lock in the state directory besides.
 //
 // # Who follows
 //

@@ -173,12 +173,13 @@ func writeAside(path, text string) error {
 }
 
 // Unregister undoes Register: also for a path that leads to the same directory.
-// It reports whether the project was registered. No producer registers it anew.
-func Unregister(stateDir, project string) (removed bool, err error) {
+// It returns the paths by which the project was registered. No producer registers
+// it anew.
+func Unregister(stateDir, project string) (removed []string, err error) {
 	project = filepath.Clean(project)
 	all, err := Registered(stateDir)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for _, r := range all {
 		if r.Err != nil || r.Path != project && !sameDir(r.Path, project) {
@@ -189,7 +190,7 @@ func Unregister(stateDir, project string) (removed bool, err error) {
 				return removed, fmt.Errorf("removing %s from the registry: %w", quote(project), err)
 			}
 		}
-		removed = true
+		removed = append(removed, r.Path)
 	}
 	sp, err := spoolfiles.Open(project)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -246,17 +246,18 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 		}
 	}()
 	if err != nil {
-		if !known {
+		unaware := p.State == StateServing || p.State == StatePolling // no event has told the agent yet
+		switch gone := errors.Is(err, fs.ErrNotExist); {
+		case gone && (!known || unaware):
+			p.State = StateMissing
+			p.fail(errors.New(missing(p.Path)))
+		case !known:
 			p.State = StateError
-			if errors.Is(err, fs.ErrNotExist) {
-				p.State = StateMissing
-				p.fail(errors.New(missing(p.Path)))
-			} else {
-				p.fail(err)
-			}
-		} else if p.Uncounted = true; p.Error == "" {
+			p.fail(err)
+		case p.Error == "":
 			p.fail(err)
 		}
+		p.Uncounted = true
 		return h
 	}
 	defer sp.Close()

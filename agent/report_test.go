@@ -209,6 +209,20 @@ func TestPathsThatAreNotUTF8(t *testing.T) {
 
 // What an agent has said of a project that it was about to begin does not
 // count once it has begun: its status file is written once a second.
+// No event tells an agent that an ancestor was renamed, but a look does.
+func TestReportOfAProjectThatHasJustGone(t *testing.T) {
+	p, state := filepath.Join(dir(t), "gone"), dir(t)
+	reg, err := register(state)
+	must(t, err)
+	defer reg.close()
+	said := ProjectState{Path: p, State: StateServing}
+	must(t, reg.write(Info{Holder: Holder{PID: 1}, Cap: 7, Projects: []ProjectState{said}}))
+	ps := report(t, ReportConfig{StateDir: state}).Projects[0]
+	if ps.State != StateMissing || !ps.Uncounted || !strings.Contains(ps.Error, "does not exist") || !strings.Contains(ps.Advice, "agent remove") {
+		t.Errorf("%+v", ps)
+	}
+}
+
 func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
 	p, state := dir(t), dir(t)
 	sp := open(t, p)

@@ -19,8 +19,9 @@ func removeCommand(o *options) *cobra.Command {
 		Short: "Have a project not served any more",
 		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
 stays as it is, and can still be drained; later drops do not register it again.
-Without DIR it is the project of the working directory; DIR need not exist. With
---gone, it is every registered project whose directory does not exist.`,
+A directory that was added by several names is removed by all of them. Without
+DIR it is the project of the working directory; DIR need not exist. With --gone,
+it is every registered project whose directory does not exist.`,
 		Example: `  agent remove
   agent remove ~/work
   agent remove --gone`,
@@ -52,10 +53,11 @@ Without DIR it is the project of the working directory; DIR need not exist. With
 					errs = append(errs, err)
 				case slices.Contains(configured(c), dir):
 					errs = append(errs, fmt.Errorf("%s is named by 'projects' in the configuration; remove it there", place(dir)))
-				case removed:
-					fmt.Fprintf(os.Stderr, "removed %s; its .spool is left as it is\n", place(dir))
-				default:
+				case len(removed) == 0:
 					fmt.Fprintf(os.Stderr, "%s was not registered\n", place(dir))
+				}
+				for _, name := range removed {
+					fmt.Fprintf(os.Stderr, "removed %s; its .spool is left as it is\n", place(name))
 				}
 			}
 			return errors.Join(errs...)
