@@ -56,7 +56,8 @@ func hooksListCommand(o *options) *cobra.Command {
 		Short: "Show which tools are here, and which are connected",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
 (user), in the project, or not. "partly" says that some of its hooks are missing,
-"outdated" that they are not those of this version; to install again mends both.`,
+"outdated" that they are not those of this version; to install again mends both.
+Below that stand the other projects in which a tool was connected.`,
 		Example: `  agent hooks list
   agent hooks list --json --project . | jq '.tools[] | select(.here)'`,
 		Args: cobra.NoArgs,
@@ -259,9 +260,16 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 }
 
 type hooksList struct {
-	Project string       `json:"project"`
-	Tools   []hooksTool  `json:"tools"`
-	Scripts []hooksState `json:"scripts"`
+	Project   string           `json:"project"`
+	Tools     []hooksTool      `json:"tools"`
+	Elsewhere []hooksElsewhere `json:"elsewhere"` // other projects in which tools are connected
+	Scripts   []hooksState     `json:"scripts"`   // that all these run
+}
+
+type hooksElsewhere struct {
+	Tool    string `json:"tool"`
+	Project string `json:"project"`
+	hooksState
 }
 
 type hooksTool struct {
@@ -279,23 +287,30 @@ type hooksState struct {
 }
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
-	list := hooksList{Project: project, Scripts: []hooksState{}}
-	state := func(t hooks.Tool, project string) hooksState {
-		st := setup.Check(ctx, t, project)
+	list := hooksList{Project: project, Elsewhere: []hooksElsewhere{}, Scripts: []hooksState{}}
+	stateOf := func(st hooks.Status) hooksState {
 		s := hooksState{File: st.File, State: st.State}
 		if st.Err != nil {
 			s.Error = st.Err.Error()
 		}
 		return s
 	}
+	files := map[string]string{} // of the project, by tool
 	for _, t := range hooks.Tools() {
-		user, local := state(t, ""), state(t, project)
+		user, local := stateOf(setup.Check(ctx, t, "")), stateOf(setup.Check(ctx, t, project))
 		if local.File == user.File { // at home, a project has the user's settings
 			local = hooksState{State: hooks.None}
 		}
 		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), user, local})
+		files[t.Name] = local.File
 	}
-	for path, state := range setup.Scripts(setup.Connections(ctx)) {
+	connections := setup.Connections(ctx)
+	for _, c := range connections {
+		if c.Project != "" && c.File != files[c.Tool.Name] {
+			list.Elsewhere = append(list.Elsewhere, hooksElsewhere{c.Tool.Name, c.Project, stateOf(c.Status)})
+		}
+	}
+	for path, state := range setup.Scripts(connections) {
 		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})
 	}
 	slices.SortFunc(list.Scripts, func(a, b hooksState) int { return strings.Compare(a.File, b.File) })
@@ -349,6 +364,19 @@ func printHooks(out io.Writer, list hooksList, p painter) error {
 			{text: strings.Join(connected, ", "), colour: shade}, {text: strings.Join(files, ", ")}})
 	}
 	printTable(w, table, p)
+	for i, e := range list.Elsewhere {
+		if i == 0 {
+			fmt.Fprint(w, "\nalso connected, in other projects:\n")
+		}
+		line := "  " + e.Tool + ", in " + place(e.File)
+		switch {
+		case e.Error != "":
+			line += " (" + safe(e.Error) + ")"
+		case e.State != hooks.Connected:
+			line += " (" + string(e.State) + ")"
+		}
+		fmt.Fprintln(w, line)
+	}
 	for _, s := range list.Scripts {
 		if s.State != hooks.Connected {
 			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), missingOr(s.State)))
