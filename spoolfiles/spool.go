@@ -75,11 +75,21 @@ func Look(project string) (*Spool, error) {
 	return s, nil
 }
 
-// Complete makes and opens the directories that Look has not found.
+// Complete makes and opens the directories that Look has not found. If one was
+// missing, the spool is new, and gets its .gitignore, too: signals hold prompts,
+// which must not come into a repository.
 func (s *Spool) Complete() error {
+	ignored := false
 	for _, sub := range s.subdirs() {
 		if *sub.dir != nil {
 			continue
+		}
+		if !ignored {
+			// Whoever comes second finds it there, with the same content.
+			if err := s.Root.writeNew(".gitignore", []byte("*\n"), false); err != nil && !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("making spool: %w", err)
+			}
+			ignored = true
 		}
 		err := s.Root.Mkdir(sub.name)
 		if err == nil || errors.Is(err, fs.ErrExist) {
@@ -109,15 +119,6 @@ func Create(project string) (*Spool, error) {
 	}
 	defer p.Close()
 	if err := p.Mkdir(DirName); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("making spool: %w", err)
-	}
-	root, err := p.OpenDir(DirName)
-	if err != nil {
-		return nil, fmt.Errorf("opening spool: %w", err)
-	}
-	defer root.Close()
-	// Whoever comes second finds it there, with the same content.
-	if err := root.writeNew(".gitignore", []byte("*\n"), false); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("making spool: %w", err)
 	}
 	return Open(project)

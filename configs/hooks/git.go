@@ -17,7 +17,7 @@ import (
 func hooksDir(ctx context.Context, dir string) (string, error) {
 	path, err := git(ctx, dir, "rev-parse", "--git-path", "hooks")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("finding the hooks of %s: %w; name another repository with --project DIR", dir, err)
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
@@ -41,7 +41,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	out, err := cmd.Output()
 	if exited := new(exec.ExitError); errors.As(err, &exited) {
 		said, _, _ := strings.Cut(strings.TrimSpace(string(exited.Stderr)), "\n")
-		return "", fmt.Errorf("git: %s (%w)", strings.TrimPrefix(said, "fatal: "), err)
+		return "", fmt.Errorf("%s (%w)", strings.TrimPrefix(said, "fatal: "), err)
 	}
 	return strings.TrimSuffix(string(out), "\n"), err
 }
