@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -506,6 +507,28 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// The hooks of a project may be on a file system that does not answer.
+func TestHooksThatDoNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		defer close(end)
+		f := Facts{Hooks: func(context.Context) Hooks { <-end; return Hooks{} }}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for _, want := range []Check{
+			{Name: "hooks", Status: Failure, Detail: "not looked at: no answer within 5s", Mend: "agent hooks list, in each project that has hooks"},
+			{Name: "hooks", Status: Skipped, Detail: "interrupted"},
+		} {
+			d := &diagnosis{facts: f}
+			d.checkHooks(ctx)
+			if diff := cmp.Diff([]Check{want}, d.checks); diff != "" {
+				t.Error(diff)
+			}
+			cancel()
+		}
+	})
 }
 
 // serving runs an agent for all projects of a user.

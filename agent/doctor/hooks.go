@@ -14,6 +14,8 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 	case h := <-answer:
 		d.tellOfTools(h.Tools)
 		d.tellOfScripts(h.Scripts)
+	case <-ctx.Done():
+		d.add("hooks", Skipped, "", "interrupted")
 	case <-time.After(spoolPatience):
 		d.add("hooks", Failure, "agent hooks list, in each project that has hooks", "not looked at: no answer within %v", spoolPatience)
 	}

@@ -3,8 +3,6 @@ package doctor
 import (
 	"fmt"
 	"os"
-
-	"spoolagent/agent"
 )
 
 // What serving a project takes, and the agent besides.
@@ -88,11 +86,3 @@ func raise(what string, to int) string {
 }
 
 func chown(words string) string { return fmt.Sprintf("sudo chown -R %d %s", os.Geteuid(), words) }
-
-// pidOf is the agent's process, or 0.
-func pidOf(a *agent.Info) int {
-	if a == nil {
-		return 0
-	}
-	return a.PID
-}

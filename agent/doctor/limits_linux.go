@@ -111,3 +111,11 @@ func isStopped(pid int) bool {
 	rest := data[bytes.LastIndexByte(data, ')')+1:]
 	return bytes.HasPrefix(rest, []byte(" T"))
 }
+
+// pidOf is the agent's process, or 0.
+func pidOf(a *agent.Info) int {
+	if a == nil {
+		return 0
+	}
+	return a.PID
+}
