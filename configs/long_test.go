@@ -72,7 +72,11 @@ func TestHookLongOutput(t *testing.T) {
 			"hex":         "0",
 		} {
 			t.Run(name, func(t *testing.T) {
-				output := "HEAD" + strings.Repeat(line, 5_000_000/len(line)) + "TAIL"
+				size := 1_500_000
+				if name == "plain" {
+					size = 5_000_000
+				}
+				output := "HEAD" + strings.Repeat(line, size/len(line)) + "TAIL"
 				for _, ascii := range []bool{false, true} {
 					text := marshal(t, map[string]any{
 						"session_id": "s", "transcript_path": "/t.jsonl", "hook_event_name": "PostToolUse",
@@ -159,7 +163,7 @@ var anyLong = rapid.Custom(func(rt *rapid.T) string {
 // It comes out as JSON, the same but for the middle of its strings.
 func TestHookLongAny(t *testing.T) {
 	eachAwk(t, func(t *testing.T, sh []string) {
-		for seed := range 12 {
+		for seed := range 6 {
 			text := anyLong.Example(seed)
 			drop := stored(t, sh, text)
 			if len(text) >= maxDrop {
@@ -187,10 +191,34 @@ func marshal(t *testing.T, v any, ascii bool) string {
 	return regexp.MustCompile(`\\U0001f600`).ReplaceAllString(text, `\ud83d\ude00`)
 }
 
-var (
-	jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	cutMarker  = regexp.MustCompile(`…\[([0-9]+) bytes cut\]…`)
-)
+var cutMarker = regexp.MustCompile(`…\[([0-9]+) bytes cut\]…`)
+
+// dissect takes JSON apart: its strings, and what is around them. It does by
+// hand what a regular expression would need minutes for in all these tests.
+func dissect(text string) (around string, quoted []string) {
+	var b strings.Builder
+	for {
+		start := strings.IndexByte(text, '"')
+		if start < 0 {
+			return b.String() + text, quoted
+		}
+		b.WriteString(text[:start])
+		end := start + 1
+		for {
+			i := strings.IndexAny(text[end:], `"\\`)
+			if i < 0 {
+				return b.String() + text[start:], quoted // it does not end
+			}
+			if end += i; text[end] == '"' {
+				break
+			}
+			end += 2
+		}
+		quoted = append(quoted, text[start:end+1])
+		b.WriteString(`""`)
+		text = text[end+1:]
+	}
+}
 
 // checkShortened checks that a drop is JSON in less than maxDrop bytes, and the
 // event but for strings that have lost their middle.
@@ -199,10 +227,11 @@ func checkShortened(t *testing.T, text, drop string) {
 	if len(drop) >= maxDrop || !json.Valid([]byte(drop)) || !utf8.ValidString(drop) {
 		t.Fatalf("%d bytes, JSON: %v: %.200q", len(drop), json.Valid([]byte(drop)), drop)
 	}
-	if rest := jsonString.ReplaceAllString(drop, `""`); rest != jsonString.ReplaceAllString(text, `""`) {
-		t.Fatalf("not the same around strings: %.200q", rest)
+	aroundWhole, whole := dissect(text)
+	aroundShort, short := dissect(drop)
+	if aroundShort != aroundWhole || len(short) != len(whole) {
+		t.Fatalf("not the same around strings: %.200q", aroundShort)
 	}
-	whole, short := jsonString.FindAllString(text, -1), jsonString.FindAllString(drop, -1)
 	for i := range whole {
 		if whole[i] != short[i] {
 			checkCut(t, whole[i], short[i])
