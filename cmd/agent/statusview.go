@@ -289,6 +289,9 @@ func notesOf(projects []agent.ProjectStatus, width int, p painter) (lines []stri
 	}
 	if len(projects) <= fewProjects {
 		for _, pr := range projects {
+			if pr.Uncounted && pr.Ledger == (agent.Totals{}) {
+				continue // it was not read, which is not to say that it has nothing
+			}
 			lines = append(lines, "", place(pr.Path), "  "+ledger(pr))
 		}
 	}
