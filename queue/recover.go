@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 
 	"spoolagent/spoolfiles"
@@ -202,7 +203,15 @@ func (r *record) stillTorn(f *os.File) (bool, error) {
 	for n < len(got) && got[n] == '\n' {
 		n++
 	}
-	return int64(n) >= r.blanked() && bytes.Equal(got[n:], r.text()[n:r.torn]), nil
+	if int64(n) < r.blanked() || !bytes.Equal(got[n:], r.text()[n:r.torn]) {
+		return false, nil
+	}
+	if n > 0 {
+		return true, nil
+	}
+	// All lines begin alike: one that is whole was put there by a stranger, after
+	// another one had taken what was there.
+	return malformedAt(f, r.copies[0].at)
 }
 
 // judge sets the cursors of a record that is not exact by what the queue looks
@@ -265,7 +274,7 @@ func (q *Queue) replan(h *held, r *record, intact bool) error {
 		}
 		if intact && !visible && line < done {
 			// All lines begin alike: one that is whole is a stranger's.
-			if intact, err = q.malformedAt(h, b.at+line); err != nil {
+			if intact, err = malformedAt(h.f, b.at+line); err != nil {
 				return err
 			}
 		}
@@ -315,8 +324,8 @@ func (q *Queue) replan(h *held, r *record, intact bool) error {
 }
 
 // malformedAt reports whether the queue's line that begins at off is no signal.
-func (q *Queue) malformedAt(h *held, off int64) (bool, error) {
-	in := bufio.NewReader(io.NewSectionReader(h.f, off, h.info.Size-off))
+func malformedAt(f *os.File, off int64) (bool, error) {
+	in := bufio.NewReader(io.NewSectionReader(f, off, math.MaxInt64-off))
 	var long []byte
 	line, length, err := readLine(in, &long)
 	if err != nil && err != io.EOF {
