@@ -37,15 +37,16 @@ it is every registered project whose directory does not exist.`,
 			if err != nil {
 				return err
 			}
-			c, err := o.load()
-			if err != nil {
-				return err
-			}
 			state, err := stateDir()
 			if err != nil {
 				return err
 			}
 			var errs []error
+			c, err := o.load()
+			if err != nil {
+				// What is registered can be removed all the same.
+				errs = append(errs, fmt.Errorf("whether the configuration names it as well is not known: %w", err))
+			}
 			for _, dir := range dirs {
 				removed, err := agent.Unregister(state, dir)
 				switch {
