@@ -22,9 +22,11 @@ import (
 // Anybody registers a project by writing such a file under a name that begins
 // with a dot, and renaming it. Two files with the same path are as good as one.
 //
-// Producers register the project of their first drop, and leave the empty file
-// .registered in its spool, so that they do so once, whoever made the spool, and
-// not again when somebody has had the project removed.
+// Producers register the project of their first drop, and leave .registered in
+// its spool, a symbolic link to the spool's tmp by its absolute path. So they do
+// it once, whoever made the spool, and not again when somebody has had the project
+// removed; but again when the project was moved or copied, for then the link
+// leads elsewhere. Where there are no links, it is a file.
 
 const registeredMark = ".registered"
 
@@ -133,22 +135,51 @@ func Register(stateDir, project string) (added bool, err error) {
 // RegisterFirst registers the project of a spool, unless that has been done
 // before, whatever became of it.
 func RegisterFirst(stateDir string, sp *spoolfiles.Spool) error {
-	if _, err := sp.Root.Lstat(registeredMark); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if isRegistered(sp) {
+		return nil
 	}
 	if _, err := Register(stateDir, sp.Project); err != nil {
 		return err
 	}
-	return markRegistered(sp)
+	return MarkRegistered(sp)
 }
 
-func markRegistered(sp *spoolfiles.Spool) error {
-	f, err := sp.Root.Create(registeredMark)
-	if errors.Is(err, fs.ErrExist) {
+// isRegistered reports whether the spool was marked in this place.
+func isRegistered(sp *spoolfiles.Spool) bool {
+	info, err := sp.Root.Lstat(registeredMark)
+	if err != nil || info.Mode&fs.ModeSymlink == 0 {
+		return err == nil && info.Mode.IsRegular()
+	}
+	root := filepath.Join(sp.Project, spoolfiles.DirName)
+	return sameDir(filepath.Join(root, registeredMark), filepath.Join(root, "tmp"))
+}
+
+// MarkRegistered keeps producers from registering the project.
+func MarkRegistered(sp *spoolfiles.Spool) error {
+	if isRegistered(sp) {
 		return nil
 	}
-	if err != nil {
+	err := sp.Root.Remove(registeredMark)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = makeMark(sp)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("marking %s as registered: %w", quote(sp.Project), err)
+	}
+	return nil
+}
+
+func makeMark(sp *spoolfiles.Spool) error {
+	project, err := filepath.EvalSymlinks(sp.Project)
+	if err != nil {
+		return err
+	}
+	if sp.Root.Symlink(filepath.Join(project, spoolfiles.DirName, "tmp"), registeredMark) == nil {
+		return nil
+	}
+	f, err := sp.Root.Create(registeredMark)
+	if err != nil {
+		return err
 	}
 	return f.Close()
 }
@@ -199,7 +230,7 @@ func Unregister(stateDir, project string) (removed []string, err error) {
 	if err != nil {
 		return removed, err
 	}
-	return removed, errors.Join(markRegistered(sp), sp.Close())
+	return removed, errors.Join(MarkRegistered(sp), sp.Close())
 }
 
 // sameDir reports whether both paths lead to one directory.

@@ -43,6 +43,14 @@ ready() {
 	ours "$spool" && ours "$spool/tmp" && ours "$spool/incoming"
 }
 
+# registered reports whether the agent has been told of the project in this
+# place: the link tells also where the spool was then, for it may have been moved
+# or copied since. Where there are no links, a file has to do.
+registered() {
+	# shellcheck disable=SC3013 # as above
+	[ "$mark" -ef "$spool/tmp" ] || { [ -f "$mark" ] && [ ! -L "$mark" ]; }
+}
+
 # register tells the agent of the project, by a file of any name with its path.
 # No failure of it keeps the drop from being stored.
 register() {
@@ -60,13 +68,18 @@ register() {
 	*) path=$PWD/$project ;;
 	esac
 	entry=$projects/.$name
-	mkdir -p -- "$projects"
+	[ -d "$projects" ] || mkdir -p -- "$projects"
+	[ -w "$projects" ] || return
 	# In a subshell: the working directory stays. As the path has no links, the
 	# project is known by one name however the tool came there.
-	if ! (cd -P -- "$path" && printf '%s\n' "$PWD" >"$entry") ||
-		! mv -f -- "$entry" "$projects/$name"; then
-		rm -f -- "$entry"
-	fi
+	(
+		if cd -P -- "$path" && printf '%s\n' "$PWD" >"$entry" && mv -f -- "$entry" "$projects/$name"; then
+			rm -f -- .spool/.registered
+			ln -s -- "$PWD/.spool/tmp" .spool/.registered || echo >.spool/.registered
+		else
+			rm -f -- "$entry"
+		fi
+	)
 }
 
 event=
@@ -108,18 +121,17 @@ case $project in
 esac
 spool=$project/.spool
 
-registered=$spool/.registered
-if ! ready || [ ! -e "$registered" ]; then
+mark=$spool/.registered
+if ! ready || ! registered; then
 	[ -d "$spool" ] || mkdir -- "$spool"
 	ours "$spool" || discard
 	ignore=$spool/.gitignore
 	[ -e "$ignore" ] || echo '*' >"$ignore"
 	# Once, whoever made the spool; not again if the project was removed since.
-	if [ ! -e "$registered" ] && [ -w "$spool" ]; then
+	if [ -w "$spool" ] && ! registered; then
 		register
-		true >"$registered" # not ":", with which an error would end the shell
 	fi
-	mkdir -- "$spool/tmp" "$spool/incoming"
+	ready || mkdir -- "$spool/tmp" "$spool/incoming"
 	ready || discard
 fi
 

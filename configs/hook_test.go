@@ -68,7 +68,7 @@ func TestHookFirstUse(t *testing.T) {
 			runHook(t, command(dir, append(argv, hook)), event)
 			wantDrops(t, dir, event)
 			spool := filepath.Join(dir, ".spool")
-			if got := list(t, spool); !slices.Equal(got, []string{".gitignore", ".registered", "incoming", "tmp"}) {
+			if got := list(t, spool); !slices.Equal(got, []string{".gitignore", "incoming", "tmp"}) {
 				t.Errorf("the spool has %q", got)
 			}
 			if got := read(t, spool, ".gitignore"); got != "*\n" {
@@ -530,6 +530,8 @@ func TestHookRegisters(t *testing.T) {
 			}
 			runHook(t, command(top, sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+name, "CDPATH=/"), event)
 			want(3)
+			runHook(t, command(top, sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+name, "CDPATH=/"), event)
+			want(3)
 			// By way of a link; in another state directory.
 			os.RemoveAll(filepath.Join(dir, ".spool"))
 			link := filepath.Join(t.TempDir(), "link")
@@ -540,6 +542,47 @@ func TestHookRegisters(t *testing.T) {
 			runHook(t, command("/", sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+link, "XDG_STATE_HOME="+state), event)
 			want(1)
 			wantDrops(t, dir, event)
+		}
+	})
+}
+
+// A project that was moved or copied is another one, for the agent as well.
+func TestHookRegistersAnew(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		sh = append(slices.Clone(sh), hook)
+		top, state := realTemp(t), t.TempDir()
+		first, moved, copied := filepath.Join(top, "first"), filepath.Join(top, "m o'v\"ed"), filepath.Join(top, "copied")
+		mkdir(t, first)
+		use := func(dir string, want ...string) {
+			t.Helper()
+			for range 2 {
+				runHook(t, command(dir, sh, "XDG_STATE_HOME="+state), event)
+			}
+			got := registrations(t, state)
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("registered: %q, want %q", got, want)
+			}
+		}
+		use(first, first+"\n")
+		if err := os.Rename(first, moved); err != nil {
+			t.Fatal(err)
+		}
+		use(moved, first+"\n", moved+"\n")
+		if out, err := exec.Command("cp", "-a", moved, copied).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		use(copied, first+"\n", moved+"\n", copied+"\n")
+		// Where there are no links, once is all.
+		for _, dir := range []string{moved, copied} {
+			mark := filepath.Join(dir, ".spool", ".registered")
+			if err := os.Remove(mark); err != nil {
+				t.Fatal(err)
+			}
+			write(t, mark, "")
+			use(dir, first+"\n", moved+"\n", copied+"\n")
 		}
 	})
 }
@@ -602,7 +645,7 @@ func TestHookRegistersFirst(t *testing.T) {
 		if got := registrations(t, state); !slices.Equal(got, []string{dir + "\n"}) {
 			t.Errorf("registered: %q", got)
 		}
-		if got := list(t, dir, ".spool"); !slices.Equal(got, []string{".gitignore"}) {
+		if got := list(t, dir, ".spool"); !slices.Equal(got, []string{".gitignore", ".registered"}) {
 			t.Errorf("the spool has %q", got)
 		}
 	})

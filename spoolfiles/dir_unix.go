@@ -210,6 +210,19 @@ func (d *Dir) Remove(name string) error {
 	return nil
 }
 
+// Symlink makes name a symbolic link to target, which may be anything.
+func (d *Dir) Symlink(target, name string) error {
+	if err := checkName(name); err != nil {
+		return d.fail("symlink", name, err)
+	}
+	_, err := retry(func() (int, error) { return 0, unix.Symlinkat(target, d.fd(), name) })
+	runtime.KeepAlive(d)
+	if err != nil {
+		return d.fail("symlink", name, err)
+	}
+	return nil
+}
+
 // Rename moves name to toName in the directory to, over whatever is there.
 func (d *Dir) Rename(name string, to *Dir, toName string) error {
 	if err := errors.Join(checkName(name), checkName(toName)); err != nil {

@@ -122,6 +122,14 @@ func (d *Dir) Remove(name string) error {
 	return d.root.Remove(name)
 }
 
+// Symlink makes name a symbolic link to target, which may be anything.
+func (d *Dir) Symlink(target, name string) error {
+	if err := checkName(name); err != nil {
+		return d.fail("symlink", name, err)
+	}
+	return d.root.Symlink(target, name)
+}
+
 // Rename moves name to toName in the directory to, over whatever is there.
 func (d *Dir) Rename(name string, to *Dir, toName string) error {
 	if err := errors.Join(checkName(name), checkName(toName)); err != nil {

@@ -53,7 +53,7 @@ var ruleTests = map[string][]string{
 	"R29": {"TestQueueByFlock", "queue.TestOthersWorkIsNoticed"},
 	"R30": {"TestTogether", "queue.TestKill", "queue.TestModel", "agent/crashtest.TestKill"},
 	"R31": {"queue.TestPowerCut"},
-	"R32": {"TestRegistration", "configs.TestHookRegisters", "configs.TestHookCannotRegister"},
+	"R32": {"TestRegistration", "configs.TestHookRegisters", "configs.TestHookRegistersAnew", "configs.TestHookCannotRegister"},
 }
 
 // Every rule has a test, every test that is named here exists, and no rule is

@@ -19,7 +19,8 @@ func addCommand(o *options) *cobra.Command {
 once if it runs, else when it is started. The project gets a .spool. Without DIR
 it is the project of the working directory.
 
-A project is registered by itself with its first drop.`,
+A project is registered by itself with its first drop, and with its first drop in
+another place if it is moved or copied.`,
 		Example: `  agent add
   agent add ~/work ~/notes`,
 		ValidArgsFunction: directories,
@@ -46,10 +47,11 @@ func add(state, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := sp.Close(); err != nil {
-		return err
-	}
+	defer sp.Close()
 	added, err := agent.Register(state, dir)
+	if err == nil {
+		err = agent.MarkRegistered(sp)
+	}
 	if err != nil {
 		return err
 	}

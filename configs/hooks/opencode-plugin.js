@@ -110,6 +110,7 @@ async function findProject(directory) {
 async function store(beside, place, text) {
   const stored = await attempt(fs.writeFile(beside, text, { flag: "wx", mode: 0o600 })) && await attempt(fs.rename(beside, place))
   if (!stored) await attempt(fs.unlink(beside))
+  return stored
 }
 
 let count = 0
@@ -119,6 +120,21 @@ function uniqueName() {
   const order = String(count++ % 1e6).padStart(6, "0")
   const random = Math.random().toString(36).slice(2, 12)
   return `${Date.now()}-${process.pid}-${order}-${random}`
+}
+
+// registered reports whether the agent has been told of the project in this
+// place: the link tells also where the spool was then, for it may have been moved
+// or copied since. Where there are no links, a file has to do.
+async function registered(spool) {
+  const mark = await stat(`${spool}/.registered`)
+  if (!mark?.isSymbolicLink()) return mark?.isFile() ?? false
+  try {
+    const then = await fs.stat(`${spool}/.registered`)
+    const now = await fs.stat(`${spool}/tmp`)
+    return then.ino === now.ino && then.dev === now.dev
+  } catch {
+    return false
+  }
 }
 
 // register tells the agent of the project, by a file of any name with its path.
@@ -131,24 +147,23 @@ async function register(project) {
   const name = uniqueName()
   const path = await fs.realpath(project)
   await fs.mkdir(projects, { recursive: true, mode: 0o700 })
-  await store(`${projects}/.${name}`, `${projects}/${name}`, `${path}\n`)
+  if (!(await store(`${projects}/.${name}`, `${projects}/${name}`, `${path}\n`))) return
+  const mark = `${project}/.spool/.registered`
+  await attempt(fs.unlink(mark))
+  if (!(await attempt(fs.symlink(`${path}/.spool/tmp`, mark)))) await attempt(fs.writeFile(mark, "\n", { flag: "wx", mode: 0o600 }))
 }
 
 async function drop(directory, text) {
   const project = await findProject(directory)
   const spool = `${project}/.spool`
   const ready = async () => await ours(spool) && await ours(`${spool}/tmp`) && await ours(`${spool}/incoming`)
-  const registered = `${spool}/.registered`
-  if (!(await ready()) || !(await stat(registered))) {
+  if (!(await ready()) || !(await registered(spool))) {
     await attempt(fs.mkdir(spool, { mode: 0o700 }))
     if (!(await ours(spool))) return
     await attempt(fs.writeFile(`${spool}/.gitignore`, "*\n", { flag: "wx", mode: 0o600 }))
     // Once, whoever made the spool; not again if the project was removed since.
     // The directories come last: who is killed between leaves a known project.
-    if (!(await stat(registered)) && await attempt(fs.access(spool, fs.constants.W_OK))) {
-      await attempt(register(project))
-      await attempt(fs.writeFile(registered, "", { flag: "wx", mode: 0o600 }))
-    }
+    if (!(await registered(spool)) && await attempt(fs.access(spool, fs.constants.W_OK))) await attempt(register(project))
     await attempt(fs.mkdir(`${spool}/tmp`, { mode: 0o700 }))
     await attempt(fs.mkdir(`${spool}/incoming`, { mode: 0o700 }))
     if (!(await ready())) return
