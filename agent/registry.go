@@ -48,7 +48,7 @@ type registration struct {
 func register(stateDir string) (*registration, error) {
 	dir := agentsDir(stateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the state directory: %w", err)
+		return nil, fmt.Errorf("making the state directory: %w (XDG_STATE_HOME can name another place)", err)
 	}
 	for range 100 {
 		stem := filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(rand.Uint64(), 36))

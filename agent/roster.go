@@ -198,6 +198,7 @@ func (r *roster) hear(ctx context.Context, f found) {
 		r.agent.cfg.Log.Warn().Msg(wrong)
 	}
 	s.wrong = wrong
+	r.agent.board.check() // the state directory may have been emptied
 	r.appoint(ctx, nil)
 }
 

@@ -220,7 +220,7 @@ func TestEmptiedStateDirectory(t *testing.T) {
 	p, state := dir(t), dir(t)
 	registerNew(t, state, p)
 	r := start(t, Config{User: true, StateDir: state, Load: func() (Settings, error) {
-		return Settings{Projects: []string{p}, Options: options(), ScanInterval: 20 * time.Millisecond}, nil
+		return Settings{Projects: []string{p}, Options: options(), ScanInterval: time.Hour}, nil
 	}})
 	r.until(p, StateServing)
 	for _, name := range []string{"projects", "agents"} {

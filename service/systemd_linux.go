@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -179,8 +180,11 @@ func (m *systemd) enable(ctx context.Context, st status) error {
 	switch from := p["FragmentPath"]; from {
 	case st.File:
 	case "":
-		return errors.Join(errors.New("the user manager does not read units there: it was started with another HOME or XDG_CONFIG_HOME than this shell has"),
-			os.Remove(st.File))
+		err := os.Remove(st.File)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s was removed meanwhile; try again", st.File)
+		}
+		return errors.Join(errors.New("the user manager does not read units there: it was started with another HOME or XDG_CONFIG_HOME than this shell has"), err)
 	default:
 		return fmt.Errorf("the user manager prefers another definition, %s; remove that one", from)
 	}
