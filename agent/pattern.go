@@ -32,7 +32,7 @@ func CheckPattern(pattern string) error {
 	return nil
 }
 
-// Expand returns the projects that a pattern stands for now: the directories
+// Expand returns the projects that a pattern stands for at present: the directories
 // that match and have a .spool, sorted.
 func Expand(pattern string) []string {
 	projects, _ := expand(pattern)

@@ -21,7 +21,7 @@
 //
 // # The self-test
 //
-// It sends a signal through a project of its own, StateDir/doctor-XXXX, which
+// It sends a signal through a project of its own, StateDir/doctor-NNNN, which
 // it registers with the running agent like any other. Meanwhile it holds the
 // lock on StateDir/doctor.lock, so that whoever has it knows all such projects
 // to be those of self-tests that were killed, and removes them.
