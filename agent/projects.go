@@ -205,7 +205,7 @@ func writeAside(path, text string) error {
 
 // Unregister undoes Register: also for a path that leads to the same directory.
 // It returns the paths by which the project was registered. No producer registers
-// it anew.
+// it anew in this place.
 func Unregister(stateDir, project string) (removed []string, err error) {
 	project = filepath.Clean(project)
 	all, err := Registered(stateDir)

@@ -132,7 +132,7 @@ func agentDrop(b *testing.B, dir string) {
 // build builds a program as the Makefile does.
 func build(b *testing.B, dir, name, what string) string {
 	path := filepath.Join(dir, name)
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, what)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, what)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

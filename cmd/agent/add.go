@@ -13,14 +13,14 @@ import (
 
 func addCommand(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "add [DIR]",
+		Use:   "add [DIR]...",
 		Short: "Have a project served from now on",
 		Long: `Registers a project, so that the agent of this user serves it from now on: at
 once if it runs, else when it is started. The project gets a .spool. Without DIR
 it is the project of the working directory.
 
-A project is registered by itself with its first drop, and with its first drop in
-another place if it is moved or copied.`,
+A project is registered by itself with its first drop, and again with its first
+drop after it was moved or copied.`,
 		Example: `  agent add
   agent add ~/work ~/notes`,
 		ValidArgsFunction: directories,

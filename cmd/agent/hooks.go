@@ -25,7 +25,7 @@ func hooksCommand(o *options) *cobra.Command {
 		Short: "Connect AI tools and git, so that they leave signals",
 		Long: `Connects tools: puts hooks into their own settings, which leave a signal at each
 tool call, at the end of a turn or a session, and so on. The hooks are a shell
-script, not this program. They cannot block or fail the tool.
+script (OpenCode: a plugin), not this program. They cannot block or fail the tool.
 
 The settings are the user's, or with --project DIR those of a project. git's
 hooks are always those of one repository: DIR, or where you are.`,

@@ -21,8 +21,8 @@ program from where it is now, with --config and --log-level as given here, and
 with the XDG_CONFIG_HOME and XDG_STATE_HOME of this shell. It serves the projects
 that 'agent add' and the hooks register, and those of the configuration.
 
-To upgrade, put the new program in the place of the old one and run this, or
-'agent restart', again. Where nothing has changed, nothing is done.
+To upgrade, put the new program in the place of the old one and run this again,
+or 'agent restart'. If nothing has changed, nothing is done.
 
 On Linux, a user's services end when the user logs out for good. With --linger
 they run from boot to shutdown: all services of this user, not only the agent.

@@ -41,7 +41,7 @@ func main() { os.Exit(execute(os.Args[1:])) }
 
 func execute(args []string) (status int) {
 	started := false
-	root := newRoot()
+	root := newRoot(args)
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	root.SetArgs(args)
 
@@ -111,7 +111,7 @@ func oneLine(err error) string {
 	return strings.Join(texts, "; ")
 }
 
-func newRoot() *cobra.Command {
+func newRoot(args []string) *cobra.Command {
 	var o options
 	root := &cobra.Command{
 		Use:   "agent",
@@ -153,6 +153,14 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		},
 	}
 	o.addTo(root)
+	if len(args) > 0 && args[0] == "drop" {
+		// A tool may wait for this one, which shall not wait for the others.
+		root.CompletionOptions.DisableDefaultCmd = true
+		drop := dropCommand(&o)
+		drop.DisableFlagsInUseLine = true
+		root.AddCommand(drop)
+		return root
+	}
 	for _, g := range []struct {
 		title    string
 		commands []*cobra.Command

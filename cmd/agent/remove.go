@@ -15,10 +15,11 @@ import (
 func removeCommand(o *options) *cobra.Command {
 	var gone bool
 	cmd := &cobra.Command{
-		Use:   "remove [DIR]",
+		Use:   "remove [DIR]... | --gone",
 		Short: "Have a project not served any more",
 		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
-stays as it is, and can still be drained; later drops do not register it again.
+stays as it is, and can still be drained; later drops do not register it again,
+unless it is moved or copied.
 A directory that was added by several names is removed by all of them. Without
 DIR it is the project of the working directory; DIR need not exist. With --gone,
 it is every registered project whose directory does not exist.`,
