@@ -13,7 +13,8 @@
 //	  rejected/                what could not be folded, with the reason
 //
 // The queue and its companions (distill-pending.queue, queue.redo,
-// ledger.json) belong to package queue, agent.lock to package agent.
+// ledger.json) belong to package queue, agent.lock and .registered to package
+// agent.
 //
 // # Drops
 //
