@@ -144,7 +144,7 @@ func (e *examiner) soundDir(path string, info spoolfiles.Info) bool {
 }
 
 // own are the files in the spool itself.
-var own = [...]string{queue.FileName, "queue.redo", "ledger.json", "agent.lock", "agent.json", "distill-pending.lock"}
+var own = [...]string{queue.FileName, "queue.redo", "ledger.json", "agent.lock", "agent.lock.held", "distill-pending.lock"}
 
 // lookAround looks at all entries of the spool and of its directories, and
 // reports whether the spool can be opened.

@@ -24,6 +24,9 @@ configuration names. One path a line; with --json, also who named it.`,
   agent list --json | jq -r '.[] | select(.registered) | .path'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if len(o.projects) > 0 {
+				return usage("list takes no --project; 'agent status --project DIR' is about one")
+			}
 			c, err := o.load()
 			if err != nil {
 				return err
