@@ -45,7 +45,7 @@ func followIt(t *testing.T, project string, adjust func(*FollowConfig)) *followi
 			f.mu.Lock()
 			f.drains++
 			f.mu.Unlock()
-			return q.TakeAs(ctx, id)
+			return q.Take(ctx, id)
 		},
 		Deliver: func(_ context.Context, b Batch) error {
 			data, err := io.ReadAll(b.Signals)
@@ -225,7 +225,7 @@ func TestFollowFailedDelivery(t *testing.T) {
 				Options: options(),
 				IDs:     ids,
 				Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
-					return q.TakeAs(ctx, id)
+					return q.Take(ctx, id)
 				},
 				Deliver: func(_ context.Context, b Batch) error { id = b.ID; return broken },
 				Report:  func(err error) { t.Error(err) },

@@ -28,16 +28,10 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldRes
 	return signals, res, err
 }
 
-// Take is TakeAs with an id that no other reply has, which it returns.
-func (q *Queue) Take(ctx context.Context) (id string, err error) {
-	id = spoolfiles.NewID()
-	return id, q.TakeAs(ctx, id)
-}
-
-// TakeAs is for a consumer where no agent runs: it sweeps, folds and drains
+// Take is for a consumer where no agent runs: it sweeps, folds and drains
 // into control/ID.signals, which is then to be read and removed, or to be given
 // back. The id must be valid and unique.
-func (q *Queue) TakeAs(ctx context.Context, id string) error {
+func (q *Queue) Take(ctx context.Context, id string) error {
 	if !spoolfiles.ValidID(id) {
 		return fmt.Errorf("draining: %q is no valid id", id)
 	}

@@ -166,7 +166,8 @@ func TestGiveBackGoesAhead(t *testing.T) {
 		drop(t, sp, 1, "x")
 		drop(t, sp, 2, "x")
 		fold(t, New(sp, options(0)))
-		id, err := New(sp, options(0)).Take(context.Background())
+		id := spoolfiles.NewID()
+		err := New(sp, options(0)).Take(context.Background(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +192,8 @@ func TestSweepAtTTL(t *testing.T) {
 	sp := project(t)
 	q := New(sp, options(100))
 	drop(t, sp, 1, "x")
-	id, err := q.Take(context.Background())
+	id := spoolfiles.NewID()
+	err := q.Take(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +230,8 @@ func TestReturnThatACrashHasLeft(t *testing.T) {
 	sp := project(t)
 	q := New(sp, options(100))
 	drop(t, sp, 1, "x")
-	id, err := q.Take(context.Background())
+	id := spoolfiles.NewID()
+	err := q.Take(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -192,7 +192,7 @@ func TestHostileQueue(t *testing.T) {
 			if _, err := q.Fold(ctx); err == nil {
 				t.Error("Fold is fine")
 			}
-			if _, err := q.Take(ctx); err == nil {
+			if err := q.Take(ctx, spoolfiles.NewID()); err == nil {
 				t.Error("Take is fine")
 			}
 			if err := q.Peek(ctx, func(spoolfiles.Signal) error { return nil }, func(int, error) {}); err == nil {

@@ -74,7 +74,8 @@ func child(job string) error {
 		if rand.IntN(30) > 0 { // a full queue takes the longest to copy
 			continue
 		}
-		id, err := q.Take(ctx)
+		id := spoolfiles.NewID()
+		err := q.Take(ctx, id)
 		if err != nil {
 			return err
 		}

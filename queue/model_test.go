@@ -211,7 +211,8 @@ func (m *model) request(rt *rapid.T) {
 }
 
 func (m *model) take(rt *rapid.T) {
-	id, err := m.q.Take(context.Background())
+	id := spoolfiles.NewID()
+	err := m.q.Take(context.Background(), id)
 	if err != nil {
 		rt.Fatal(err)
 	}

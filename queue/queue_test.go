@@ -75,7 +75,8 @@ func readQueue(t testing.TB, sp *spoolfiles.Spool) string {
 // take drains without an agent and acknowledges.
 func take(t testing.TB, q *Queue) (lines []string) {
 	t.Helper()
-	id, err := q.Take(context.Background())
+	id := spoolfiles.NewID()
+	err := q.Take(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

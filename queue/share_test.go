@@ -139,7 +139,8 @@ func work(t *testing.T, project *spoolfiles.Spool, w, each int) {
 		if i%8 != 7 {
 			continue
 		}
-		id, err := q.Take(context.Background())
+		id := spoolfiles.NewID()
+		err := q.Take(context.Background(), id)
 		if err != nil {
 			t.Error(err)
 			continue

@@ -181,7 +181,7 @@ func (w *world) fold(ids ...int) {
 func (w *world) reply(ids ...int) {
 	w.t.Helper()
 	w.fold(ids...)
-	w.with(false, func(q *queue.Queue) error { _, err := q.Take(context.Background()); return err })
+	w.with(false, func(q *queue.Queue) error { return q.Take(context.Background(), spoolfiles.NewID()) })
 	if n := w.age(); n != len(ids) {
 		w.fatalf("%d signals in the reply, not %d", n, len(ids))
 	}

@@ -125,7 +125,7 @@ func TestASoundProject(t *testing.T) {
 	q := queue.New(sp, queue.DefaultOptions())
 	_, err = sp.Drop([]byte(`{"tool_name":"x"}`))
 	must(t, err)
-	_, err = q.Take(context.Background())
+	err = q.Take(context.Background(), spoolfiles.NewID())
 	must(t, err)
 	_, err = sp.Drop([]byte(`{"tool_name":"y"}`))
 	must(t, err)

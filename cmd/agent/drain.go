@@ -131,7 +131,7 @@ func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) erro
 	for _, r := range res.Rejects {
 		tell(fmt.Errorf("rejected %s: %s", r.Name, r.Reason))
 	}
-	return q.TakeAs(ctx, id)
+	return q.Take(ctx, id)
 }
 
 // deliver copies a reply to standard output and acknowledges it. If it cannot,

@@ -145,9 +145,9 @@ func (b *box) check(err error) {
 }
 
 // eventually waits for something. The limit is for what will never happen.
-func (b *box) eventually(what string, true_ func() bool) {
+func (b *box) eventually(what string, ok func() bool) {
 	b.Helper()
-	for end := time.Now().Add(time.Minute); !true_(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatal("never came true: ", what)
 		}
