@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"spoolagent/internal/quote"
+
 	"github.com/rs/zerolog"
 )
 
@@ -170,7 +172,7 @@ func (i Info) line() string {
 	}
 	line := fmt.Sprintf("serving %d of %d projects", served, all)
 	if worst != nil {
-		line += fmt.Sprintf("; %s: %s", quote(worst.Path), worst.Error)
+		line += fmt.Sprintf("; %s: %s", quote.Text(worst.Path), worst.Error)
 	}
 	return line
 }

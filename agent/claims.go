@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -41,7 +42,7 @@ func (c *claims) claim(w *worker) error {
 // twinError says that this agent serves the same directory under another name.
 type twinError struct{ project string }
 
-func (e *twinError) Error() string { return "the directory is served as " + quote(e.project) }
+func (e *twinError) Error() string { return "the directory is served as " + quote.Text(e.project) }
 
 func (c *claims) release(w *worker) {
 	c.mu.Lock()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"spoolagent/agent/watch"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 )
 
@@ -51,7 +53,7 @@ type Config struct {
 	Supervisor Supervisor     // nil means that there is none
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
-	NewWatcher func() (Watcher, error)
+	NewWatcher func() (watch.Watcher, error)
 
 	// statusPause is the least time between two writings of the status file;
 	// 0 means defaultStatusPause.
@@ -108,9 +110,9 @@ func (s Settings) checked() (Settings, error) {
 func checkProject(path string) error {
 	switch {
 	case !filepath.IsAbs(path):
-		return fmt.Errorf("project %s: not an absolute path", quote(path))
+		return fmt.Errorf("project %s: not an absolute path", quote.Text(path))
 	case strings.ContainsRune(path, 0):
-		return fmt.Errorf("project %s: no path has a zero byte", quote(path))
+		return fmt.Errorf("project %s: no path has a zero byte", quote.Text(path))
 	}
 	return nil
 }
@@ -126,7 +128,7 @@ func (c Config) checked() (Config, error) {
 		c.descriptors = mayOpen()
 	}
 	if c.NewWatcher == nil {
-		c.NewWatcher = newFSWatcher
+		c.NewWatcher = watch.New
 	}
 	if c.Supervisor == nil {
 		c.Supervisor = unsupervised{}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -25,7 +26,7 @@ func (h Holder) String() string {
 	if h.PID == 0 {
 		return "another agent"
 	}
-	return fmt.Sprintf("another agent (pid %d, since %s, version %s)", h.PID, h.StartedAt.Format(time.RFC3339), quote(h.Version))
+	return fmt.Sprintf("another agent (pid %d, since %s, version %s)", h.PID, h.StartedAt.Format(time.RFC3339), quote.Text(h.Version))
 }
 
 // HeldError says that another agent serves the project.

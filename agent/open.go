@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"spoolagent/agent/watch"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -167,7 +168,7 @@ func (w *worker) watchSpool() error {
 		w.shut()
 		return errMoved
 	default:
-		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, explainWatch(err))
+		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, watch.Explain(err))
 	}
 	// The watches are on what the paths lead to, and that must be what is open.
 	if w.sp.Stale() {
@@ -218,8 +219,8 @@ func wayMatters(next string) matcher {
 	}
 }
 
-// missing says what there is not.
-func missing(project string) string {
+// ExplainMissing says what there is not of a project.
+func ExplainMissing(project string) string {
 	if info, err := os.Stat(project); err == nil && info.IsDir() {
 		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -27,7 +28,7 @@ func CheckPattern(pattern string) error {
 		return err
 	}
 	if _, err := filepath.Match(pattern, ""); err != nil {
-		return fmt.Errorf("pattern %s: %w", quote(pattern), err)
+		return fmt.Errorf("pattern %s: %w", quote.Text(pattern), err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -121,13 +122,13 @@ func Register(stateDir, project string) (added bool, err error) {
 	}
 	dir := registryDir(stateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return false, fmt.Errorf("registering %s: %w", quote(project), err)
+		return false, fmt.Errorf("registering %s: %w", quote.Text(project), err)
 	}
 	// A name that depends on the path alone: who comes at the same moment
 	// replaces the file by its like.
 	sum := sha256.Sum256([]byte(project))
 	if err := writeAside(filepath.Join(dir, hex.EncodeToString(sum[:16])), project+"\n"); err != nil {
-		return false, fmt.Errorf("registering %s: %w", quote(project), err)
+		return false, fmt.Errorf("registering %s: %w", quote.Text(project), err)
 	}
 	return true, nil
 }
@@ -164,7 +165,7 @@ func MarkRegistered(sp *spoolfiles.Spool) error {
 		err = makeMark(sp)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("marking %s as registered: %w", quote(sp.Project), err)
+		return fmt.Errorf("marking %s as registered: %w", quote.Text(sp.Project), err)
 	}
 	return nil
 }
@@ -218,7 +219,7 @@ func Unregister(stateDir, project string) (removed []string, err error) {
 		}
 		for _, file := range r.Files {
 			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return removed, fmt.Errorf("removing %s from the registry: %w", quote(project), err)
+				return removed, fmt.Errorf("removing %s from the registry: %w", quote.Text(project), err)
 			}
 		}
 		removed = append(removed, r.Path)

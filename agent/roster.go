@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"spoolagent/internal/quote"
 )
 
 // readyPatience is how long the agent waits at its start for what its sources
@@ -132,7 +134,7 @@ func (r *roster) refused(err error) bool {
 		r.agent.board.problem("")
 		return false
 	}
-	r.agent.board.problem("configuration refused: " + oneLine(err))
+	r.agent.board.problem("configuration refused: " + quote.Error(err))
 	return true
 }
 
@@ -150,7 +152,7 @@ func (r *roster) check(s Settings) error {
 		err = e.Err // it names the path once more
 	}
 	if err != nil {
-		return fmt.Errorf("project %s: %w", quote(s.Projects[0]), err)
+		return fmt.Errorf("project %s: %w", quote.Text(s.Projects[0]), err)
 	}
 	return nil
 }
@@ -189,7 +191,7 @@ func (r *roster) hear(ctx context.Context, f found) {
 	var strays *strayError
 	wrong := ""
 	if f.err != nil {
-		wrong = oneLine(f.err)
+		wrong = quote.Error(f.err)
 	}
 	if f.err == nil || errors.As(f.err, &strays) {
 		s.paths = f.paths
@@ -230,7 +232,7 @@ func (r *roster) appoint(ctx context.Context, opened chan<- error) {
 	}
 	for path, p := range r.posts {
 		if p.cancel != nil && !wanted[path] {
-			r.agent.cfg.Log.Info().Str("project", quote(path)).Msg("not served any more")
+			r.agent.cfg.Log.Info().Str("project", quote.Text(path)).Msg("not served any more")
 			p.cancel()
 			p.cancel = nil
 		}

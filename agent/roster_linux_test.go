@@ -76,15 +76,6 @@ func TestOneDirectoryTwoNames(t *testing.T) {
 		}
 		return served != "" && others == 2
 	})
-	if s := report(t, ReportConfig{StateDir: state, Projects: []string{p, link, mounted}}); len(s.Projects) != 1 || s.Projects[0].Path != served {
-		t.Errorf("the report has %+v", s.Projects)
-	}
-	for _, name := range []string{p, link, mounted} {
-		s := report(t, ReportConfig{StateDir: state, Projects: []string{name}, Only: true})
-		if len(s.Projects) != 1 || s.Projects[0].Path != name || s.Projects[0].State != StateServing || !s.Running {
-			t.Errorf("the report on %s: %+v", name, s)
-		}
-	}
 	drop(t, link, "x")
 	queued(t, p, "x")
 

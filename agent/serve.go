@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -83,7 +84,7 @@ func (w *worker) answer(ctx context.Context, id string) (folded bool, err error)
 		if rerr := w.queue.Refuse(id, err.Error()); rerr != nil {
 			return false, errors.Join(err, rerr)
 		}
-		w.log.Warn().Str("request", id).Str("reason", oneLine(err)).Msg("request refused")
+		w.log.Warn().Str("request", id).Str("reason", quote.Error(err)).Msg("request refused")
 		return false, failed
 	}
 	return true, failed
@@ -120,7 +121,7 @@ func (w *worker) folded(res queue.FoldResult) error {
 		return nil
 	}
 	f := res.Failed[0]
-	return fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote(f.Name), quote(f.Reason))
+	return fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote.Text(f.Name), quote.Text(f.Reason))
 }
 
 func (w *worker) evicted(n int) {
@@ -131,7 +132,7 @@ func (w *worker) evicted(n int) {
 
 func (w *worker) rejected(rejects []queue.Reject, total int) {
 	for _, r := range rejects[:min(len(rejects), loudRejects)] {
-		w.log.Warn().Str("drop", quote(r.Name)).Str("reason", quote(r.Reason)).Msg("rejected")
+		w.log.Warn().Str("drop", quote.Text(r.Name)).Str("reason", quote.Text(r.Reason)).Msg("rejected")
 	}
 	if more := total - loudRejects; more > 0 {
 		w.log.Warn().Int("more", more).Msg("rejected")

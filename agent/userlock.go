@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"spoolagent/internal/quote"
+
 	"github.com/gofrs/flock"
 )
 
@@ -39,7 +41,7 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 			return nil, err
 		}
 		if !said {
-			a.board.problem("waiting: " + oneLine(err))
+			a.board.problem("waiting: " + quote.Error(err))
 			a.cfg.Log.Warn().Err(err).Msg("waiting")
 			a.cfg.Supervisor.Ready()
 		}

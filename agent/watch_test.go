@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"spoolagent/agent/watch"
+
 	"github.com/fsnotify/fsnotify"
 )
 
 // faultyWatcher is a real watcher that can be made to fail.
 type faultyWatcher struct {
-	Watcher
+	watch.Watcher
 	events chan fsnotify.Event
 	errs   chan error
 
@@ -44,7 +46,7 @@ func (w *faultyWatcher) Add(dir string) error {
 
 func newFaulty(t *testing.T) *faultyWatcher {
 	t.Helper()
-	real, err := newFSWatcher()
+	real, err := watch.New()
 	must(t, err)
 	w := &faultyWatcher{Watcher: real, events: make(chan fsnotify.Event), errs: make(chan error)}
 	var readers sync.WaitGroup
@@ -72,7 +74,7 @@ func newFaulty(t *testing.T) *faultyWatcher {
 	return w
 }
 
-func (w *faultyWatcher) make() (Watcher, error) { return w, nil }
+func (w *faultyWatcher) make() (watch.Watcher, error) { return w, nil }
 
 func TestOverflow(t *testing.T) {
 	a, b := dir(t), dir(t)
@@ -137,7 +139,7 @@ func TestNoWatcher(t *testing.T) {
 	var mu sync.Mutex
 	full := true
 	w := newFaulty(t)
-	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (Watcher, error) {
+	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (watch.Watcher, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if full {
@@ -159,10 +161,10 @@ func TestNoWatcher(t *testing.T) {
 func TestWatcherThatDies(t *testing.T) {
 	p := dir(t)
 	first, second := newFaulty(t), newFaulty(t)
-	watchers := make(chan Watcher, 2)
+	watchers := make(chan watch.Watcher, 2)
 	watchers <- first
 	watchers <- second
-	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (Watcher, error) { return <-watchers, nil }}, p)
+	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (watch.Watcher, error) { return <-watchers, nil }}, p)
 	r.until(p, StateServing)
 	must(t, first.Watcher.Close())
 	eventually(t, "there is another watcher", func() bool { return len(watchers) == 0 })

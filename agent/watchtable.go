@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 
+	"spoolagent/agent/watch"
+
 	"github.com/fsnotify/fsnotify"
 	"github.com/rs/zerolog"
 )
@@ -20,7 +22,7 @@ import (
 // now, and adding it under its new path changes nothing. So the table goes by
 // inodes, and keeps every path under which one may be reported.
 type watchTable struct {
-	make func() (Watcher, error)
+	make func() (watch.Watcher, error)
 	log  zerolog.Logger
 
 	// change admits one change at a time, and is held over calls of the
@@ -29,8 +31,8 @@ type watchTable struct {
 	change sync.Mutex
 
 	mu          sync.Mutex
-	watcher     Watcher // nil while there is none
-	down        error   // then: why
+	watcher     watch.Watcher // nil while there is none
+	down        error         // then: why
 	closed      bool
 	subscribers map[*subscriber]bool
 	byInode     map[inode]*watched
@@ -82,7 +84,7 @@ func (s *subscriber) poke() {
 	}
 }
 
-func newWatchTable(newWatcher func() (Watcher, error), log zerolog.Logger) *watchTable {
+func newWatchTable(newWatcher func() (watch.Watcher, error), log zerolog.Logger) *watchTable {
 	t := &watchTable{
 		make:    newWatcher,
 		log:     log,
@@ -147,7 +149,7 @@ func (t *watchTable) close() error {
 
 // pump reads a watcher until it is closed. The errors must be read whatever
 // they are, for the watcher waits until they have been.
-func (t *watchTable) pump(w Watcher) {
+func (t *watchTable) pump(w watch.Watcher) {
 	events, errs := w.Events(), w.Errors()
 	for events != nil || errs != nil {
 		select {
@@ -270,7 +272,7 @@ func (t *watchTable) set(s *subscriber, wants []want) (added bool, err error) {
 	return added, err
 }
 
-func (t *watchTable) add(w Watcher, s *subscriber, want want) (d *watched, isNew bool, err error) {
+func (t *watchTable) add(w watch.Watcher, s *subscriber, want want) (d *watched, isNew bool, err error) {
 	info, err := os.Stat(want.path)
 	if err == nil && !info.IsDir() {
 		err = &fs.PathError{Op: "watch", Path: want.path, Err: syscall.ENOTDIR}
@@ -315,7 +317,7 @@ func (t *watchTable) add(w Watcher, s *subscriber, want want) (d *watched, isNew
 }
 
 // drop ends what is watched for s, but for keep.
-func (t *watchTable) drop(w Watcher, s *subscriber, keep []*watched) {
+func (t *watchTable) drop(w watch.Watcher, s *subscriber, keep []*watched) {
 	var unused []*watched
 	t.mu.Lock()
 	for _, d := range slices.Clone(s.dirs) {
@@ -340,7 +342,7 @@ func (t *watchTable) drop(w Watcher, s *subscriber, keep []*watched) {
 
 // unwatch removes a watch. That it is not there any more, or cannot be removed
 // because its directory is not, is as good.
-func unwatch(w Watcher, d *watched) {
+func unwatch(w watch.Watcher, d *watched) {
 	for _, p := range d.paths {
 		w.Remove(p)
 	}

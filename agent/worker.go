@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -68,7 +69,7 @@ func newWorker(a *agent, project string) *worker {
 	w := &worker{
 		agent:   a,
 		project: project,
-		log:     a.cfg.Log.With().Str("project", quote(project)).Logger(),
+		log:     a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
 		watch:   newSubscriber(),
 		scanned: make(chan struct{}, 1),
 		endTurn: func() {},
@@ -187,7 +188,7 @@ func (w *worker) judge(err error) {
 		w.failures = 0
 		if w.unwatched != nil {
 			w.retryAt = nextPoll(now)
-			w.say(StatePolling, oneLine(w.unwatched))
+			w.say(StatePolling, quote.Error(w.unwatched))
 		} else {
 			w.say(StateServing, "")
 		}
@@ -206,15 +207,15 @@ func (w *worker) judge(err error) {
 		w.agent.board.set(ProjectState{Path: w.project, State: StateStopped, SameAs: twin.project})
 		return // until the other name's worker lets go of it, or the next scan
 	case errors.As(err, &held):
-		w.say(StateHeld, oneLine(held))
+		w.say(StateHeld, quote.Error(held))
 		return // until the next scan
 	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
-		w.say(StateMissing, missing(w.project))
+		w.say(StateMissing, ExplainMissing(w.project))
 		if w.unwatched == nil {
 			return // an event will tell
 		}
 	default:
-		w.say(StateError, oneLine(err))
+		w.say(StateError, quote.Error(err))
 	}
 	w.notBefore = now.Add(eventPause)
 	w.retryAt = now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))

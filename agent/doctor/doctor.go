@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"spoolagent/agent"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 )
 
@@ -181,7 +182,7 @@ func group(findings []finding) []Check {
 		c := Check{Name: k.name, Status: k.status}
 		inText, inShell := "DIR", "DIR"
 		if len(same) == 1 {
-			inText, inShell = oneLine(same[0].project), agent.ShellWord(same[0].project)
+			inText, inShell = oneLine(same[0].project), quote.Shell(same[0].project)
 		}
 		c.Detail = strings.ReplaceAll(k.what, dir, inText)
 		c.Mend = strings.ReplaceAll(k.mend, dir, inShell)

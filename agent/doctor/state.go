@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -39,24 +40,24 @@ func (d *diagnosis) checkStateDir(path string) bool {
 		return false
 	}
 	if err != nil {
-		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%v", err)
+		d.add(name, Failure, "chmod 700 "+quote.Shell(path), "%v", err)
 		return true
 	}
 	defer at.Close()
 	info, err := at.Stat()
 	switch {
 	case err != nil:
-		d.add(name, Failure, "ls -ld "+agent.ShellWord(path), "%v", err)
+		d.add(name, Failure, "ls -ld "+quote.Shell(path), "%v", err)
 	case !info.Ours():
-		d.add(name, Failure, chown(agent.ShellWord(path)), "%s %v", path, &spoolfiles.OwnerError{UID: info.UID})
+		d.add(name, Failure, chown(quote.Shell(path)), "%s %v", path, &spoolfiles.OwnerError{UID: info.UID})
 	case !hasModes:
 		return false
 	case info.Mode&0o700 != 0o700:
-		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%s is not open to its owner (%v)", path, info.Mode.Perm())
+		d.add(name, Failure, "chmod 700 "+quote.Shell(path), "%s is not open to its owner (%v)", path, info.Mode.Perm())
 	case info.Mode&0o022 != 0:
-		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%s can be changed by others (%v)", path, info.Mode.Perm())
+		d.add(name, Failure, "chmod 700 "+quote.Shell(path), "%s can be changed by others (%v)", path, info.Mode.Perm())
 	case info.Mode&0o077 != 0:
-		d.add(name, Warning, "chmod 700 "+agent.ShellWord(path), "%s can be read by others (%v)", path, info.Mode.Perm())
+		d.add(name, Warning, "chmod 700 "+quote.Shell(path), "%s can be read by others (%v)", path, info.Mode.Perm())
 	default:
 		return false
 	}
@@ -69,7 +70,7 @@ const registrationAge = time.Minute
 func (d *diagnosis) checkRegistry() {
 	all, err := agent.Registered(d.facts.StateDir)
 	if err != nil {
-		d.add("registry.files", Failure, "ls -la "+agent.ShellWord(d.facts.StateDir), "%v", err)
+		d.add("registry.files", Failure, "ls -la "+quote.Shell(d.facts.StateDir), "%v", err)
 		return
 	}
 	registry := filepath.Join(d.facts.StateDir, "projects")
@@ -77,7 +78,7 @@ func (d *diagnosis) checkRegistry() {
 	projects := 0
 	for _, r := range all {
 		if r.Err != nil {
-			strays = append(strays, agent.ShellWord(r.Files[0]))
+			strays = append(strays, quote.Shell(r.Files[0]))
 			continue
 		}
 		projects++
@@ -86,7 +87,7 @@ func (d *diagnosis) checkRegistry() {
 	for _, e := range entries {
 		info, err := e.Info()
 		if strings.HasPrefix(e.Name(), ".") && err == nil && time.Since(info.ModTime()) > registrationAge {
-			unfinished = append(unfinished, agent.ShellWord(filepath.Join(registry, e.Name())))
+			unfinished = append(unfinished, quote.Shell(filepath.Join(registry, e.Name())))
 		}
 	}
 	if len(strays) > 0 {

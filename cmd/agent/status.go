@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent"
+	"spoolagent/agent/status"
 	"spoolagent/configs"
 )
 
@@ -90,7 +90,7 @@ func (o *options) watchStatus(ctx context.Context, interval time.Duration, asJSO
 
 // statusReport is what status shows.
 type statusReport struct {
-	agent.Status
+	status.Status
 	Service *serviceFacts `json:"service,omitempty"` // nil: not asked
 
 	strays  []error // what the registry has besides projects
@@ -124,7 +124,7 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 			projects = append(projects, p.Path)
 		}
 	}
-	r, err := agent.Report(ctx, agent.ReportConfig{
+	r, err := status.Report(ctx, status.Config{
 		StateDir: state,
 		Projects: projects,
 		Only:     only,

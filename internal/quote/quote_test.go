@@ -1,4 +1,4 @@
-package agent
+package quote
 
 import (
 	"os/exec"
@@ -10,7 +10,7 @@ import (
 )
 
 // A shell gets the path back, and a terminal nothing that is not to be printed.
-func TestShellWordIsThePath(t *testing.T) {
+func TestShellIsThePath(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no sh")
 	}
@@ -19,8 +19,8 @@ func TestShellWordIsThePath(t *testing.T) {
 		t.Skip("no bash, which knows $'...'")
 	}
 	check := func(t rapid.TB, path string) {
-		word := ShellWord(path)
-		if word != quote(word) && strings.HasPrefix(word, "$'") {
+		word := Shell(path)
+		if word != Text(word) && strings.HasPrefix(word, "$'") {
 			t.Fatalf("%q is not fit to be printed", word)
 		}
 		out, err := exec.Command(bash, "-c", "printf %s "+word).Output()

@@ -1,6 +1,6 @@
 //go:build darwin || freebsd
 
-package agent
+package watch
 
 import (
 	"strings"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreignFS returns the name of a directory's file system if it is one on which
+// Foreign names a directory's file system if it is one on which
 // others make changes that this kernel does not see; else "".
-func foreignFS(dir string) string {
+func Foreign(dir string) string {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {
 		return "" // the next operation will tell

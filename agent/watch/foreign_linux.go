@@ -1,11 +1,11 @@
-package agent
+package watch
 
 import "golang.org/x/sys/unix"
 
-// foreignFS returns the name of a directory's file system if it is one on which
+// Foreign names a directory's file system if it is one on which
 // others make changes that this kernel does not see; else "". The numbers are
 // statfs(2)'s; drvfs of WSL 2 is a 9p.
-func foreignFS(dir string) string {
+func Foreign(dir string) string {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {
 		return "" // the next operation will tell

@@ -1,4 +1,4 @@
-package agent
+package follow
 
 import (
 	"bytes"
@@ -17,11 +17,12 @@ import (
 
 	"pgregory.net/rapid"
 
+	"spoolagent/agent/watch"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
 
-// following is a running Follow and what it has delivered.
+// following is a running follower and what it has delivered.
 type following struct {
 	t    *testing.T
 	stop context.CancelFunc
@@ -35,10 +36,10 @@ type following struct {
 }
 
 // followIt starts a follower. adjust may be nil.
-func followIt(t *testing.T, project string, adjust func(*FollowConfig)) *following {
+func followIt(t *testing.T, project string, adjust func(*Config)) *following {
 	ctx, stop := context.WithCancel(t.Context())
 	f := &following{t: t, stop: stop, done: make(chan struct{})}
-	cfg := FollowConfig{
+	cfg := Config{
 		Project: project,
 		Options: options(),
 		Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
@@ -65,7 +66,7 @@ func followIt(t *testing.T, project string, adjust func(*FollowConfig)) *followi
 	}
 	go func() {
 		defer close(f.done)
-		f.err = Follow(ctx, cfg)
+		f.err = Run(ctx, cfg)
 	}()
 	t.Cleanup(func() { f.end() })
 	return f
@@ -76,7 +77,7 @@ func (f *following) end() []string {
 	f.stop()
 	<-f.done
 	if f.err != nil {
-		f.t.Errorf("Follow: %v", f.err)
+		f.t.Errorf("Run: %v", f.err)
 	}
 	return f.delivered()
 }
@@ -104,7 +105,7 @@ func (f *following) has(tools ...string) {
 // Two followers and no agent: each signal goes to exactly one.
 func TestFollowTwo(t *testing.T) {
 	p := dir(t)
-	uncapped := func(c *FollowConfig) { c.Options.Cap = 0 }
+	uncapped := func(c *Config) { c.Options.Cap = 0 }
 	a, b := followIt(t, p, uncapped), followIt(t, p, uncapped)
 	const n = 300
 	want := map[string]int{}
@@ -132,7 +133,7 @@ func TestFollowTwo(t *testing.T) {
 	}
 }
 
-// A drop that cannot be folded yet is looked at again once, and is no reason to
+// A drop that cannot be folded yet is read once more, and is no reason to
 // drain again and again, though every drain raises events.
 func TestFollowDoesNotSpin(t *testing.T) {
 	p := dir(t)
@@ -157,8 +158,8 @@ func TestFollowDoesNotSpin(t *testing.T) {
 func TestFollowWithoutWatcher(t *testing.T) {
 	p := dir(t)
 	drop(t, p, "before")
-	f := followIt(t, p, func(cfg *FollowConfig) {
-		cfg.newWatcher = func() (Watcher, error) { return nil, syscall.EMFILE }
+	f := followIt(t, p, func(cfg *Config) {
+		cfg.newWatcher = func() (watch.Watcher, error) { return nil, syscall.EMFILE }
 	})
 	f.has("before")
 	drop(t, p, "after")
@@ -172,7 +173,7 @@ func TestFollowWithoutWatcher(t *testing.T) {
 func TestFollowRetries(t *testing.T) {
 	p := dir(t)
 	failures := 0
-	f := followIt(t, p, func(cfg *FollowConfig) {
+	f := followIt(t, p, func(cfg *Config) {
 		drain := cfg.Drain
 		cfg.Drain = func(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
 			if failures++; failures < 3 {
@@ -193,7 +194,7 @@ func TestFollowAcknowledgesLater(t *testing.T) {
 	p := dir(t)
 	drop(t, p, "one")
 	aside := filepath.Join(t.TempDir(), "aside")
-	f := followIt(t, p, func(cfg *FollowConfig) {
+	f := followIt(t, p, func(cfg *Config) {
 		cfg.ScanInterval = 50 * time.Millisecond
 		deliver := cfg.Deliver
 		cfg.Deliver = func(ctx context.Context, b Batch) error {
@@ -220,7 +221,7 @@ func TestFollowFailedDelivery(t *testing.T) {
 			drop(t, p, "one")
 			broken := errors.New("broken")
 			var id string
-			err := Follow(t.Context(), FollowConfig{
+			err := Run(t.Context(), Config{
 				Project: p,
 				Options: options(),
 				IDs:     ids,
@@ -231,13 +232,13 @@ func TestFollowFailedDelivery(t *testing.T) {
 				Report:  func(err error) { t.Error(err) },
 			})
 			if err != broken {
-				t.Errorf("Follow: %v", err)
+				t.Errorf("Run: %v", err)
 			}
 			_, err = os.Lstat(filepath.Join(p, ".spool", "control", id+spoolfiles.ReplySuffix))
 			if kept := err == nil; kept != ids {
 				t.Errorf("kept: %v", kept)
 			}
-			f := followIt(t, p, func(cfg *FollowConfig) { cfg.IDs = ids })
+			f := followIt(t, p, func(cfg *Config) { cfg.IDs = ids })
 			f.has("one")
 			if got := f.end(); len(got) != 1 || strings.HasPrefix(got[0], fmt.Sprintf(`{"id":"%s-1",`, id)) != ids {
 				t.Errorf("delivered: %q after %s", got, id)

@@ -1,4 +1,4 @@
-package agent
+package status
 
 import (
 	"cmp"
@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"spoolagent/agent"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -26,8 +28,8 @@ const (
 	countAtOnce = 16
 )
 
-// ReportConfig says what Report is to report on.
-type ReportConfig struct {
+// Config says what Report is to report on.
+type Config struct {
 	StateDir string        // where agents make themselves known
 	Projects []string      // absolute
 	Only     bool          // no other projects, though an agent serves them
@@ -40,7 +42,7 @@ type Status struct {
 	// Running: an agent serves one of the projects, or is about to. PID,
 	// Version and StartedAt (RFC 3339) are its: of the service if it is one of
 	// several, else of the one that has run longest. While none runs, Version
-	// is ReportConfig's.
+	// is Config's.
 	Running   bool            `json:"running"`
 	PID       int             `json:"pid"`
 	Version   string          `json:"version"`
@@ -62,16 +64,16 @@ func (s Status) NeedsAttention() bool {
 // ProjectStatus is how things are with one project. The numbers are counted on
 // disk, so they hold whether an agent runs or not.
 type ProjectStatus struct {
-	Path       string `json:"path"`
-	State      State  `json:"state"`
-	Queued     int    `json:"queued"`   // signals in the queue
-	Incoming   int    `json:"incoming"` // drops that wait
-	Replies    int    `json:"replies"`  // replies that nobody has claimed
-	Rejected   int    `json:"rejected"` // rejects that are kept
-	Cap        int    `json:"cap"`      // 0: none
-	Ledger     Totals `json:"ledger"`
-	LastFoldAt string `json:"last_fold_at"` // RFC 3339; "" if never
-	Error      string `json:"error"`        // what is wrong, in one line; "" if nothing
+	Path       string      `json:"path"`
+	State      agent.State `json:"state"`
+	Queued     int         `json:"queued"`   // signals in the queue
+	Incoming   int         `json:"incoming"` // drops that wait
+	Replies    int         `json:"replies"`  // replies that nobody has claimed
+	Rejected   int         `json:"rejected"` // rejects that are kept
+	Cap        int         `json:"cap"`      // 0: none
+	Ledger     Totals      `json:"ledger"`
+	LastFoldAt string      `json:"last_fold_at"` // RFC 3339; "" if never
+	Error      string      `json:"error"`        // what is wrong, in one line; "" if nothing
 
 	Advice    string `json:"advice,omitempty"` // what to do where the project needs attention, in one line
 	Uncounted bool   `json:"-"`                // the numbers are incomplete, and Error says why
@@ -90,7 +92,7 @@ func (p ProjectStatus) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		plain
 		PathBytes []byte `json:"path_bytes,omitempty"`
-	}{plain(p), bytesBeyond(p.Path)})
+	}{plain(p), agent.PathBytes(p.Path)})
 }
 
 // Totals is the part of the ledger that a report shows:
@@ -108,18 +110,18 @@ type Totals struct {
 // this user serve. What cannot be counted within a second is said in the
 // project's Error. It makes nothing, but finishes what a crash has left half
 // done. The error is of the agents' status files, or ctx's.
-func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
-	agents, err := Running(cfg.StateDir)
+func Report(ctx context.Context, cfg Config) (Status, error) {
+	agents, err := agent.Running(cfg.StateDir)
 	if err != nil {
 		return Status{}, err
 	}
-	said := map[string]ProjectState{}
+	said := map[string]agent.ProjectState{}
 	caps := map[string]int{}
 	projects := map[string]bool{}
 	for _, p := range cfg.Projects {
 		projects[filepath.Clean(p)] = true
 	}
-	var server *Info
+	var server *agent.Info
 	problem := ""
 	for i, a := range agents {
 		if a.User && !cfg.Only {
@@ -128,7 +130,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 			}
 			problem = cmp.Or(problem, a.Problem)
 		}
-		byPath := map[string]ProjectState{}
+		byPath := map[string]agent.ProjectState{}
 		for _, s := range a.Projects {
 			byPath[s.Path] = s
 		}
@@ -148,7 +150,7 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 				server = &agents[i]
 			}
 			// One may wait for another to let go: the other one's word counts.
-			if had, ok := said[s.Path]; !ok || had.State == StateHeld {
+			if had, ok := said[s.Path]; !ok || had.State == agent.StateHeld {
 				said[s.Path], caps[s.Path] = s, a.Cap
 			}
 		}
@@ -156,11 +158,11 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 
 	r := Status{Version: cfg.Version, Problem: problem, Projects: make([]ProjectStatus, 0, len(projects))}
 	for p := range projects {
-		r.Projects = append(r.Projects, ProjectStatus{Path: p, State: StateStopped, Cap: cfg.Options.Cap})
+		r.Projects = append(r.Projects, ProjectStatus{Path: p, State: agent.StateStopped, Cap: cfg.Options.Cap})
 	}
 	slices.SortFunc(r.Projects, func(a, b ProjectStatus) int { return strings.Compare(a.Path, b.Path) })
 
-	holders := make([]Holder, len(r.Projects))
+	holders := make([]agent.Holder, len(r.Projects))
 	var wg sync.WaitGroup
 	next := make(chan int)
 	for range min(countAtOnce, len(r.Projects)) {
@@ -172,11 +174,11 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 					p.State, p.Error, p.Cap = s.State, s.Error, caps[p.Path]
 				}
 				// It may have begun since it said so.
-				if known && s.State == StateStopped {
+				if known && s.State == agent.StateStopped {
 					p.Error, known = "", false
 				}
 				holders[i] = p.countOrNot(ctx, cfg.Options, known)
-				if p.State == StateStopped && p.Error == "" {
+				if p.State == agent.StateStopped && p.Error == "" {
 					p.Error = s.Error
 				}
 			}
@@ -206,16 +208,16 @@ func Report(ctx context.Context, cfg ReportConfig) (Status, error) {
 	return r, nil
 }
 
-func (r *Status) identify(h Holder) {
+func (r *Status) identify(h agent.Holder) {
 	r.Running, r.PID, r.Version, r.StartedAt = true, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
 }
 
 // countOrNot is count, but does not wait for a file system that does not
 // answer: the goroutine that does is left behind.
-func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known bool) Holder {
+func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known bool) agent.Holder {
 	type counted struct {
 		ProjectStatus
-		holder Holder
+		holder agent.Holder
 	}
 	result := make(chan counted, 1)
 	go func(c counted) {
@@ -228,17 +230,17 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known
 		return c.holder
 	case <-time.After(hangPatience):
 		if !known {
-			p.State = StateError
+			p.State = agent.StateError
 		}
 		p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
 		p.Advice = "see whether its server can be reached, or unmount it"
-		return Holder{}
+		return agent.Holder{}
 	}
 }
 
 // count fills in what is on the disk. Where no agent has said anything of the
 // project, it also finds out the state, and returns who holds it.
-func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool) (h Holder) {
+func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool) (h agent.Holder) {
 	sp, err := spoolfiles.Look(p.Path)
 	defer func() {
 		if p.NeedsAttention() {
@@ -246,13 +248,13 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 		}
 	}()
 	if err != nil {
-		unaware := p.State == StateServing || p.State == StatePolling // no event has told the agent yet
+		unaware := p.State == agent.StateServing || p.State == agent.StatePolling // no event has told the agent yet
 		switch gone := errors.Is(err, fs.ErrNotExist); {
 		case gone && (!known || unaware):
-			p.State = StateMissing
-			p.fail(errors.New(missing(p.Path)))
+			p.State = agent.StateMissing
+			p.fail(errors.New(agent.ExplainMissing(p.Path)))
 		case !known:
-			p.State = StateError
+			p.State = agent.StateError
 			p.fail(err)
 		case p.Error == "":
 			p.fail(err)
@@ -262,12 +264,12 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 	}
 	defer sp.Close()
 	if !known {
-		holder, served, serr := Serving(sp)
+		holder, served, serr := agent.Serving(sp)
 		if serr != nil {
 			p.fail(serr)
 		}
 		if served {
-			h, p.State = holder, StateServing
+			h, p.State = holder, agent.StateServing
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
@@ -291,7 +293,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 // fail adds to what is wrong.
 func (p *ProjectStatus) fail(err error) {
 	p.Uncounted = true
-	text := oneLine(err)
+	text := quote.Error(err)
 	switch {
 	case p.Error == "":
 		p.Error = text

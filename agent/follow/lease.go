@@ -1,4 +1,4 @@
-package agent
+package follow
 
 import (
 	"errors"
@@ -86,7 +86,12 @@ func (l *lease) current() (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	return lockedThis(l.lock, f)
+	open, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	locked, err := l.lock.Stat()
+	return err == nil && os.SameFile(locked, open), err
 }
 
 func (l *lease) file() string { return leasePrefix + l.follower + leaseSuffix }
