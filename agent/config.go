@@ -16,7 +16,7 @@ import (
 	"spoolagent/queue"
 )
 
-// DefaultScanInterval is how often all projects are looked at unasked.
+// DefaultScanInterval is how often all projects are scanned unasked.
 const DefaultScanInterval = 60 * time.Second
 
 // Settings are what may change while an agent runs.
@@ -47,20 +47,14 @@ type Config struct {
 	// agent, another agent of this user, settings that cannot be loaded.
 	Service bool
 
-	StateDir   string         // for the registry, the lock and the status file; made if it is missing
+	StateDir   string         // for the lock and the status file; made if it is missing
+	Registry   Registry       // of projects; where its Dir is empty, it is "projects" in StateDir
 	Version    string         // of this program, for people
 	Log        zerolog.Logger // of what happens; nothing of a signal's content gets there
 	Supervisor Supervisor     // nil means that there is none
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
 	NewWatcher func() (watch.Watcher, error)
-
-	// statusPause is the least time between two writings of the status file;
-	// 0 means defaultStatusPause.
-	statusPause time.Duration
-
-	// descriptors is how many may be open; 0 means as many as the system says.
-	descriptors int
 }
 
 // Supervisor is who started the agent and wants to know how it is. Its methods
@@ -74,7 +68,7 @@ type Supervisor interface {
 	Alive()
 }
 
-// unsupervised is the Supervisor of an agent that nobody supervises.
+// unsupervised is the Supervisor of an agent that has none.
 type unsupervised struct{}
 
 func (unsupervised) Ready()                    {}
@@ -121,11 +115,8 @@ func (c Config) checked() (Config, error) {
 	if c.StateDir == "" {
 		return c, errors.New("no state directory is given")
 	}
-	if c.statusPause <= 0 {
-		c.statusPause = defaultStatusPause
-	}
-	if c.descriptors <= 0 {
-		c.descriptors = mayOpen()
+	if c.Registry.Dir == "" {
+		c.Registry.Dir = filepath.Join(c.StateDir, registryName)
 	}
 	if c.NewWatcher == nil {
 		c.NewWatcher = watch.New

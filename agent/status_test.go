@@ -31,15 +31,14 @@ func TestRunningWhileAgentsComeAndGo(t *testing.T) {
 	defer askers.Wait()
 	defer cancel()
 	for i := range 50 {
-		reg, err := register(state)
+		s, err := newStatusFile(Config{StateDir: state}, Info{Holder: Holder{PID: 1, Version: fmt.Sprint(i)}})
 		must(t, err)
-		must(t, reg.write(Info{Holder: Holder{PID: 1, Version: fmt.Sprint(i)}}))
 		infos, err := Running(state)
 		must(t, err)
 		if len(infos) != 1 || infos[0].Version != fmt.Sprint(i) {
 			t.Fatalf("agent %d lives, but: %+v", i, infos)
 		}
-		must(t, reg.close())
+		must(t, s.close())
 	}
 }
 
@@ -51,10 +50,9 @@ func TestRunningPutsTheServiceFirst(t *testing.T) {
 		{Holder: Holder{PID: 2, StartedAt: now.Add(-time.Hour)}},
 		{Holder: Holder{PID: 1, StartedAt: now}, Service: true},
 	} {
-		reg, err := register(state)
+		s, err := newStatusFile(Config{StateDir: state}, info)
 		must(t, err)
-		defer reg.close()
-		must(t, reg.write(info))
+		defer s.close()
 	}
 	infos, err := Running(state)
 	must(t, err)

@@ -12,7 +12,7 @@ import (
 )
 
 func (d *diagnosis) checkAgents() {
-	agents, leftovers, err := agent.Look(d.facts.StateDir)
+	agents, leftovers, err := agent.Leftovers(d.facts.StateDir)
 	if err != nil {
 		d.add("agent.running", Failure, "ls -la "+quote.Shell(d.facts.StateDir), "%v", err)
 		return

@@ -43,6 +43,7 @@ func (c Check) Subject() string {
 // Facts are what the doctor cannot find out by itself.
 type Facts struct {
 	StateDir string
+	Registry agent.Registry
 	Version  string        // of this program
 	Binary   string        // path of this program
 	Projects []string      // that are registered or configured, absolute

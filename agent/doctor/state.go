@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"spoolagent/agent"
 	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
@@ -18,10 +17,11 @@ func (d *diagnosis) checkState() {
 	root := d.facts.StateDir
 	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
 		d.add("state.permissions", OK, "", "there is no %s yet", root)
+		d.checkRegistry()
 		return
 	}
 	wrong := false
-	for _, path := range []string{root, filepath.Join(root, "projects"), filepath.Join(root, "agents")} {
+	for _, path := range []string{root, d.facts.Registry.Dir, filepath.Join(root, "agents")} {
 		if d.checkStateDir(path) {
 			wrong = true
 		}
@@ -68,12 +68,12 @@ func (d *diagnosis) checkStateDir(path string) bool {
 const registrationAge = time.Minute
 
 func (d *diagnosis) checkRegistry() {
-	all, err := agent.Registered(d.facts.StateDir)
+	all, err := d.facts.Registry.Projects()
 	if err != nil {
-		d.add("registry.files", Failure, "ls -la "+quote.Shell(d.facts.StateDir), "%v", err)
+		d.add("registry.files", Failure, "ls -la "+quote.Shell(d.facts.Registry.Dir), "%v", err)
 		return
 	}
-	registry := filepath.Join(d.facts.StateDir, "projects")
+	registry := d.facts.Registry.Dir
 	var strays, unfinished []string
 	projects := 0
 	for _, r := range all {

@@ -116,7 +116,11 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 	asked := func() *serviceFacts { return nil }
 	if !only {
 		asked = askService(ctx)
-		all, err := listed(state, configured(c), func(err error) { strays = append(strays, err) })
+		reg, err := registry()
+		if err != nil {
+			return nil, err
+		}
+		all, err := listed(reg, configured(c), func(err error) { strays = append(strays, err) })
 		if err != nil {
 			return nil, err
 		}

@@ -12,10 +12,13 @@ import (
 	"time"
 )
 
+// at is the registry of an agent with this state directory.
+func at(state string) Registry { return Registry{Dir: filepath.Join(state, registryName)} }
+
 // registerNew registers a project, and fails the test if that was no news.
 func registerNew(t *testing.T, state, project string) {
 	t.Helper()
-	added, err := Register(state, project)
+	added, err := at(state).Add(project)
 	if err != nil || !added {
 		t.Fatalf("registering %s: %v, %v", project, added, err)
 	}
@@ -41,7 +44,7 @@ func TestServesWhatIsRegistered(t *testing.T) {
 	drop(t, later, "x")
 	queued(t, later, "x")
 
-	removed, err := Unregister(state, later)
+	removed, err := at(state).Remove(later)
 	if err != nil || len(removed) != 1 {
 		t.Fatal(removed, err)
 	}
@@ -55,24 +58,24 @@ func TestServesWhatIsRegistered(t *testing.T) {
 func TestRegistersOnce(t *testing.T) {
 	state, p := dir(t), dir(t)
 	registerNew(t, state, p)
-	if added, err := Register(state, p+"/."); added || err != nil {
+	if added, err := at(state).Add(p + "/."); added || err != nil {
 		t.Errorf("again: %v, %v", added, err)
 	}
 	must(t, os.WriteFile(filepath.Join(state, "projects", "another-name"), []byte(p), 0o600))
-	all, err := Registered(state)
+	all, err := at(state).Projects()
 	must(t, err)
 	if len(all) != 1 || all[0].Path != p || len(all[0].Files) != 2 {
 		t.Errorf("registered: %+v", all)
 	}
 	link := filepath.Join(dir(t), "link")
 	must(t, os.Symlink(p, link))
-	if removed, err := Unregister(state, link); !slices.Equal(removed, []string{p}) || err != nil {
+	if removed, err := at(state).Remove(link); !slices.Equal(removed, []string{p}) || err != nil {
 		t.Errorf("removed by another name: %v, %v", removed, err)
 	}
-	if all, _ := Registered(state); len(all) != 0 {
+	if all, _ := at(state).Projects(); len(all) != 0 {
 		t.Errorf("still registered: %+v", all)
 	}
-	if _, err := Register(state, "relative"); err == nil {
+	if _, err := at(state).Add("relative"); err == nil {
 		t.Error("a relative path was registered")
 	}
 }
@@ -80,8 +83,8 @@ func TestRegistersOnce(t *testing.T) {
 func TestServesWhatPatternsMatch(t *testing.T) {
 	top := dir(t)
 	code := filepath.Join(top, "code") // is not there yet
-	never := Settings{ScanInterval: time.Hour, Options: options(), Patterns: []string{filepath.Join(code, "p*", "sub")}}
-	r := start(t, Config{User: true, Load: func() (Settings, error) { return never, nil }})
+	often := Settings{ScanInterval: 50 * time.Millisecond, Options: options(), Patterns: []string{filepath.Join(code, "p*", "sub")}}
+	r := start(t, Config{User: true, Load: func() (Settings, error) { return often, nil }})
 
 	first := filepath.Join(code, "p1", "sub")
 	must(t, os.MkdirAll(filepath.Join(first, ".spool"), 0o700))

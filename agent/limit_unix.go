@@ -4,9 +4,9 @@ package agent
 
 import "golang.org/x/sys/unix"
 
-// mayOpen is how many descriptors this process may have. The runtime has raised
+// maxOpen is how many files this process may have open. The runtime has raised
 // that to what it may be raised to.
-func mayOpen() int {
+func maxOpen() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return 1024
