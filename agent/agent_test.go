@@ -22,6 +22,7 @@ import (
 
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // limit is how long a condition may take to become true. It is only met by
@@ -261,7 +262,7 @@ func drop(t *testing.T, project, tool string) {
 	t.Helper()
 	var err error
 	for range 100 {
-		err = spoolfiles.Drop(project, spoolfiles.Signal{RecordedAt: 1, CWD: project, ToolName: &tool})
+		err = spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil))
 		if err == nil {
 			return
 		}

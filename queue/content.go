@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // maxLine is the most bytes that a line of the queue can have and still be a
@@ -41,7 +42,7 @@ type badLine struct {
 
 // scanLines reads size bytes of JSON Lines and calls each for every signal.
 // line is only valid during the call, and without its line feed.
-func scanLines(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []byte) error) (content, error) {
+func scanLines(r io.ReaderAt, size int64, each func(s signal.Signal, line []byte) error) (content, error) {
 	var bad []badLine
 	c, err := scanAll(r, size, each, func(b badLine) {
 		// A hostile queue may have nothing else, and hundreds of millions.
@@ -56,7 +57,7 @@ func scanLines(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []
 
 // scanAll is scanLines, but also calls malformed for every line that is no
 // signal, and keeps none.
-func scanAll(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []byte) error, malformed func(badLine)) (content, error) {
+func scanAll(r io.ReaderAt, size int64, each func(s signal.Signal, line []byte) error, malformed func(badLine)) (content, error) {
 	c := content{starts: make([]int64, 0, 128)}
 	canonical := true
 	var long, want []byte
@@ -79,7 +80,7 @@ func scanAll(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []by
 		line = bytes.TrimSuffix(line, []byte{'\n'})
 		s, perr := parseLine(line, length)
 		switch {
-		case perr == spoolfiles.ErrBlank:
+		case perr == signal.ErrBlank:
 			canonical = false
 		case perr != nil:
 			c.nbad++
@@ -106,11 +107,11 @@ func scanAll(r io.ReaderAt, size int64, each func(s spoolfiles.Signal, line []by
 	return c, nil
 }
 
-func parseLine(line []byte, length int64) (spoolfiles.Signal, error) {
+func parseLine(line []byte, length int64) (signal.Signal, error) {
 	if int64(len(line)) < length {
-		return spoolfiles.Signal{}, fmt.Errorf("a line of %d bytes, more than the limit of %d", length, maxLine)
+		return signal.Signal{}, fmt.Errorf("a line of %d bytes, more than the limit of %d", length, maxLine)
 	}
-	return spoolfiles.ParseLine(line)
+	return signal.ParseLine(line)
 }
 
 // readLine reads one line with its line feed. Of a line above maxLine it
@@ -158,7 +159,7 @@ func (q *Queue) look(h *held) (content, error) {
 			return q.shape.content, nil
 		}
 	}
-	c, err := scanLines(h.f, h.info.Size, func(spoolfiles.Signal, []byte) error { return nil })
+	c, err := scanLines(h.f, h.info.Size, func(signal.Signal, []byte) error { return nil })
 	if err != nil {
 		return content{}, fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
 	}
@@ -192,7 +193,7 @@ func (q *Queue) lastLines(h *held, c content, n int64) ([]byte, error) {
 	}
 	var lines []byte
 	skip := c.count - n
-	_, err := scanLines(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error {
+	_, err := scanLines(h.f, h.info.Size, func(s signal.Signal, _ []byte) error {
 		if skip--; skip < 0 {
 			lines = append(s.AppendLine(lines), '\n')
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // These tests cut a transaction short after every single byte that it copies
@@ -137,7 +138,7 @@ func (s *scene) take() {
 	}
 	window := s.inWindow()
 	for line := range bytes.Lines(data) {
-		sig, err := spoolfiles.ParseLine(line)
+		sig, err := signal.ParseLine(line)
 		if err == nil {
 			s.taken[*sig.ToolName]++
 			if window {
@@ -220,9 +221,9 @@ func (s *scene) settle() {
 	where := map[string][]string{}
 	note := func(place string, data []byte) {
 		for line := range bytes.Lines(data) {
-			if sig, err := spoolfiles.ParseLine(line); err == nil {
+			if sig, err := signal.ParseLine(line); err == nil {
 				where[*sig.ToolName] = append(where[*sig.ToolName], place)
-			} else if err != spoolfiles.ErrBlank {
+			} else if err != signal.ErrBlank {
 				s.Errorf("%s has the malformed line %q", place, line)
 			}
 		}

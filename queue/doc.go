@@ -5,7 +5,7 @@
 // # Formats
 //
 // The queue is JSON Lines, one signal in canonical form a line (see
-// spoolfiles.Signal.AppendLine). Blank lines mean nothing. Lines that are not
+// signal.Signal.AppendLine). Blank lines mean nothing. Lines that are not
 // signals are moved to rejected when the queue next changes, and never count.
 //
 // ledger.json is one JSON object: the running totals of the project since its

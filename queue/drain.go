@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // ErrWithdrawn says that a request has gone before it was answered.
@@ -96,7 +97,7 @@ func (q *Queue) writeReply(h *held, publish *move) (content, error) {
 	}
 	w := bufio.NewWriterSize(f, 64<<10)
 	var buf []byte
-	c, err := scanLines(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error {
+	c, err := scanLines(h.f, h.info.Size, func(s signal.Signal, _ []byte) error {
 		buf = append(s.AppendLine(buf[:0]), '\n')
 		_, err := w.Write(buf)
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // FoldResult says what a fold did.
@@ -166,13 +167,13 @@ func (q *Queue) choose(ctx context.Context) (drops, old []spoolfiles.Entry, rest
 	}
 }
 
-func (q *Queue) read(e spoolfiles.Entry) (spoolfiles.Signal, spoolfiles.Identity, error) {
+func (q *Queue) read(e spoolfiles.Entry) (signal.Signal, spoolfiles.Identity, error) {
 	data, id, err := q.sp.ReadDrop(e, q.opt.MaxDrop, q.buf)
 	if err != nil {
-		return spoolfiles.Signal{}, id, err
+		return signal.Signal{}, id, err
 	}
 	q.buf = data[:0]
-	s, err := spoolfiles.DecodeDrop(data, spoolfiles.Origin{
+	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,
 		ModTime:    time.Unix(0, id.MTime),
 		MaxPayload: q.opt.MaxPayload,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // sample is a record with all that one can have.
@@ -205,7 +206,7 @@ func FuzzRecover(f *testing.F) {
 func wellFormed(text []byte) map[string]int {
 	lines := map[string]int{}
 	for line := range bytes.Lines(text) {
-		if s, err := spoolfiles.ParseLine(line); err == nil {
+		if s, err := signal.ParseLine(line); err == nil {
 			lines[string(s.AppendLine(nil))]++
 		}
 	}
@@ -219,7 +220,7 @@ func FuzzScanLines(f *testing.F) {
 	f.Add([]byte(strings.Repeat("x", 70<<10) + "\n" + signalLine("a")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got := map[string]int{}
-		c, err := scanLines(bytes.NewReader(data), int64(len(data)), func(s spoolfiles.Signal, line []byte) error {
+		c, err := scanLines(bytes.NewReader(data), int64(len(data)), func(s signal.Signal, line []byte) error {
 			got[string(s.AppendLine(nil))]++
 			return nil
 		})
@@ -235,14 +236,14 @@ func FuzzScanLines(f *testing.F) {
 		var starts []int64
 		canonical := true
 		for i, raw := range bytes.Split(data, []byte("\n")) {
-			s, err := spoolfiles.ParseLine(raw)
+			s, err := signal.ParseLine(raw)
 			last := off+int64(len(raw)) == int64(len(data))
 			switch {
 			case err == nil:
 				count++
 				starts = append(starts, off)
 				canonical = canonical && !last && string(s.AppendLine(nil)) == string(raw)
-			case err == spoolfiles.ErrBlank:
+			case err == signal.ErrBlank:
 				canonical = canonical && last && len(raw) == 0
 			default:
 				canonical = false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // maxReply bounds what is read of a reply that goes back into the queue.
@@ -109,7 +110,7 @@ func (q *Queue) giveBack(ctx context.Context, id string, res *SweepResult) (err 
 		return fmt.Errorf("giving back a reply: %w", err)
 	}
 	var lines []byte
-	c, err := scanLines(bytes.NewReader(data), int64(len(data)), func(s spoolfiles.Signal, _ []byte) error {
+	c, err := scanLines(bytes.NewReader(data), int64(len(data)), func(s signal.Signal, _ []byte) error {
 		lines = append(s.AppendLine(lines), '\n')
 		return nil
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func must(t testing.TB, err error) {
@@ -195,7 +196,7 @@ func TestHostileQueue(t *testing.T) {
 			if err := q.Take(ctx, spoolfiles.NewID()); err == nil {
 				t.Error("Take is fine")
 			}
-			if err := q.Peek(ctx, func(spoolfiles.Signal) error { return nil }, func(int, error) {}); err == nil {
+			if err := q.Peek(ctx, func(signal.Signal) error { return nil }, func(int, error) {}); err == nil {
 				t.Error("Peek is fine")
 			}
 			after, err := os.Lstat(queuePath(sp))

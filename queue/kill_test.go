@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // These tests kill a process that folds, drains and returns, at any moment,
@@ -128,7 +129,7 @@ func (s *scene) collect() {
 			s.Fatal(err)
 		}
 		for line := range bytes.Lines(data) {
-			sig, err := spoolfiles.ParseLine(line)
+			sig, err := signal.ParseLine(line)
 			if err != nil {
 				s.Fatalf("a reply has the line %q: %v", line, err)
 			}
@@ -259,7 +260,7 @@ func (s *scene) check() {
 		if err != nil {
 			s.Fatal(err)
 		}
-		sig, err := spoolfiles.ParseLine(data)
+		sig, err := signal.ParseLine(data)
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -274,7 +275,7 @@ func (s *scene) check() {
 func (s *scene) sorted() {
 	var ours []int
 	for line := range strings.Lines(readQueue(s, s.sp)) {
-		sig, err := spoolfiles.ParseLine([]byte(line))
+		sig, err := signal.ParseLine([]byte(line))
 		if err != nil {
 			continue
 		}

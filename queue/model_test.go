@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // TestModel does anything that can be done to a spool, in any order, to a real
@@ -338,10 +339,10 @@ func (m *model) compare(rt *rapid.T) {
 	var have []string
 	bad := 0
 	for line := range bytes.Lines(data) {
-		switch s, err := spoolfiles.ParseLine(line); {
+		switch s, err := signal.ParseLine(line); {
 		case err == nil:
 			have = append(have, string(s.AppendLine(nil)))
-		case err != spoolfiles.ErrBlank:
+		case err != signal.ErrBlank:
 			bad++
 		}
 	}

@@ -7,17 +7,18 @@ import (
 	"io/fs"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // Peek calls each for every signal in the queue, oldest first, and malformed
 // for every line that is none, with its number and what is wrong with it. The
 // queue stays as it is; it is locked, shared, meanwhile.
-func (q *Queue) Peek(ctx context.Context, each func(spoolfiles.Signal) error, malformed func(line int, err error)) error {
+func (q *Queue) Peek(ctx context.Context, each func(signal.Signal) error, malformed func(line int, err error)) error {
 	h, unsettled, err := q.reader(ctx)
 	if h == nil || err != nil {
 		return errors.Join(unsettled, err)
 	}
-	_, err = scanAll(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error { return each(s) }, func(b badLine) {
+	_, err = scanAll(h.f, h.info.Size, func(s signal.Signal, _ []byte) error { return each(s) }, func(b badLine) {
 		malformed(b.number, errors.New(b.reason))
 	})
 	if err := errors.Join(err, h.release()); err != nil {
@@ -78,7 +79,7 @@ func (q *Queue) statusOfQueue(ctx context.Context, s *Status) (err error) {
 	if s.Ledger, lerr = q.readLedger(); err == nil {
 		var c content
 		if h != nil {
-			c, err = scanLines(h.f, h.info.Size, func(spoolfiles.Signal, []byte) error { return nil })
+			c, err = scanLines(h.f, h.info.Size, func(signal.Signal, []byte) error { return nil })
 		}
 		if err == nil {
 			s.Ledger.settle(c.count)

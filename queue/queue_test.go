@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // project makes a fresh project with a spool.
@@ -49,7 +50,7 @@ func fold(t testing.TB, q *Queue) FoldResult {
 // peek returns the recorded_at of all signals in the queue.
 func peek(t testing.TB, q *Queue) (at []uint64) {
 	t.Helper()
-	err := q.Peek(context.Background(), func(s spoolfiles.Signal) error {
+	err := q.Peek(context.Background(), func(s signal.Signal) error {
 		at = append(at, s.RecordedAt)
 		return nil
 	}, func(int, error) {})
@@ -107,9 +108,9 @@ func closes(t testing.TB, q *Queue) Ledger {
 
 // signalsOf returns the queue's signals by Peek, and the numbers of its
 // malformed lines.
-func signalsOf(t testing.TB, q *Queue) (signals []spoolfiles.Signal, malformed []int) {
+func signalsOf(t testing.TB, q *Queue) (signals []signal.Signal, malformed []int) {
 	t.Helper()
-	err := q.Peek(context.Background(), func(s spoolfiles.Signal) error {
+	err := q.Peek(context.Background(), func(s signal.Signal) error {
 		signals = append(signals, s)
 		return nil
 	}, func(line int, err error) { malformed = append(malformed, line) })

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // need skips a test whose program is not on this machine.
@@ -96,8 +97,8 @@ func TestBesideStrangers(t *testing.T) {
 		data, err := os.ReadFile(path)
 		must(t, err)
 		for line := range bytes.Lines(data) {
-			s, err := spoolfiles.ParseLine(line)
-			if err == spoolfiles.ErrBlank {
+			s, err := signal.ParseLine(line)
+			if err == signal.ErrBlank {
 				continue
 			}
 			if err != nil {

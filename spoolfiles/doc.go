@@ -1,7 +1,7 @@
-// Package spoolfiles is the spool protocol on disk: the record (Signal), the
-// directories (Spool), and the files that move between them (drops, rejects,
-// requests and replies). A Go program that only wants to leave signals imports
-// this package and gets no lock, no watcher and no logger with it.
+// Package spoolfiles is the spool protocol on disk: the directories (Spool) and
+// the files that move between them (drops, rejects, requests and replies). What
+// is in a drop is package signal's affair. A Go program that only drops imports
+// this package, which needs the standard library and x/sys and nothing else.
 //
 // # Layout
 //
@@ -21,7 +21,7 @@
 // A producer writes tmp/NAME and renames it to incoming/NAME. NAME ends in
 // ".json", does not begin with a dot, and is unique. From the rename on the
 // drop is the spool's to keep. Its content is one JSON object: a signal, or a
-// raw hook event as an AI tool hands it to its hook (see DecodeDrop).
+// raw hook event as an AI tool hands it to its hook (see signal.DecodeDrop).
 //
 // # Control
 //

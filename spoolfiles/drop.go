@@ -20,17 +20,17 @@ func uniqueName() string {
 	return string(b)
 }
 
-// Drop leaves one signal in a project's spool, which is made if there is none.
-// It takes no lock and waits for nobody. A field that s lacks is filled in by
-// whoever folds it, but RecordedAt and CWD are written as they are. Safe for
-// concurrent use, also with other processes.
-func Drop(project string, s Signal) error {
+// Drop leaves one drop with this content, a signal or a raw hook event, in a
+// project's spool, which is made if there is none. It takes no lock and waits
+// for nobody. The content is not checked. Safe for concurrent use, also with
+// other processes.
+func Drop(project string, data []byte) error {
 	d, err := openDropDirs(project)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	_, err = dropInto(d.tmp, d.incoming, s.AppendLine(make([]byte, 0, 512)))
+	_, err = dropInto(d.tmp, d.incoming, data)
 	return err
 }
 

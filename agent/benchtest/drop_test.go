@@ -15,11 +15,12 @@ import (
 
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func goDrop(b *testing.B, dir string) {
 	tool, payload := "Bash", strings.Repeat("a payload of some length; ", 10)
-	s := spoolfiles.Signal{RecordedAt: 1763852400, ToolName: &tool, CWD: "/home/u/repo", Payload: &payload}
+	s := signal.Signal{RecordedAt: 1763852400, ToolName: &tool, CWD: "/home/u/repo", Payload: &payload}
 	line := s.AppendLine(nil)
 	project := mkdir(b, dir, "project")
 	tmp, incoming := spool(b, project)
@@ -27,7 +28,7 @@ func goDrop(b *testing.B, dir string) {
 	m := inTurns(times(10000, 1000),
 		func() time.Duration {
 			start := time.Now()
-			err := spoolfiles.Drop(project, s)
+			err := spoolfiles.Drop(project, s.AppendLine(nil))
 			took := time.Since(start)
 			if err != nil {
 				b.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // world is one project with all that happens to it, and what is known of where
@@ -113,7 +114,7 @@ func line(id int) string {
 
 // number is the signal's that a line of the queue holds.
 func number(text string) (id int, ok bool) {
-	s, err := spoolfiles.ParseLine([]byte(text))
+	s, err := signal.ParseLine([]byte(text))
 	if err != nil {
 		return 0, false
 	}

@@ -25,6 +25,7 @@ import (
 	"spoolagent/agent"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func must(t testing.TB, err error) {
@@ -569,7 +570,7 @@ func TestSelfTest(t *testing.T) {
 	}
 	// What a killed one has left.
 	leftover := filepath.Join(f.StateDir, "doctor-x")
-	must(t, spoolfiles.Drop(mkdir(t, leftover), spoolfiles.Signal{ToolName: text("x")}))
+	must(t, spoolfiles.Drop(mkdir(t, leftover), signal.Signal{ToolName: text("x")}.AppendLine(nil)))
 	_, err := f.Registry.Add(leftover)
 	must(t, err)
 	// Several at once take turns.

@@ -15,6 +15,7 @@ import (
 	"spoolagent/agent"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 const (
@@ -115,7 +116,7 @@ func (t *selfTest) run(ctx context.Context) (err error) {
 // exchange is the test proper.
 func (t *selfTest) exchange(ctx context.Context, id string) error {
 	marker := "self-test " + id
-	signal := spoolfiles.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: t.project, ToolName: text("doctor"), Payload: text(marker)}
+	s := signal.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: t.project, ToolName: text("doctor"), Payload: text(marker)}
 
 	err := t.step(ctx, "served", func() error {
 		_, err := t.facts.Registry.Add(t.project)
@@ -128,11 +129,11 @@ func (t *selfTest) exchange(ctx context.Context, id string) error {
 		return err
 	}
 	err = t.step(ctx, "in the queue", func() error {
-		_, err := t.sp.Drop(signal.AppendLine(nil))
+		_, err := t.sp.Drop(s.AppendLine(nil))
 		return err
 	}, func() (bool, error) {
 		n, others := 0, 0
-		err := t.queue.Peek(ctx, func(s spoolfiles.Signal) error {
+		err := t.queue.Peek(ctx, func(s signal.Signal) error {
 			if s.Payload != nil && *s.Payload == marker {
 				n++
 			} else {
@@ -150,7 +151,7 @@ func (t *selfTest) exchange(ctx context.Context, id string) error {
 	}
 	err = t.step(ctx, "answered", func() error {
 		return t.sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, t.sp.Tmp, false)
-	}, func() (bool, error) { return t.answered(id, string(signal.AppendLine(nil))+"\n") })
+	}, func() (bool, error) { return t.answered(id, string(s.AppendLine(nil))+"\n") })
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"spoolagent/agent/watch"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 const (
@@ -373,7 +374,7 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 	q := queue.New(sp, e.facts.Options)
 	malformed, ahead := 0, uint64(0)
 	limit := uint64(e.now.Add(future).Unix())
-	err := q.Peek(ctx, func(s spoolfiles.Signal) error {
+	err := q.Peek(ctx, func(s signal.Signal) error {
 		if s.RecordedAt > limit {
 			ahead++
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // Batch is what a follower hands over at a time: the signals of one drain.
@@ -70,11 +71,11 @@ func copySignals(to io.Writer, from io.Reader, id string) error {
 	in.Buffer(nil, maxSignal)
 	var line []byte
 	for n := 1; in.Scan(); n++ {
-		signal, err := spoolfiles.ParseLine(in.Bytes())
+		s, err := signal.ParseLine(in.Bytes())
 		if err != nil {
 			return fmt.Errorf("%w: line %d: %w", errUnfit, n, err)
 		}
-		line = append(signal.AppendLine(line[:0]), '\n')
+		line = append(s.AppendLine(line[:0]), '\n')
 		rest := line
 		if id != "" {
 			fmt.Fprintf(out, `{"id":"%s-%d",`, id, n)

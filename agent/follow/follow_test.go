@@ -20,6 +20,7 @@ import (
 	"spoolagent/agent/watch"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // following is a running follower and what it has delivered.
@@ -117,7 +118,7 @@ func TestFollowTwo(t *testing.T) {
 	eventually(t, "all delivered", func() bool { return len(a.delivered())+len(b.delivered()) >= n })
 	got := map[string]int{}
 	for _, line := range append(a.end(), b.end()...) {
-		s, err := spoolfiles.ParseLine([]byte(line))
+		s, err := signal.ParseLine([]byte(line))
 		must(t, err)
 		got[*s.ToolName]++
 	}
@@ -254,7 +255,7 @@ func TestCopySignals(t *testing.T) {
 		var plain, loose bytes.Buffer
 		n := rapid.IntRange(0, 20).Draw(t, "n")
 		for range n {
-			s := spoolfiles.Signal{RecordedAt: rapid.Uint64().Draw(t, "time"), CWD: text.Draw(t, "cwd"), Payload: new(text.Draw(t, "payload"))}
+			s := signal.Signal{RecordedAt: rapid.Uint64().Draw(t, "time"), CWD: text.Draw(t, "cwd"), Payload: new(text.Draw(t, "payload"))}
 			plain.Write(append(s.AppendLine(nil), '\n'))
 			loose.WriteByte(' ')
 			loose.Write(append(s.AppendLine(nil), '\n'))
@@ -268,7 +269,7 @@ func TestCopySignals(t *testing.T) {
 		}
 		for i, line := range strings.SplitAfter(numbered.String(), "\n")[:n] {
 			rest, ok := strings.CutPrefix(line, fmt.Sprintf(`{"id":"ID-%d",`, i+1))
-			s, err := spoolfiles.ParseLine([]byte(line))
+			s, err := signal.ParseLine([]byte(line))
 			if !ok || err != nil || string(s.AppendLine(nil))+"\n" != "{"+rest {
 				t.Fatalf("line %d: %v: %q", i+1, err, line)
 			}

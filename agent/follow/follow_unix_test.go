@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // What looks like a dead follower's may be anybody's, and must not keep the
@@ -40,7 +41,7 @@ func TestFollowHostileReplies(t *testing.T) {
 	f.has("loose", "beside", "good")
 	f.end()
 	for _, line := range f.delivered() {
-		s, err := spoolfiles.ParseLine([]byte(line))
+		s, err := signal.ParseLine([]byte(line))
 		if err != nil || string(s.AppendLine(nil)) != line {
 			t.Errorf("not canonical: %q", line)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +31,7 @@ func dir(t *testing.T) string {
 // drop leaves a signal, as a hook does.
 func drop(t *testing.T, project, tool string) {
 	t.Helper()
-	must(t, spoolfiles.Drop(project, spoolfiles.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}))
+	must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
 }
 
 // eventually waits for a condition.

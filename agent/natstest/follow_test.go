@@ -23,6 +23,7 @@ import (
 
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 const (
@@ -138,12 +139,12 @@ func (s *stage) produce(more func()) (n int) {
 	producers.Go(func() {
 		long := strings.Repeat("-", 3000) // so that pipes fill, and followers die over half a batch
 		for i := range longs {
-			s.drop(spoolfiles.Signal{RecordedAt: 2, CWD: "/l", Payload: new(fmt.Sprintf("<l-%d>%s", i, long))})
+			s.drop(signal.Signal{RecordedAt: 2, CWD: "/l", Payload: new(fmt.Sprintf("<l-%d>%s", i, long))})
 		}
 	})
 	producers.Go(func() {
 		for range twins {
-			s.drop(spoolfiles.Signal{RecordedAt: 1, CWD: "/t", Payload: new("<twin>")})
+			s.drop(signal.Signal{RecordedAt: 1, CWD: "/t", Payload: new("<twin>")})
 		}
 	})
 	producers.Wait()
@@ -159,8 +160,8 @@ func (s *stage) runHook(id string) {
 	}
 }
 
-func (s *stage) drop(signal spoolfiles.Signal) {
-	if err := spoolfiles.Drop(s.project, signal); err != nil {
+func (s *stage) drop(sig signal.Signal) {
+	if err := spoolfiles.Drop(s.project, sig.AppendLine(nil)); err != nil {
 		s.Error(err)
 	}
 }
@@ -361,7 +362,7 @@ func (s *stage) certify(work string) {
 			s.Error(err)
 			return
 		}
-		s.drop(spoolfiles.Signal{RecordedAt: 3, CWD: "/d", Payload: new(fmt.Sprintf("<d-%d>", i))})
+		s.drop(signal.Signal{RecordedAt: 3, CWD: "/d", Payload: new(fmt.Sprintf("<d-%d>", i))})
 		s.until("a publisher has died and another has not", func() bool {
 			if _, err := os.Lstat(certificate); err == nil {
 				return false

@@ -18,13 +18,14 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // drop leaves a signal <NAME>.
 func (s *stage) drop(name string) {
 	s.Helper()
 	text := "<" + name + ">"
-	if err := spoolfiles.Drop(s.project, spoolfiles.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}); err != nil {
+	if err := spoolfiles.Drop(s.project, signal.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}.AppendLine(nil)); err != nil {
 		s.Error(err)
 	}
 }
@@ -102,7 +103,7 @@ func TestProducersKilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := spoolfiles.DecodeDrop(data, spoolfiles.Origin{}); err != nil {
+			if _, err := signal.DecodeDrop(data, signal.Origin{}); err != nil {
 				t.Errorf("%s is no drop: %v: %q", file, err, data)
 			}
 			for _, name := range marks(string(data)) {

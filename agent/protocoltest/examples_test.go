@@ -74,6 +74,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 `, `

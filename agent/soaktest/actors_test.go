@@ -18,6 +18,7 @@ import (
 	"spoolagent/agent"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // with lends a project to somebody who uses it.
@@ -55,7 +56,7 @@ func (s *stage) produce(ctx context.Context) {
 			case n < 19:
 				for range 1 + rand.IntN(10) {
 					payload := "<" + p.give(&p.dropped) + ">"
-					if err := spoolfiles.Drop(p.path, spoolfiles.Signal{RecordedAt: 1, CWD: p.path, Payload: &payload}); err != nil {
+					if err := spoolfiles.Drop(p.path, signal.Signal{RecordedAt: 1, CWD: p.path, Payload: &payload}.AppendLine(nil)); err != nil {
 						s.Errorf("drop: %v", err)
 					}
 					s.counts.drops.Add(1)

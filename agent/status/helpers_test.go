@@ -21,6 +21,7 @@ import (
 	"spoolagent/agent"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // helperEnv makes the test binary do something else, as a process of its own:
@@ -147,7 +148,7 @@ func open(t *testing.T, project string) *spoolfiles.Spool {
 // drop leaves a signal, as a hook does.
 func drop(t *testing.T, project, tool string) {
 	t.Helper()
-	must(t, spoolfiles.Drop(project, spoolfiles.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}))
+	must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
 }
 
 // queued waits until the queue has a signal of this tool.

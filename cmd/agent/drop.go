@@ -12,6 +12,7 @@ import (
 
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func dropCommand(o *options) *cobra.Command {
@@ -38,7 +39,7 @@ standard output.`,
 			if err != nil {
 				return err
 			}
-			var s spoolfiles.Signal
+			var s signal.Signal
 			if cmd.Flags().Changed("tool") {
 				s.ToolName = &tool
 			}
@@ -57,7 +58,7 @@ standard output.`,
 	return cmd
 }
 
-func dropSignal(project string, s spoolfiles.Signal) error {
+func dropSignal(project string, s signal.Signal) error {
 	wd, err := os.Getwd()
 	if err != nil {
 		return err

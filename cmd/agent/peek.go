@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"spoolagent/spoolfiles/signal"
 
 	"github.com/spf13/cobra"
-
-	"spoolagent/spoolfiles"
 )
 
 func peekCommand(o *options) *cobra.Command {
@@ -28,7 +27,7 @@ have not been folded yet are not in the queue.`,
 			defer sp.Close()
 			out := bufio.NewWriter(os.Stdout)
 			var line []byte
-			each := func(s spoolfiles.Signal) error {
+			each := func(s signal.Signal) error {
 				line = append(s.AppendLine(line[:0]), '\n')
 				_, err := out.Write(line)
 				return err

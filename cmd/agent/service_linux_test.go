@@ -24,6 +24,7 @@ import (
 	"spoolagent/agent/status"
 	"spoolagent/service"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // TestService proves the service with a real systemd --user, as an ordinary
@@ -242,7 +243,7 @@ func (b *box) drop(n int, projects ...string) error {
 	for range n {
 		for _, project := range projects {
 			payload := fmt.Sprintf("%s %d", filepath.Base(project), len(b.dropped[project]))
-			if err := spoolfiles.Drop(project, spoolfiles.Signal{Payload: &payload}); err != nil {
+			if err := spoolfiles.Drop(project, signal.Signal{Payload: &payload}.AppendLine(nil)); err != nil {
 				return err
 			}
 			b.dropped[project] = append(b.dropped[project], payload)

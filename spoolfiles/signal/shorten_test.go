@@ -1,4 +1,4 @@
-package spoolfiles
+package signal
 
 import (
 	"bytes"

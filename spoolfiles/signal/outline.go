@@ -1,4 +1,4 @@
-package spoolfiles
+package signal
 
 // outline is what of a JSON value can get shorter: its strings, but for names,
 // and its containers, in the order in which they begin. The first is the whole.

@@ -1,4 +1,4 @@
-package spoolfiles
+package signal
 
 import "github.com/go-json-experiment/json/jsontext"
 
