@@ -1,7 +1,5 @@
 //go:build linux
 
-// Package agenttest tells tests what Linux knows of a running process: its
-// memory, its descriptors, and how often it was awake.
 package agenttest
 
 import (
