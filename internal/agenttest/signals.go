@@ -4,6 +4,7 @@ package agenttest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,12 +53,13 @@ func WholeNames(lines string) (names []string, err error) {
 			continue
 		}
 		var signal struct{ Payload string }
-		if err := json.Unmarshal([]byte(line), &signal); err != nil {
-			return names, fmt.Errorf("a line that is not whole: %w: %q", err, line)
+		if jerr := json.Unmarshal([]byte(line), &signal); jerr != nil {
+			err = errors.Join(err, fmt.Errorf("a line that is not whole: %w: %q", jerr, line))
+			continue
 		}
 		names = append(names, Names(signal.Payload)...)
 	}
-	return names, nil
+	return names, err
 }
 
 // The strangers lock the queue as any shell script would, and know nothing else

@@ -51,10 +51,16 @@ func (u *User) Configure(toml string) {
 func (u *User) Project(elem ...string) string {
 	u.Helper()
 	project := filepath.Join(append([]string{u.Home}, elem...)...)
+	u.MakeSpool(project)
+	return project
+}
+
+// MakeSpool makes what is missing of a project's spool, as any program may.
+func (u *User) MakeSpool(project string) {
+	u.Helper()
 	for _, dir := range []string{"tmp", "incoming", "control", "rejected"} {
 		Mkdir(u, project, ".spool", dir)
 	}
-	return project
 }
 
 // Register tells the agent of a project, as a hook does.
@@ -121,25 +127,31 @@ func (p Project) Closes() bool {
 // Empty reports whether nothing waits in the project.
 func (p Project) Empty() bool { return p.Queued == 0 && p.Incoming == 0 && p.Replies == 0 }
 
-// Status is what "agent status" says of all projects, or of one.
-func (u *User) Status(project ...string) []Project {
+// Report is the JSON of "agent status".
+type Report struct {
+	Running  bool
+	PID      int
+	Projects []Project
+}
+
+// Report is what "agent status" says of all projects, or of one.
+func (u *User) Report(project ...string) (r Report) {
 	u.Helper()
 	args := []string{"status", "--json"}
 	for _, p := range project {
 		args = append(args, "--project", p)
 	}
 	out, err := u.Agent(args...).Output() // its exit status says what the text does
-	var st struct{ Projects []Project }
-	if jerr := json.Unmarshal(out, &st); jerr != nil {
+	if jerr := json.Unmarshal(out, &r); jerr != nil {
 		u.Fatalf("agent status: %v, %v: %s", err, jerr, out)
 	}
-	return st.Projects
+	return r
 }
 
 // ProjectStatus is what "agent status" says of one project.
 func (u *User) ProjectStatus(project string) Project {
 	u.Helper()
-	all := u.Status(project)
+	all := u.Report(project).Projects
 	if len(all) != 1 {
 		u.Fatalf("agent status: %d projects, not one: %+v", len(all), all)
 	}
@@ -150,7 +162,7 @@ func (u *User) ProjectStatus(project string) Project {
 func (u *User) States() map[string]int {
 	u.Helper()
 	n := map[string]int{}
-	for _, p := range u.Status() {
+	for _, p := range u.Report().Projects {
 		n[p.State]++
 	}
 	return n

@@ -1,6 +1,5 @@
 // Package scale holds the tests of one agent with many projects: as many as
-// have watches, and far more than that. What they measure they print.
-//
-// As ordinary tests they are of moderate size. SPOOL_SCALE=full makes them as
-// large as is promised, 1,000 projects and 5,000, which takes some minutes.
+// have watches, 1,000, and far more than that, 5,000. What they measure they
+// print. They have the build tag long, since they take minutes; with -short
+// they are a tenth as large.
 package scale

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && long
 
 package soak
 
@@ -15,9 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"spoolagent/agent"
-	"spoolagent/queue"
-	"spoolagent/spoolfiles"
+	"spoolagent/internal/agenttest"
 )
 
 // with lends a project to somebody who uses it.
@@ -36,28 +34,20 @@ func (s *stage) alone(use func(p *project)) {
 	use(p)
 }
 
-func event(id string) string {
-	return fmt.Sprintf(`{"hook_event_name":"PostToolUse","session_id":"s","tool_name":"Bash","tool_input":{"command":"echo"},"tool_response":{"stdout":"%s"},"cwd":"/w","id":"<%s>"}`,
-		strings.Repeat("x", rand.IntN(2000)), id)
-}
-
 // produce leaves drops, in every way there is.
 func (s *stage) produce(ctx context.Context) {
-	for ; ctx.Err() == nil; s.pause(ctx, time.Duration(rand.IntN(60))*time.Millisecond) {
+	for ; ctx.Err() == nil; s.pause(ctx, rand.N(60*time.Millisecond)) {
 		s.with(func(p *project) {
 			switch n := rand.IntN(20); {
 			case n < 9:
 				s.runs(p, event(p.give(&p.dropped)), "sh", s.hook)
 				s.counts.hooks.Add(1)
 			case n < 11:
-				s.runs(p, event(p.give(&p.dropped)), s.agent, "drop", "--hook", "--project", p.path)
+				s.runs(p, event(p.give(&p.dropped)), s.Agent().Path, "drop", "--hook", "--project", p.path)
 				s.counts.verbs.Add(1)
 			case n < 19:
 				for range 1 + rand.IntN(10) {
-					payload := "<" + p.give(&p.dropped) + ">"
-					if err := spoolfiles.Drop(p.path, spoolfiles.Signal{RecordedAt: 1, CWD: p.path, Payload: &payload}); err != nil {
-						s.Errorf("drop: %v", err)
-					}
+					agenttest.Drop(s, p.path, p.give(&p.dropped))
 					s.counts.drops.Add(1)
 				}
 			default:
@@ -69,15 +59,11 @@ func (s *stage) produce(ctx context.Context) {
 
 // dropBad leaves what can only be rejected.
 func (s *stage) dropBad(p *project) {
-	sp, err := spoolfiles.Create(p.path)
-	if err != nil {
-		s.Errorf("bad drop: %v", err)
-		return
-	}
-	defer sp.Close()
+	s.MakeSpool(p.path)
 	p.rejectable()
-	name := spoolfiles.NewID() + ".json"
-	tmp, to := filepath.Join(sp.Tmp.Path(), name), filepath.Join(sp.Incoming.Path(), name)
+	name := unique() + ".json"
+	tmp, to := p.spool("tmp", name), p.spool("incoming", name)
+	var err error
 	switch rand.IntN(4) {
 	case 0:
 		err = os.Mkdir(tmp, 0o700)
@@ -94,19 +80,23 @@ func (s *stage) dropBad(p *project) {
 	s.counts.bad.Add(1)
 }
 
+func event(name string) string {
+	return agenttest.Event(name, strings.Repeat("x", rand.IntN(2000)))
+}
+
+// unique is a name that nothing else has.
+func unique() string { return fmt.Sprintf("%016x", rand.Uint64()) }
+
 // runs runs a command that must succeed and say nothing.
 func (s *stage) runs(p *project, stdin string, argv ...string) {
-	c := exec.Command(argv[0], argv[1:]...)
-	c.Dir, c.Stdin = p.path, strings.NewReader(stdin)
-	c.Env = append(os.Environ(), "CLAUDE_PROJECT_DIR="+p.path)
-	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
-		s.Errorf("%v: %v %q", argv, err, out)
-	}
+	c := s.Command(argv[0], argv[1:]...)
+	c.Dir = p.path
+	s.Quiet(c, stdin)
 }
 
 // consume drains: by "agent drain" and by the control file, to the end or not.
 func (s *stage) consume(ctx context.Context) {
-	for ; ctx.Err() == nil; s.pause(ctx, time.Duration(rand.IntN(300))*time.Millisecond) {
+	for ; ctx.Err() == nil; s.pause(ctx, rand.N(300*time.Millisecond)) {
 		s.with(func(p *project) {
 			switch rand.IntN(8) {
 			case 0, 1:
@@ -125,7 +115,7 @@ func (s *stage) consume(ctx context.Context) {
 }
 
 func (s *stage) drainCommand(p *project) (c *exec.Cmd, out, errs *bytes.Buffer) {
-	c, out, errs = exec.Command(s.agent, "drain", "--timeout", "60s", "--project", p.path), &bytes.Buffer{}, &bytes.Buffer{}
+	c, out, errs = s.Agent("drain", "--timeout", "60s", "--project", p.path), &bytes.Buffer{}, &bytes.Buffer{}
 	c.Stdout, c.Stderr = out, errs
 	return c, out, errs
 }
@@ -147,7 +137,7 @@ func (s *stage) drainKilled(p *project) {
 		s.Errorf("drain: %v", err)
 		return
 	}
-	timer := time.AfterFunc(time.Duration(rand.IntN(60))*time.Millisecond, func() { c.Process.Kill() })
+	timer := time.AfterFunc(rand.N(60*time.Millisecond), func() { c.Process.Kill() })
 	defer timer.Stop()
 	err := c.Wait()
 	var ended *exec.ExitError
@@ -177,51 +167,35 @@ func (s *stage) drainClosed(p *project) {
 	s.counts.closed.Add(1)
 }
 
-// ask renames a request into place.
-func (s *stage) ask(p *project) (sp *spoolfiles.Spool, id string) {
-	sp, err := spoolfiles.Create(p.path)
-	if err != nil {
-		s.Errorf("request: %v", err)
-		return nil, ""
+// ask renames a request into place, and returns its id.
+func (s *stage) ask(p *project) (id string) {
+	s.MakeSpool(p.path)
+	id = unique()
+	agenttest.Write(s, p.spool("tmp", id), "")
+	if err := os.Rename(p.spool("tmp", id), p.spool("control", id+".drain")); err != nil {
+		s.Fatalf("request: %v", err)
 	}
-	id = spoolfiles.NewID()
-	tmp := filepath.Join(sp.Tmp.Path(), id)
-	err = os.WriteFile(tmp, nil, 0o600)
-	if err == nil {
-		err = os.Rename(tmp, filepath.Join(sp.Control.Path(), id+spoolfiles.RequestSuffix))
-	}
-	if err != nil {
-		s.Errorf("request: %v", err)
-		sp.Close()
-		return nil, ""
-	}
-	return sp, id
+	return id
 }
 
 // desert asks and never claims the reply, which has to return.
 func (s *stage) desert(p *project) {
-	if sp, _ := s.ask(p); sp != nil {
-		sp.Close()
-		s.counts.deserted.Add(1)
-	}
+	s.ask(p)
+	s.counts.deserted.Add(1)
 }
 
 // request asks, and takes the reply; or withdraws if none comes.
 func (s *stage) request(p *project) {
-	sp, id := s.ask(p)
-	if sp == nil {
-		return
-	}
-	defer sp.Close()
+	id := s.ask(p)
 	s.counts.requests.Add(1)
-	in := func(suffix string) string { return filepath.Join(sp.Control.Path(), id+suffix) }
+	reply, refusal, request := p.spool("control", id+".signals"), p.spool("control", id+".error"), p.spool("control", id+".drain")
 	withdrawn := false
 	for tries := 0; ; tries++ {
-		reply, err := os.ReadFile(in(spoolfiles.ReplySuffix))
+		lines, err := os.ReadFile(reply)
 		if err == nil {
 			// Who deletes it has it. The agent may have taken it back just now.
-			if err := os.Remove(in(spoolfiles.ReplySuffix)); err == nil {
-				p.took("a consumer", &p.drained, reply)
+			if err := os.Remove(reply); err == nil {
+				p.took("a consumer", &p.drained, lines)
 			} else if errors.Is(err, fs.ErrNotExist) {
 				s.counts.unclaimed.Add(1)
 			} else {
@@ -229,19 +203,19 @@ func (s *stage) request(p *project) {
 			}
 			return
 		}
-		if text, err := os.ReadFile(in(spoolfiles.ErrorSuffix)); err == nil {
+		if text, err := os.ReadFile(refusal); err == nil {
 			s.Errorf("a request was refused: %s", text)
-			os.Remove(in(spoolfiles.ErrorSuffix))
+			os.Remove(refusal)
 			return
 		}
 		if tries == 100 {
-			withdrawn = os.Remove(in(spoolfiles.RequestSuffix)) == nil
+			withdrawn = os.Remove(request) == nil
 		}
 		if withdrawn {
 			s.counts.withdrawn.Add(1)
 			return
 		}
-		if tries > 100 && !exists(in(spoolfiles.RequestSuffix)) && !exists(in(spoolfiles.ReplySuffix)) && !exists(in(spoolfiles.ErrorSuffix)) {
+		if tries > 100 && !exists(request) && !exists(reply) && !exists(refusal) {
 			s.counts.gaveUp.Add(1) // answered, and taken back before we saw it
 			return
 		}
@@ -249,26 +223,20 @@ func (s *stage) request(p *project) {
 	}
 }
 
-// The strangers lock the queue as any shell script would.
-const (
-	shellAppends = `flock "$1" sh -c 'printf "{\"recorded_at\":1,\"cwd\":\"/s\",\"payload\":\"<%s>\"}\n" "$2" >>"$1"' sh "$1" "$2"`
-	shellDrains  = `flock "$1" sh -c 'cat "$1" && : >"$1"' sh "$1"`
-)
-
 // trespass shares the queues by flock(1).
 func (s *stage) trespass(ctx context.Context) {
-	for ; ctx.Err() == nil; s.pause(ctx, time.Duration(rand.IntN(200))*time.Millisecond) {
+	for ; ctx.Err() == nil; s.pause(ctx, rand.N(200*time.Millisecond)) {
 		s.with(func(p *project) {
-			path := filepath.Join(p.path, spoolfiles.DirName, queue.FileName)
+			path := p.spool("distill-pending.queue")
 			if !exists(path) {
 				return // a stranger would not make it
 			}
 			if rand.IntN(4) > 0 {
-				s.runs(p, "", "sh", "-c", shellAppends, "sh", path, p.give(&p.appended))
+				s.runs(p, "", "sh", "-c", agenttest.StrangerAppends, "sh", path, p.give(&p.appended))
 				s.counts.appends.Add(1)
 				return
 			}
-			out, err := exec.Command("sh", "-c", shellDrains, "sh", path).Output()
+			out, err := s.Command("sh", "-c", agenttest.StrangerDrains, "sh", path).Output()
 			if err != nil {
 				s.Errorf("stranger: %v", err)
 			}
@@ -281,7 +249,7 @@ func (s *stage) trespass(ctx context.Context) {
 // meddle deletes, moves, registers and removes projects, and has the agent
 // read its configuration again.
 func (s *stage) meddle(ctx context.Context) {
-	for ; ctx.Err() == nil; s.pause(ctx, time.Duration(rand.IntN(400))*time.Millisecond) {
+	for ; ctx.Err() == nil; s.pause(ctx, rand.N(400*time.Millisecond)) {
 		switch rand.IntN(6) {
 		case 0:
 			s.alone(s.deleteSpool)
@@ -295,22 +263,18 @@ func (s *stage) meddle(ctx context.Context) {
 		case 4:
 			s.with(func(p *project) { s.command("add", p.path) })
 		case 5:
-			s.reload(s.running)
+			s.reload()
 		}
 	}
 }
 
 // command runs one of the agent's verbs on a directory.
-func (s *stage) command(verb, dir string) {
-	if out, err := exec.Command(s.agent, verb, dir).CombinedOutput(); err != nil {
-		s.Errorf("agent %s: %v: %s", verb, err, out)
-	}
-}
+func (s *stage) command(verb, dir string) { s.Do(s.Agent(verb, dir)) }
 
 func (s *stage) deleteSpool(p *project) {
-	spool := filepath.Join(p.path, spoolfiles.DirName)
+	spool := p.spool()
 	if rand.IntN(2) == 0 {
-		trash := filepath.Join(s.dir, "trash-"+spoolfiles.NewID())
+		trash := filepath.Join(s.Home, "trash-"+unique())
 		if err := os.Rename(spool, trash); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.Errorf("deleting: %v", err)
 		}
@@ -318,14 +282,14 @@ func (s *stage) deleteSpool(p *project) {
 	}
 	// An agent that is at work in it may add a file, as long as it has not
 	// seen that it is deleted.
-	s.until("the spool is deleted", func() bool { return os.RemoveAll(spool) == nil })
+	agenttest.Until(s, "the spool is deleted", func() bool { return os.RemoveAll(spool) == nil })
 	s.counts.excused.Add(int64(p.deleted()))
 	s.counts.deletions.Add(1)
 }
 
 // putAside moves a spool away for a while.
 func (s *stage) putAside(ctx context.Context, p *project) {
-	spool := filepath.Join(p.path, spoolfiles.DirName)
+	spool := p.spool()
 	aside := spool + "-aside"
 	if err := os.Rename(spool, aside); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -333,10 +297,10 @@ func (s *stage) putAside(ctx context.Context, p *project) {
 		}
 		return
 	}
-	s.pause(ctx, time.Duration(rand.IntN(500))*time.Millisecond)
+	s.pause(ctx, rand.N(500*time.Millisecond))
 	// An agent that has just been started or told of the project has made a
 	// new one, which nobody has used.
-	s.until("the spool is back", func() bool {
+	agenttest.Until(s, "the spool is back", func() bool {
 		return os.RemoveAll(spool) == nil && os.Rename(aside, spool) == nil
 	})
 	s.counts.aside.Add(1)
@@ -345,7 +309,7 @@ func (s *stage) putAside(ctx context.Context, p *project) {
 // moveProject moves a whole project, and registers it where it is then.
 func (s *stage) moveProject(p *project) {
 	from := p.path
-	to := filepath.Join(s.dir, "projects", p.name+" "+spoolfiles.NewID()[10:19])
+	to := filepath.Join(s.Home, "projects", p.name+" "+unique())
 	if err := os.Rename(from, to); err != nil {
 		s.Errorf("moving: %v", err)
 		return
@@ -358,12 +322,8 @@ func (s *stage) moveProject(p *project) {
 		s.command("remove", from)
 		s.command("add", to)
 	}
-	if all, err := agent.Registered(s.state); err == nil {
-		for _, r := range all {
-			if r.Path == from {
-				s.Errorf("%s is registered still", from)
-			}
-		}
+	if strings.Contains(s.Do(s.Agent("list")), from+"\n") {
+		s.Errorf("%s is registered still", from)
 	}
 	s.counts.moves.Add(1)
 }

@@ -4,8 +4,8 @@
 // removes projects, while the agent is killed and started again. At its end
 // every signal must be accounted for, and the agent must not have grown.
 //
-// "make soak" runs it for SOAKTIME (10 minutes); as an ordinary test it takes
-// seconds. A run has two parts: in the storm the agent is killed again and
-// again; in the calm, which is the last third, one agent bears all the rest, so
-// that it would show if it grew.
+// It has the build tag long; SPOOL_SOAK says how long it takes, 10 minutes if unset.
+// A run has two parts: in the storm the agent is killed again and again; in the
+// calm, which is the last third, one agent bears all the rest, so that it would
+// show if it grew.
 package soak

@@ -1,13 +1,15 @@
-//go:build linux
+//go:build linux && long
 
 package soak
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"strings"
+	"path/filepath"
 	"sync"
+
+	"spoolagent/internal/agenttest"
 )
 
 // project is one of the projects, and what is known of its signals.
@@ -30,11 +32,11 @@ type project struct {
 type account struct {
 	pending  map[string]bool // signals that nobody has been given
 	maybe    map[string]bool // those among them that a consumer was killed over
-	dropped  int64           // signals that came as drops
-	bad      int64           // drops that are no signals
-	appended int64           // signals that strangers put into the queue
-	taken    int64           // and took out of it
-	drained  int64           // signals that consumers acknowledged
+	dropped  int             // signals that came as drops
+	bad      int             // drops that are no signals
+	appended int             // signals that strangers put into the queue
+	taken    int             // and took out of it
+	drained  int             // signals that consumers acknowledged
 }
 
 func newAccount() account {
@@ -45,8 +47,13 @@ func newProject(name, path string) *project {
 	return &project{name: name, path: path, account: newAccount(), past: map[string]string{}}
 }
 
+// spool is a path in the project's spool.
+func (p *project) spool(elem ...string) string {
+	return filepath.Join(append([]string{p.path, ".spool"}, elem...)...)
+}
+
 // give makes up a signal. It may be handed out from now on.
-func (p *project) give(count *int64) (id string) {
+func (p *project) give(count *int) (id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next++
@@ -64,12 +71,12 @@ func (p *project) rejectable() {
 }
 
 // took notes what somebody was handed: lines of the queue.
-func (p *project) took(who string, count *int64, lines []byte) {
+func (p *project) took(who string, count *int, lines []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, id := range p.signals(lines) {
 		if !p.pending[id] {
-			p.errs = append(p.errs, fmt.Sprintf("signal %s was given to %s, and had been %s", id, who, or(p.past[id], "made by nobody")))
+			p.errs = append(p.errs, fmt.Sprintf("signal %s was given to %s, and had been %s", id, who, cmp.Or(p.past[id], "made by nobody")))
 			continue
 		}
 		delete(p.pending, id)
@@ -105,45 +112,28 @@ func (p *project) deleted() (signals int) {
 
 // signals are the names of those in some lines of a queue.
 func (p *project) signals(lines []byte) (ids []string) {
-	for line := range bytes.Lines(lines) {
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			continue // an interrupted change leaves blank lines to strangers
-		}
-		var signal struct{ Payload string }
-		if err := json.Unmarshal(line, &signal); err != nil {
-			p.errs = append(p.errs, fmt.Sprintf("somebody was given a broken line: %v: %q", err, line))
-			continue
-		}
-		_, id, _ := strings.Cut(signal.Payload, "<")
-		id, _, _ = strings.Cut(id, ">")
-		ids = append(ids, id)
+	ids, err := agenttest.WholeNames(string(lines))
+	if err != nil {
+		p.errs = append(p.errs, fmt.Sprintf("somebody was given %v", err))
 	}
 	return ids
 }
 
-// totals is a project's part of "agent status --json".
-type totals struct {
-	Path, State, Error                  string
-	Queued, Incoming, Replies, Rejected int64
-	Ledger                              struct{ Folded, Returned, External, Drained, Evicted, Rejected int64 }
-}
-
-func (t totals) quiet() bool { return t.Queued == 0 && t.Incoming == 0 && t.Replies == 0 }
-
 // check compares the account with the ledger, when the project is at rest and
 // its queue is empty.
-func (p *project) check(t totals) (wrong []string) {
+func (p *project) check(t agenttest.Project) (wrong []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wrong = p.errs
-	unlike := func(what string, got, want int64) {
+	unlike := func(what string, got, want int) {
 		if got != want {
 			wrong = append(wrong, fmt.Sprintf("%s: %d, not %d", what, got, want))
 		}
 	}
 	l := t.Ledger
-	unlike("folded + returned + external", l.Folded+l.Returned+l.External, t.Queued+l.Drained+l.Evicted)
+	if !t.Closes() {
+		wrong = append(wrong, "the ledger does not close")
+	}
 	unlike("external", l.External, p.appended-p.taken)
 	// Of a long backlog only the newest are read. What is no signal, and was
 	// among the others, is folded and evicted like them.
@@ -155,7 +145,7 @@ func (p *project) check(t totals) (wrong []string) {
 	evicted := l.Evicted - unread
 	// What was neither handed out nor deleted must have been evicted. Of what
 	// a consumer was killed over, it cannot be known.
-	missing, unsure := int64(len(p.pending)), int64(0)
+	missing, unsure := len(p.pending), 0
 	for id := range p.maybe {
 		if p.pending[id] {
 			unsure++
@@ -166,11 +156,4 @@ func (p *project) check(t totals) (wrong []string) {
 	}
 	unlike("drained - returned", l.Drained-l.Returned, p.drained+missing-evicted)
 	return wrong
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
