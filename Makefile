@@ -31,19 +31,19 @@ test: ## run the tests
 
 .PHONY: bench
 bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./agent/benchtest
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./test/bench
 
 .PHONY: fault
 fault: ## kill the real process at every file-system call, one after another
-	SPOOL_FAULT=all $(GO) test -count 1 -timeout 1h -v ./agent/crashtest
+	SPOOL_FAULT=all $(GO) test -count 1 -timeout 1h -v ./test/crash
 
 .PHONY: soak
 soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
-	SPOOL_SOAK=$(SOAKTIME) $(GO) test -count 1 -run TestSoak -timeout 0 -v ./agent/soaktest
+	SPOOL_SOAK=$(SOAKTIME) $(GO) test -count 1 -run TestSoak -timeout 0 -v ./test/soak
 
 .PHONY: scale
 scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
-	SPOOL_SCALE=full $(GO) test -count 1 -timeout 1h -v ./agent/scaletest
+	SPOOL_SCALE=full $(GO) test -count 1 -timeout 1h -v ./test/scale
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME

@@ -56,8 +56,6 @@ func helpAgent() {
 		StateDir: os.Args[1],
 		Version:  "helper",
 		Log:      zerolog.New(os.Stdout),
-
-		statusPause: time.Millisecond,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -170,7 +168,6 @@ func start(t *testing.T, cfg Config, projects ...string) *running {
 		cfg.ScanInterval = time.Hour
 	}
 	cfg.Version = "test"
-	cfg.statusPause = time.Millisecond
 	cfg.Log = zerolog.New(r.log)
 	r.state = cfg.StateDir
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,10 +11,12 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"spoolagent/agent/watch"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 )
 
-// DefaultScanInterval is how often all projects are looked at unasked.
+// DefaultScanInterval is how often all projects are scanned unasked.
 const DefaultScanInterval = 60 * time.Second
 
 // Settings are what may change while an agent runs.
@@ -45,20 +47,14 @@ type Config struct {
 	// agent, another agent of this user, settings that cannot be loaded.
 	Service bool
 
-	StateDir   string         // for the registry, the lock and the status file; made if it is missing
+	StateDir   string         // for the lock and the status file; made if it is missing
+	Registry   Registry       // of projects; where its Dir is empty, it is "projects" in StateDir
 	Version    string         // of this program, for people
 	Log        zerolog.Logger // of what happens; nothing of a signal's content gets there
 	Supervisor Supervisor     // nil means that there is none
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
-	NewWatcher func() (Watcher, error)
-
-	// statusPause is the least time between two writings of the status file;
-	// 0 means defaultStatusPause.
-	statusPause time.Duration
-
-	// descriptors is how many may be open; 0 means as many as the system says.
-	descriptors int
+	NewWatcher func() (watch.Watcher, error)
 }
 
 // Supervisor is who started the agent and wants to know how it is. Its methods
@@ -72,7 +68,7 @@ type Supervisor interface {
 	Alive()
 }
 
-// unsupervised is the Supervisor of an agent that nobody supervises.
+// unsupervised is the Supervisor of an agent that has none.
 type unsupervised struct{}
 
 func (unsupervised) Ready()                    {}
@@ -108,9 +104,9 @@ func (s Settings) checked() (Settings, error) {
 func checkProject(path string) error {
 	switch {
 	case !filepath.IsAbs(path):
-		return fmt.Errorf("project %s: not an absolute path", quote(path))
+		return fmt.Errorf("project %s: not an absolute path", quote.Text(path))
 	case strings.ContainsRune(path, 0):
-		return fmt.Errorf("project %s: no path has a zero byte", quote(path))
+		return fmt.Errorf("project %s: no path has a zero byte", quote.Text(path))
 	}
 	return nil
 }
@@ -119,14 +115,11 @@ func (c Config) checked() (Config, error) {
 	if c.StateDir == "" {
 		return c, errors.New("no state directory is given")
 	}
-	if c.statusPause <= 0 {
-		c.statusPause = defaultStatusPause
-	}
-	if c.descriptors <= 0 {
-		c.descriptors = mayOpen()
+	if c.Registry.Dir == "" {
+		c.Registry.Dir = filepath.Join(c.StateDir, registryName)
 	}
 	if c.NewWatcher == nil {
-		c.NewWatcher = newFSWatcher
+		c.NewWatcher = watch.New
 	}
 	if c.Supervisor == nil {
 		c.Supervisor = unsupervised{}

@@ -100,10 +100,10 @@ func TestAskingDoesNotHinder(t *testing.T) {
 	}
 	defer askers.Wait()
 	defer cancel()
+	l := locks{max: 1, held: map[string]heldLock{}}
 	for range 10 {
-		l, err := lockProject(ctx, sp, Holder{PID: 1})
-		must(t, err)
-		must(t, l.release())
+		must(t, l.acquire(ctx, sp, Holder{PID: 1}))
+		must(t, l.release(p))
 	}
 }
 

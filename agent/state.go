@@ -46,7 +46,7 @@ type exactState struct {
 
 // MarshalJSON keeps paths that are not UTF-8.
 func (s ProjectState) MarshalJSON() ([]byte, error) {
-	return json.Marshal(exactState{plainState(s), bytesBeyond(s.Path), bytesBeyond(s.SameAs)})
+	return json.Marshal(exactState{plainState(s), PathBytes(s.Path), PathBytes(s.SameAs)})
 }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
@@ -65,8 +65,9 @@ func (s *ProjectState) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// bytesBeyond returns the bytes of what JSON cannot say as a string, else nil.
-func bytesBeyond(s string) []byte {
+// PathBytes returns the bytes of a path that JSON cannot say as a string, else
+// nil.
+func PathBytes(s string) []byte {
 	if utf8.ValidString(s) {
 		return nil
 	}

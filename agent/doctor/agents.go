@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/internal/quote"
 )
 
 func (d *diagnosis) checkAgents() {
-	agents, leftovers, err := agent.Look(d.facts.StateDir)
+	agents, leftovers, err := agent.Leftovers(d.facts.StateDir)
 	if err != nil {
-		d.add("agent.running", Failure, "ls -la "+agent.ShellWord(d.facts.StateDir), "%v", err)
+		d.add("agent.running", Failure, "ls -la "+quote.Shell(d.facts.StateDir), "%v", err)
 		return
 	}
 	d.agents, d.server = agents, serverOf(agents)

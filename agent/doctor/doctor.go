@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"spoolagent/agent"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 )
 
@@ -42,6 +43,7 @@ func (c Check) Subject() string {
 // Facts are what the doctor cannot find out by itself.
 type Facts struct {
 	StateDir string
+	Registry agent.Registry
 	Version  string        // of this program
 	Binary   string        // path of this program
 	Projects []string      // that are registered or configured, absolute
@@ -181,7 +183,7 @@ func group(findings []finding) []Check {
 		c := Check{Name: k.name, Status: k.status}
 		inText, inShell := "DIR", "DIR"
 		if len(same) == 1 {
-			inText, inShell = oneLine(same[0].project), agent.ShellWord(same[0].project)
+			inText, inShell = oneLine(same[0].project), quote.Shell(same[0].project)
 		}
 		c.Detail = strings.ReplaceAll(k.what, dir, inText)
 		c.Mend = strings.ReplaceAll(k.mend, dir, inShell)

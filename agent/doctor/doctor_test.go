@@ -82,7 +82,8 @@ func serve(t testing.TB, project string) {
 }
 
 func facts(t testing.TB, projects ...string) Facts {
-	return Facts{StateDir: filepath.Join(tempDir(t), "state"), Version: "test", Projects: projects, Options: queue.DefaultOptions(),
+	state := filepath.Join(tempDir(t), "state")
+	return Facts{StateDir: state, Registry: agent.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Projects: projects, Options: queue.DefaultOptions(),
 		Hooks: func(context.Context) Hooks { return Hooks{} }}
 }
 
@@ -400,7 +401,7 @@ func TestStateDirectory(t *testing.T) {
 	registry := filepath.Join(f.StateDir, "projects")
 	must(t, os.MkdirAll(registry, 0o700))
 	p := f.Projects[0]
-	_, err := agent.Register(f.StateDir, p)
+	_, err := f.Registry.Add(p)
 	must(t, err)
 	f.Projects = append(f.Projects, filepath.Join(tempDir(t), "link"))
 	must(t, os.Symlink(p, f.Projects[1]))
@@ -550,7 +551,7 @@ func serving(t *testing.T, f Facts) {
 	soon, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	must(t, await(soon, func() (bool, error) {
-		infos, _, err := agent.Look(f.StateDir)
+		infos, _, err := agent.Leftovers(f.StateDir)
 		return len(infos) == 1 && infos[0].User, err
 	}))
 }
@@ -570,7 +571,7 @@ func TestSelfTest(t *testing.T) {
 	// What a killed one has left.
 	leftover := filepath.Join(f.StateDir, "doctor-x")
 	must(t, spoolfiles.Drop(mkdir(t, leftover), signal.Signal{ToolName: text("x")}.AppendLine(nil)))
-	_, err := agent.Register(f.StateDir, leftover)
+	_, err := f.Registry.Add(leftover)
 	must(t, err)
 	// Several at once take turns.
 	done := make(chan Check)
@@ -602,7 +603,7 @@ func nothingLeft(t *testing.T, f Facts) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(f.StateDir, "doctor*"))
 	must(t, err)
-	registered, err := agent.Registered(f.StateDir)
+	registered, err := f.Registry.Projects()
 	must(t, err)
 	if len(left)+len(registered) > 0 {
 		t.Errorf("left behind: %v, %v", left, registered)

@@ -38,7 +38,7 @@ const (
 // ends, also if ctx does, nothing is left of it.
 func SelfTest(ctx context.Context, f Facts) (check Check) {
 	const name = "selftest"
-	agents, _, err := agent.Look(f.StateDir)
+	agents, _, err := agent.Leftovers(f.StateDir)
 	if err != nil {
 		return Check{Name: name, Status: Skipped, Detail: err.Error()}
 	}
@@ -119,7 +119,7 @@ func (t *selfTest) exchange(ctx context.Context, id string) error {
 	s := signal.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: t.project, ToolName: text("doctor"), Payload: text(marker)}
 
 	err := t.step(ctx, "served", func() error {
-		_, err := agent.Register(t.facts.StateDir, t.project)
+		_, err := t.facts.Registry.Add(t.project)
 		return err
 	}, func() (bool, error) {
 		h, served, err := agent.Serving(t.sp)
@@ -243,13 +243,13 @@ func lockScratch(ctx context.Context, stateDir string) (*flock.Flock, error) {
 func (t *selfTest) removeScratch(ctx context.Context) error {
 	var errs []error
 	stateDir := t.facts.StateDir
-	all, err := agent.Registered(stateDir)
+	all, err := t.facts.Registry.Projects()
 	if err != nil {
 		return err
 	}
 	for _, r := range all {
 		if r.Err == nil && filepath.Dir(r.Path) == filepath.Clean(stateDir) && strings.HasPrefix(filepath.Base(r.Path), scratchPrefix) {
-			if _, err := agent.Unregister(stateDir, r.Path); err != nil {
+			if _, err := t.facts.Registry.Remove(r.Path); err != nil {
 				errs = append(errs, err)
 			}
 		}

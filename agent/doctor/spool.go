@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/agent/watch"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -63,7 +64,7 @@ func (e *examiner) run(ctx context.Context) {
 	if s, err := spaceOf(project); err == nil {
 		e.report.space = &s
 	}
-	if name := agent.ForeignFS(project); name != "" {
+	if name := watch.Foreign(project); name != "" {
 		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "", "move the project to a local disk")
 	}
 	at, err := spoolfiles.OpenDir(project)

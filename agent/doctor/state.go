@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"spoolagent/agent"
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -17,10 +17,11 @@ func (d *diagnosis) checkState() {
 	root := d.facts.StateDir
 	if _, err := os.Lstat(root); errors.Is(err, fs.ErrNotExist) {
 		d.add("state.permissions", OK, "", "there is no %s yet", root)
+		d.checkRegistry()
 		return
 	}
 	wrong := false
-	for _, path := range []string{root, filepath.Join(root, "projects"), filepath.Join(root, "agents")} {
+	for _, path := range []string{root, d.facts.Registry.Dir, filepath.Join(root, "agents")} {
 		if d.checkStateDir(path) {
 			wrong = true
 		}
@@ -39,24 +40,24 @@ func (d *diagnosis) checkStateDir(path string) bool {
 		return false
 	}
 	if err != nil {
-		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%v", err)
+		d.add(name, Failure, "chmod 700 "+quote.Shell(path), "%v", err)
 		return true
 	}
 	defer at.Close()
 	info, err := at.Stat()
 	switch {
 	case err != nil:
-		d.add(name, Failure, "ls -ld "+agent.ShellWord(path), "%v", err)
+		d.add(name, Failure, "ls -ld "+quote.Shell(path), "%v", err)
 	case !info.Ours():
-		d.add(name, Failure, chown(agent.ShellWord(path)), "%s %v", path, &spoolfiles.OwnerError{UID: info.UID})
+		d.add(name, Failure, chown(quote.Shell(path)), "%s %v", path, &spoolfiles.OwnerError{UID: info.UID})
 	case !hasModes:
 		return false
 	case info.Mode&0o700 != 0o700:
-		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%s is not open to its owner (%v)", path, info.Mode.Perm())
+		d.add(name, Failure, "chmod 700 "+quote.Shell(path), "%s is not open to its owner (%v)", path, info.Mode.Perm())
 	case info.Mode&0o022 != 0:
-		d.add(name, Failure, "chmod 700 "+agent.ShellWord(path), "%s can be changed by others (%v)", path, info.Mode.Perm())
+		d.add(name, Failure, "chmod 700 "+quote.Shell(path), "%s can be changed by others (%v)", path, info.Mode.Perm())
 	case info.Mode&0o077 != 0:
-		d.add(name, Warning, "chmod 700 "+agent.ShellWord(path), "%s can be read by others (%v)", path, info.Mode.Perm())
+		d.add(name, Warning, "chmod 700 "+quote.Shell(path), "%s can be read by others (%v)", path, info.Mode.Perm())
 	default:
 		return false
 	}
@@ -67,17 +68,17 @@ func (d *diagnosis) checkStateDir(path string) bool {
 const registrationAge = time.Minute
 
 func (d *diagnosis) checkRegistry() {
-	all, err := agent.Registered(d.facts.StateDir)
+	all, err := d.facts.Registry.Projects()
 	if err != nil {
-		d.add("registry.files", Failure, "ls -la "+agent.ShellWord(d.facts.StateDir), "%v", err)
+		d.add("registry.files", Failure, "ls -la "+quote.Shell(d.facts.Registry.Dir), "%v", err)
 		return
 	}
-	registry := filepath.Join(d.facts.StateDir, "projects")
+	registry := d.facts.Registry.Dir
 	var strays, unfinished []string
 	projects := 0
 	for _, r := range all {
 		if r.Err != nil {
-			strays = append(strays, agent.ShellWord(r.Files[0]))
+			strays = append(strays, quote.Shell(r.Files[0]))
 			continue
 		}
 		projects++
@@ -86,7 +87,7 @@ func (d *diagnosis) checkRegistry() {
 	for _, e := range entries {
 		info, err := e.Info()
 		if strings.HasPrefix(e.Name(), ".") && err == nil && time.Since(info.ModTime()) > registrationAge {
-			unfinished = append(unfinished, agent.ShellWord(filepath.Join(registry, e.Name())))
+			unfinished = append(unfinished, quote.Shell(filepath.Join(registry, e.Name())))
 		}
 	}
 	if len(strays) > 0 {

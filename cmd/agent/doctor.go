@@ -76,6 +76,9 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	if f.StateDir, err = stateDir(); err != nil {
 		return f, err
 	}
+	if f.Registry, err = registry(); err != nil {
+		return f, err
+	}
 	if f.Binary, err = os.Executable(); err != nil {
 		return f, fmt.Errorf("finding this program: %w", err)
 	}
@@ -96,7 +99,7 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	}
 	if len(f.Projects) == 0 {
 		// What is wrong with the registry is told in the checks.
-		all, _ := listed(f.StateDir, configured(c), func(error) {})
+		all, _ := listed(f.Registry, configured(c), func(error) {})
 		for _, p := range all {
 			f.Projects = append(f.Projects, p.Path)
 		}

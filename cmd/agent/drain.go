@@ -62,7 +62,7 @@ when the follower ends goes back at once.`,
 				if cmd.Flags().Changed("timeout") {
 					return usage("--timeout and --follow exclude each other, for who follows waits")
 				}
-				return follow(cmd.Context(), o, ids, command)
+				return followSignals(cmd.Context(), o, ids, command)
 			}
 			if ids {
 				return usage("--id needs --follow")

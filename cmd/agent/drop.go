@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent"
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -92,9 +91,9 @@ func store(project string, data []byte) error {
 	if _, err := sp.Drop(data); err != nil {
 		return err
 	}
-	state, err := stateDir()
+	reg, err := registry()
 	if err == nil {
-		err = agent.RegisterFirst(state, sp)
+		err = reg.AddOnce(sp)
 	}
 	if err != nil {
 		complain(fmt.Errorf("the drop is stored, but: %w", err))

@@ -45,6 +45,10 @@ once; either way nothing is lost.`,
 			if err != nil {
 				return err
 			}
+			reg, err := registry()
+			if err != nil {
+				return err
+			}
 			var log logLevel
 			// Its first call tells whether there is anything to run.
 			load := func() (agent.Settings, error) {
@@ -84,6 +88,7 @@ once; either way nothing is lost.`,
 				User:     len(projects) == 0,
 				Service:  unattended,
 				StateDir: state,
+				Registry: reg,
 				Version:  version(),
 				Log:      newLogger(os.Stderr, &log),
 

@@ -1,0 +1,220 @@
+// Package watch tells of changes in directories.
+//
+// A Table knows directories by their paths, and has one function for each. An
+// event is a hint: it may be lost, late or doubled, so whoever gets one reads
+// the directory. If events were lost, or the directory itself has gone, the
+// function is called with an empty name.
+//
+// # Invariants
+//
+// The functions are called by one goroutine, which reads the watcher and does
+// nothing else: it neither waits for anybody nor calls the watcher, which may
+// be waiting for that goroutine.
+//
+// fsnotify holds its lock while the kernel resolves the path of a new watch. On
+// a file system that does not answer that is for ever, and no event would be
+// delivered any more. So a directory is only added right after it was opened,
+// and never where Foreign names its file system.
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Watcher is what fsnotify offers, as an interface, so that another can take
+// its place. Add and Remove may be called from any goroutine but the one that
+// reads Events and Errors. Adding what is watched already does no harm. Both
+// channels are closed when the watcher is.
+type Watcher interface {
+	Add(dir string) error
+	Remove(dir string) error
+	Events() <-chan fsnotify.Event
+	Errors() <-chan error
+	Close() error
+}
+
+// eventBuffer is how many events may wait to be read from fsnotify. Our own
+// removal of a batch of drops raises one for each.
+const eventBuffer = 1024
+
+type fsWatcher struct{ *fsnotify.Watcher }
+
+// New returns fsnotify's watcher.
+func New() (Watcher, error) {
+	w, err := fsnotify.NewBufferedWatcher(eventBuffer)
+	if err != nil {
+		return nil, err
+	}
+	return fsWatcher{w}, nil
+}
+
+func (w fsWatcher) Events() <-chan fsnotify.Event { return w.Watcher.Events }
+func (w fsWatcher) Errors() <-chan error          { return w.Watcher.Errors }
+
+// Notify is called for each event in a directory, with the entry's name, and
+// with an empty name if anything may have happened. It must not block, and must
+// not call the Table.
+type Notify func(name string, op fsnotify.Op)
+
+// Table knows which directories are watched, and whom to tell. Its methods are
+// safe for concurrent use.
+type Table struct {
+	make func() (Watcher, error)
+	lost func(error)
+
+	mu      sync.Mutex // not held over calls of the watcher's Add and Remove
+	watcher Watcher    // nil while there is none
+	down    error      // then: why
+	closed  bool
+	notify  map[string]Notify // by path
+
+	reader sync.WaitGroup
+}
+
+// NewTable returns a table whose watchers are made by make. Each time events
+// were lost, lost is called with the reason.
+func NewTable(make func() (Watcher, error), lost func(error)) *Table {
+	t := &Table{make: make, lost: lost, notify: map[string]Notify{}}
+	t.Revive()
+	return t
+}
+
+// Revive makes a watcher if there is none.
+func (t *Table) Revive() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watcher != nil || t.closed {
+		return
+	}
+	w, err := t.make()
+	if t.down = err; err != nil {
+		return
+	}
+	t.watcher = w
+	t.reader.Go(func() { t.read(w) })
+}
+
+// Add watches a directory, or goes on watching it. The path is absolute and
+// clean. After an error the directory is not watched.
+func (t *Table) Add(dir string, notify Notify) error {
+	t.mu.Lock()
+	w, err := t.watcher, t.down
+	if w != nil {
+		t.notify[dir] = notify // before the first event comes
+	}
+	t.mu.Unlock()
+	if w == nil {
+		return err
+	}
+	if err := w.Add(dir); err != nil {
+		t.Remove(dir)
+		return err
+	}
+	return nil
+}
+
+// Remove ends the watching of a directory, if it is watched.
+func (t *Table) Remove(dir string) {
+	t.mu.Lock()
+	_, known := t.notify[dir]
+	delete(t.notify, dir)
+	w := t.watcher
+	t.mu.Unlock()
+	if known && w != nil {
+		w.Remove(dir) // an error says that it is not watched any more
+	}
+}
+
+// Close ends the watching, and waits for it to have ended.
+func (t *Table) Close() error {
+	t.mu.Lock()
+	w := t.watcher
+	t.watcher, t.closed, t.down = nil, true, errors.New("the watcher is closed")
+	t.mu.Unlock()
+	var err error
+	if w != nil {
+		err = w.Close()
+	}
+	t.reader.Wait()
+	return err
+}
+
+// read reads a watcher until it is closed. The errors must be read whatever
+// they are, for the watcher waits until they have been.
+func (t *Table) read(w Watcher) {
+	events, errs := w.Events(), w.Errors()
+	for events != nil || errs != nil {
+		select {
+		case ev, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			t.event(ev)
+		case err, ok := <-errs:
+			if !ok {
+				errs = nil
+				continue
+			}
+			t.all(err)
+		}
+	}
+	t.mu.Lock()
+	died := t.watcher == w // nobody here has closed it
+	if died {
+		t.watcher, t.down = nil, errors.New("the watcher has stopped by itself")
+	}
+	t.mu.Unlock()
+	if died {
+		t.all(t.down)
+	}
+}
+
+// all tells everyone that events were lost.
+func (t *Table) all(why error) {
+	t.lost(why)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, notify := range t.notify {
+		notify("", 0)
+	}
+}
+
+func (t *Table) event(ev fsnotify.Event) {
+	dir, name := filepath.Split(ev.Name)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if notify := t.notify[filepath.Clean(dir)]; notify != nil {
+		notify(name, ev.Op)
+	}
+	if notify := t.notify[ev.Name]; notify != nil && ev.Op&(fsnotify.Remove|fsnotify.Rename) != 0 {
+		notify("", ev.Op)
+	}
+}
+
+// ForeignError says why no events can be relied on in a directory.
+type ForeignError struct{ FileSystem string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("its file system (%s) does not tell of changes that are made elsewhere", e.FileSystem)
+}
+
+// Explain says in a person's words why a directory cannot be watched, and how
+// to mend it.
+func Explain(err error) error {
+	switch foreign := (*ForeignError)(nil); {
+	case errors.As(err, &foreign):
+		return err
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("the limit of watches is reached (%w); raise it: sysctl fs.inotify.max_user_watches=524288", err)
+	case errors.Is(err, syscall.EMFILE):
+		return fmt.Errorf("the limit of watchers or of open files is reached (%w); raise it: sysctl fs.inotify.max_user_instances=1024, or ulimit -n", err)
+	}
+	return fmt.Errorf("cannot be watched: %w", err)
+}

@@ -1,0 +1,190 @@
+//go:build linux
+
+// Package bench measures what the project promises of its speed and its
+// size, each figure against a floor: the least that any program would have to
+// do for the same. The two are measured in turns, in one run, so that whatever
+// else the machine does hits both; and what is compared are their medians.
+//
+// It has benchmarks only. "make bench" runs them, and prints one table; with
+// BENCHFLAGS=-short the backlogs are a fiftieth as long and everything is
+// repeated less often. A figure that is missed fails nothing: it depends on
+// the machine, and is for people to judge.
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	if work := os.Getenv(childEnv); work != "" {
+		if err := child(work); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func BenchmarkTable(b *testing.B) {
+	dir := workDir(b)
+	fmt.Printf("%s/%s, %d processors, %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), fileSystem(b, dir))
+	printRow("", "this", "floor", "result", "at least", "")
+	for _, measure := range []func(*testing.B, string){
+		goDrop, shellHook, agentDrop, foldAll, evictMost, visible, drain, idle,
+	} {
+		sub, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		unix.Sync() // what the last one has left to be written shall not slow this one
+		measure(b, sub)
+		if err := os.RemoveAll(sub); err != nil {
+			b.Fatal(err)
+		}
+	}
+	fmt.Println()
+}
+
+// workDir is a directory in the checkout, where a project would be: the
+// temporary directory may be in memory. And ext4 takes many times as long to
+// make a file in a region of the disk where others have just been removed,
+// which would hide what we add to it.
+func workDir(b *testing.B) string {
+	parent, err := filepath.Abs(filepath.Join("..", "..", ".bench"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(mkdir(b, parent), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func fileSystem(b *testing.B, dir string) string {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		b.Fatal(err)
+	}
+	switch st.Type {
+	case unix.EXT4_SUPER_MAGIC:
+		return "ext4"
+	case unix.BTRFS_SUPER_MAGIC:
+		return "btrfs"
+	case unix.XFS_SUPER_MAGIC:
+		return "xfs"
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlayfs"
+	case unix.TMPFS_MAGIC:
+		return "tmpfs"
+	}
+	return fmt.Sprintf("a file system of type %#x", st.Type)
+}
+
+// inTurns calls every function n times, in turns and each time beginning with
+// another, and returns the medians of what they measured.
+func inTurns(n int, measure ...func() time.Duration) []time.Duration {
+	times := make([][]time.Duration, len(measure))
+	for i := range n {
+		for j := range measure {
+			k := (i + j) % len(measure)
+			times[k] = append(times[k], measure[k]())
+		}
+	}
+	var medians []time.Duration
+	for _, t := range times {
+		slices.Sort(t)
+		medians = append(medians, t[len(t)/2])
+	}
+	return medians
+}
+
+// times is how often to measure something.
+func times(full, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return full
+}
+
+func printRow(cells ...any) {
+	fmt.Printf("%-44v %12v %12v %12v   %-26v %v\n", cells...)
+}
+
+// verdict says whether a figure is within its limit; if not, how far it is above.
+func verdict(got, most float64) string {
+	if got <= most {
+		return "ok"
+	}
+	return fmt.Sprintf("MISSED by %.0f %%", max(1, 100*(got/most-1)))
+}
+
+// atMost prints a row whose time may be at most so many times its floor's.
+func atMost(what string, got, floor time.Duration, most float64) {
+	ratio := float64(got) / float64(floor)
+	printRow(what, short(got), short(floor), fmt.Sprintf("%.2f x", ratio),
+		fmt.Sprintf("at most %.2f x", most), verdict(ratio, most))
+}
+
+// within prints a row whose time is bounded by itself. The floor is part of the limit.
+func within(what string, got, floor, most time.Duration, limit string) {
+	f := ""
+	if floor > 0 {
+		f = short(floor)
+	}
+	printRow(what, short(got), f, short(got), limit, verdict(float64(got), float64(most)))
+}
+
+// short is a duration with three digits.
+func short(d time.Duration) string {
+	unit, name := time.Second, "s"
+	switch {
+	case d < time.Millisecond:
+		unit, name = time.Microsecond, "µs"
+	case d < time.Second:
+		unit, name = time.Millisecond, "ms"
+	}
+	digits := 2
+	for v := d; v >= 10*unit && digits > 0; v /= 10 {
+		digits--
+	}
+	return fmt.Sprintf("%.*f %s", digits, float64(d)/float64(unit), name)
+}
+
+// thousands is a number as people write it.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func mkdir(b *testing.B, elem ...string) string {
+	dir := filepath.Join(elem...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	return dir
+}
+
+func write(b *testing.B, path, text string) {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// event is what Claude Code hands to a hook after a tool call, of ordinary size.
+var event = fmt.Sprintf(`{"session_id":"0b1c5f0e-7f0a-4f43-9d0e-5a1f6c2d7e11","transcript_path":"/home/u/.claude/projects/repo/0b1c5f0e.jsonl","cwd":"/home/u/repo","permission_mode":"default","hook_event_name":"PostToolUse","tool_name":"Bash","tool_input":{"command":"go test ./...","description":"Run the tests"},"tool_response":{"stdout":"%s","stderr":"","interrupted":false,"isImage":false}}`,
+	strings.Repeat(`ok  \texample.org/repo/part\t0.012s\n`, 20))

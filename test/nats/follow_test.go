@@ -1,0 +1,432 @@
+//go:build unix
+
+package nats
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"spoolagent/configs"
+	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
+)
+
+const (
+	hooks    = 4
+	perHook  = 100
+	longs    = 500
+	twins    = 60
+	deaths   = 5               // of the publisher
+	patience = 2 * time.Minute // for anything that must happen at all
+)
+
+// stage is one run: a project, the binary, and a broker.
+type stage struct {
+	*testing.T
+	agent, project, hook, config string
+
+	broker string
+	js     jetstream.JetStream
+	stream jetstream.Stream
+}
+
+func newStage(t *testing.T) *stage {
+	dir := t.TempDir()
+	s := &stage{
+		T:       t,
+		agent:   filepath.Join(dir, "agent"),
+		project: filepath.Join(dir, "a project"),
+		hook:    filepath.Join(dir, "hook.sh"),
+		config:  filepath.Join(dir, "config.toml"),
+	}
+	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	t.Setenv("CLAUDE_PROJECT_DIR", "")
+	for name, content := range map[string]string{
+		s.hook: configs.Hook(),
+		// No cap, so that every signal must turn up. Replies are not returned
+		// while the test runs: only a follower can bring what another left.
+		s.config: "cap = 0\nreply_ttl = \"10m\"\nlog_level = \"error\"\n",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(s.project, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-o", s.agent, "spoolagent/cmd/agent").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	s.broker, s.stream = newBroker(t)
+	s.js = connect(t, s.broker)
+	return s
+}
+
+func (s *stage) run(args ...string) *exec.Cmd {
+	c := exec.Command(s.agent, append([]string{"--config", s.config, "--project", s.project}, args...)...)
+	c.Dir = s.project
+	c.Stderr = os.Stderr
+	return c
+}
+
+// serve starts agents, kills them, and lets some time pass without one, until
+// done.
+func (s *stage) serve(done <-chan struct{}) (kills int) {
+	for {
+		c := s.run("run")
+		if err := c.Start(); err != nil {
+			s.Error(err)
+			return kills
+		}
+		over := s.alive(c, done, 200*time.Millisecond)
+		c.Wait()
+		if kills++; over {
+			return kills
+		}
+		select {
+		case <-done:
+			return kills
+		case <-time.After(rand.N(50 * time.Millisecond)):
+		}
+	}
+}
+
+// alive lets a process live for some time, and kills it; at once if the rest is
+// over, which it reports.
+func (s *stage) alive(c *exec.Cmd, over <-chan struct{}, atMost time.Duration) bool {
+	life := time.NewTimer(rand.N(atMost))
+	defer life.Stop()
+	select {
+	case <-over:
+		c.Process.Kill()
+		return true
+	case <-life.C:
+		c.Process.Kill()
+		return false
+	}
+}
+
+// produce makes all signals, beside more if there is any, and returns how many.
+func (s *stage) produce(more func()) (n int) {
+	var producers sync.WaitGroup
+	if more != nil {
+		producers.Go(more)
+		n += deaths
+	}
+	for h := range hooks {
+		producers.Go(func() {
+			for i := range perHook {
+				s.runHook(fmt.Sprintf("h%d-%d", h, i))
+			}
+		})
+	}
+	producers.Go(func() {
+		long := strings.Repeat("-", 3000) // so that pipes fill, and followers die over half a batch
+		for i := range longs {
+			s.drop(signal.Signal{RecordedAt: 2, CWD: "/l", Payload: new(fmt.Sprintf("<l-%d>%s", i, long))})
+		}
+	})
+	producers.Go(func() {
+		for range twins {
+			s.drop(signal.Signal{RecordedAt: 1, CWD: "/t", Payload: new("<twin>")})
+		}
+	})
+	producers.Wait()
+	return n + hooks*perHook + longs + twins
+}
+
+func (s *stage) runHook(id string) {
+	c := exec.Command("sh", s.hook)
+	c.Dir = s.project
+	c.Stdin = strings.NewReader(fmt.Sprintf(`{"hook_event_name":"PostToolUse","tool_name":"Bash","cwd":"/w","id":"<%s>"}`, id))
+	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
+		s.Errorf("hook: %v %q", err, out)
+	}
+}
+
+func (s *stage) drop(sig signal.Signal) {
+	if err := spoolfiles.Drop(s.project, sig.AppendLine(nil)); err != nil {
+		s.Error(err)
+	}
+}
+
+// stop ends a follower as a person would, which must go well.
+func (s *stage) stop(c *exec.Cmd) {
+	c.Process.Signal(syscall.SIGTERM)
+	if err := c.Wait(); err != nil {
+		s.Errorf("the follower ended badly: %v", err)
+	}
+}
+
+// settled waits until the stream has n signals and the spool has none.
+func (s *stage) settled(n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		info, err := s.stream.Info(ctx)
+		if err != nil {
+			s.Fatal(err)
+		}
+		st := s.status()
+		if int(info.State.Msgs) >= n && st.Queued == 0 && st.Incoming == 0 && st.Replies == 0 {
+			l := st.Ledger
+			if l.Folded+l.Returned+l.External != l.Drained+l.Evicted {
+				s.Errorf("the ledger does not close: %+v", l)
+			}
+			if int(l.Folded) != n || l.External != 0 || l.Evicted != 0 || l.Rejected != 0 {
+				s.Errorf("%d signals were made, the ledger says %+v", n, l)
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			s.Fatalf("of %d signals the stream has %d: %+v", n, info.State.Msgs, st)
+		case <-tick.C:
+		}
+	}
+}
+
+type status struct {
+	Queued, Incoming, Replies int
+	Ledger                    struct{ Folded, Returned, External, Drained, Evicted, Rejected int64 }
+}
+
+func (s *stage) status() status {
+	out, err := s.run("status", "--json").Output()
+	var st struct{ Projects []status }
+	if jerr := json.Unmarshal(out, &st); jerr != nil || len(st.Projects) != 1 {
+		s.Fatalf("status: %v, %v: %s", err, jerr, out)
+	}
+	return st.Projects[0]
+}
+
+// place is where a signal stood: the time at which its follower began, the
+// batch of that follower, and the line of the batch.
+type place [3]int
+
+func placeOf(t *testing.T, id string) (at place) {
+	part := strings.Split(id, "-") // follow-TIME-PID-RANDOM-BATCH-LINE
+	if len(part) != 6 {
+		t.Fatalf("what an id is this? %q", id)
+	}
+	for i, p := range []string{part[1], part[4], part[5]} {
+		n, err := strconv.Atoi(p)
+		if err != nil {
+			t.Fatalf("what an id is this? %q", id)
+		}
+		at[i] = n
+	}
+	return at
+}
+
+// check looks for every signal in the stream: once, and in the order in which
+// they were drained, also where they came from a dead follower.
+func (s *stage) check(more bool) {
+	info, err := s.stream.Info(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	seen := map[string]int{}
+	var last place
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		msg, err := s.stream.GetMsg(s.Context(), seq)
+		if err != nil {
+			s.Fatal(err)
+		}
+		var signal struct{ ID, Payload string }
+		if err := json.Unmarshal(msg.Data, &signal); err != nil {
+			s.Fatalf("the stream has a broken message: %v: %q", err, msg.Data)
+		}
+		at := placeOf(s.T, signal.ID)
+		if slices.Compare(last[:], at[:]) >= 0 {
+			s.Errorf("out of order: %v after %v", at, last)
+		}
+		last = at
+		_, id, _ := strings.Cut(signal.Payload, "<")
+		id, _, _ = strings.Cut(id, ">")
+		seen[id]++
+	}
+	want := map[string]int{"twin": twins}
+	for h := range hooks {
+		for i := range perHook {
+			want[fmt.Sprintf("h%d-%d", h, i)] = 1
+		}
+	}
+	if more {
+		for i := range deaths {
+			want[fmt.Sprintf("d-%d", i)] = 1
+		}
+	}
+	for i := range longs {
+		want[fmt.Sprintf("l-%d", i)] = 1
+	}
+	for id, n := range want {
+		if seen[id] != n {
+			s.Errorf("the stream has signal %s %d times, not %d", id, seen[id], n)
+		}
+		delete(seen, id)
+	}
+	if len(seen) > 0 {
+		s.Errorf("signals that nobody made: %v", seen)
+	}
+}
+
+// play produces, and more, while everything is killed: agents here, followers by follow.
+// That one is to let its last follower live from when quiet is closed, until
+// done is.
+func (s *stage) play(more func(), follow func(quiet, done <-chan struct{})) {
+	quiet, done := make(chan struct{}), make(chan struct{})
+	var others sync.WaitGroup
+	var agents int
+	others.Go(func() { agents = s.serve(done) })
+	others.Go(func() { follow(quiet, done) })
+	n := s.produce(more)
+	close(quiet)
+	s.settled(n)
+	close(done)
+	others.Wait()
+	s.check(more != nil)
+	s.Logf("%d signals, %d agents killed", n, agents)
+}
+
+// follower keeps one following, in lives that end by SIGKILL until quiet is
+// closed. Each is prepared before it starts; ended is called after it.
+func (s *stage) follower(quiet, done <-chan struct{}, prepare func(*exec.Cmd), ended func(), args ...string) (kills int) {
+	for {
+		c := s.run(append([]string{"drain", "--follow", "--id"}, args...)...)
+		prepare(c)
+		if err := c.Start(); err != nil {
+			s.Error(err)
+			return kills
+		}
+		select {
+		case <-quiet:
+			<-done
+			s.stop(c)
+			ended()
+			return kills
+		default:
+		}
+		s.alive(c, quiet, 100*time.Millisecond)
+		c.Wait()
+		ended()
+		kills++
+	}
+}
+
+// TestCommand: the publisher is the follower's command, and may die.
+func TestCommand(t *testing.T) {
+	s := newStage(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := t.TempDir()
+	s.play(func() { s.certify(work) }, func(quiet, done <-chan struct{}) {
+		kills := s.follower(quiet, done, func(c *exec.Cmd) {
+			c.Env = append(os.Environ(), urlVariable+"="+s.broker, workVariable+"="+work)
+		}, func() {}, "--", self)
+		repeats, err := os.ReadFile(filepath.Join(work, "repeats"))
+		if err != nil || len(bytes.Trim(repeats, "0\n")) == 0 {
+			s.Errorf("publishers died, but nothing was repeated: %v", err)
+		}
+		s.Logf("%d followers killed, %d publishers; the broker discarded %v", kills, deaths, sum(repeats))
+	})
+}
+
+// certify writes death certificates for the publisher. Between two of them one
+// lives to the end of its batch, lest the follower's patience with it grows.
+func (s *stage) certify(work string) {
+	certificate, log := filepath.Join(work, "die"), filepath.Join(work, "repeats")
+	var size int64
+	for i := range deaths {
+		if err := os.WriteFile(certificate, nil, 0o600); err != nil {
+			s.Error(err)
+			return
+		}
+		s.drop(signal.Signal{RecordedAt: 3, CWD: "/d", Payload: new(fmt.Sprintf("<d-%d>", i))})
+		s.until("a publisher has died and another has not", func() bool {
+			if _, err := os.Lstat(certificate); err == nil {
+				return false
+			}
+			info, err := os.Stat(log)
+			if err != nil || info.Size() == size {
+				return false
+			}
+			size = info.Size()
+			return true
+		})
+	}
+}
+
+// until waits for what must come true.
+func (s *stage) until(what string, true func() bool) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !true(); <-tick.C {
+		if time.Now().After(end) {
+			s.Errorf("never came true: %s", what)
+			return
+		}
+	}
+}
+
+func sum(lines []byte) (total int) {
+	for _, f := range strings.Fields(string(lines)) {
+		var n int
+		fmt.Sscan(f, &n)
+		total += n
+	}
+	return total
+}
+
+// TestPipe: the publisher reads what the follower prints.
+func TestPipe(t *testing.T) {
+	s := newStage(t)
+	s.play(nil, func(quiet, done <-chan struct{}) {
+		var (
+			repeats   int
+			publisher sync.WaitGroup
+			in        *os.File
+		)
+		kills := s.follower(quiet, done, func(c *exec.Cmd) {
+			out, pipe, err := os.Pipe()
+			if err != nil {
+				s.Error(err)
+				return
+			}
+			c.Stdout, in = pipe, pipe
+			publisher.Go(func() {
+				defer out.Close()
+				n, err := publish(context.Background(), s.js, out, func() error { return nil })
+				if err != nil {
+					s.Error(err)
+				}
+				repeats += n
+			})
+		}, func() {
+			// All that was printed is published before the next one prints.
+			in.Close()
+			publisher.Wait()
+		})
+		s.Logf("%d followers killed; the broker discarded %d", kills, repeats)
+	})
+}
