@@ -43,7 +43,7 @@ func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, why reason) er
 // queue returns the queue of a spool, and how it is kept.
 func (w *worker) queue(sp *spoolfiles.Spool) (*queue.Queue, queue.Options) {
 	opt := w.agent.settings.Load().Options
-	return queue.New(sp, opt), opt
+	return queue.New(sp, opt, &w.shape), opt
 }
 
 func (w *worker) fold(ctx context.Context, sp *spoolfiles.Spool) error {
@@ -98,8 +98,8 @@ func (w *worker) sweep(ctx context.Context, sp *spoolfiles.Spool, now time.Time)
 // where they are.
 func (w *worker) note(res queue.FoldResult) error {
 	w.freshUntil = time.Time{}
-	if !res.NextLook.IsZero() {
-		w.freshUntil = time.Now().Add(time.Until(res.NextLook))
+	if !res.RetryAt.IsZero() {
+		w.freshUntil = time.Now().Add(time.Until(res.RetryAt))
 	}
 	if res.Recovered {
 		w.log.Info().Msg("recovered what a crash had interrupted")
@@ -133,4 +133,4 @@ func (w *worker) logRejects(rejects []queue.Reject, total int) {
 }
 
 // isLocked reports whether another program held the queue's lock.
-func isLocked(err error) bool { return errors.Is(err, errTime) }
+func isLocked(err error) bool { return errors.Is(err, queue.ErrLocked) }

@@ -17,6 +17,7 @@ import (
 
 	"spoolagent/agent/watch"
 	"spoolagent/internal/quote"
+	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
 
@@ -95,7 +96,8 @@ type worker struct {
 	folded     bool      // in the last scan
 	replyAt    time.Time // a reply falls due
 	freshUntil time.Time // a drop that does not parse ceases to be fresh
-	stamp      stamp     // at the last poll
+	shape      queue.Shape
+	stamp      stamp // at the last poll
 	stampedAt  time.Time
 
 	polled   bool          // the next scan is a poll
@@ -210,12 +212,12 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 		open = spoolfiles.Create
 	case w.serving:
 		// It makes nothing, and so is not in the way of who is about to delete all.
-		open = spoolfiles.Look
+		open = spoolfiles.OpenExisting
 	}
 	sp, err := open(w.project)
 	moved := errors.Is(err, fs.ErrNotExist)
 	if err == nil {
-		moved = sp.Tmp == nil || sp.Incoming == nil || sp.Control == nil || sp.Rejected == nil || !w.agent.locks.valid(w.project)
+		moved = sp.Tmp == nil || sp.Work == nil || sp.Incoming == nil || sp.Control == nil || sp.Rejected == nil || !w.agent.locks.valid(w.project)
 	}
 	if w.serving && moved {
 		w.release()

@@ -114,7 +114,7 @@ func parseLegacy(data []byte, seq uint64) *legacyRecord {
 		quoted, _ := strconv.QuotedPrefix(words[2])
 		name, err := strconv.Unquote(quoted)
 		switch {
-		case err != nil || !spoolfiles.ValidName(name):
+		case err != nil:
 		case words[1] == "incoming":
 			l.drops = append(l.drops, name)
 		case words[1] == "control" && strings.HasSuffix(name, spoolfiles.ReturningSuffix):

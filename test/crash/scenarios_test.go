@@ -62,7 +62,7 @@ func help(op string) error {
 		return err
 	}
 	defer sp.Close()
-	return operate(sp, queue.New(sp, options(cap, true)), op)
+	return operate(sp, queue.New(sp, options(cap, true), nil), op)
 }
 
 func operate(sp *spoolfiles.Spool, q *queue.Queue, op string) error {
@@ -138,7 +138,7 @@ func (h helper) finish(w *world) {
 	sp, err := spoolfiles.Open(w.dir)
 	w.must(err)
 	defer sp.Close()
-	w.must(operate(sp, queue.New(sp, options(w.cap, true)), string(h)))
+	w.must(operate(sp, queue.New(sp, options(w.cap, true), nil), string(h)))
 	if h == answerOp {
 		w.claim()
 	}

@@ -161,7 +161,7 @@ func (w *world) with(fsync bool, f func(q *queue.Queue) error) {
 	sp, err := spoolfiles.Create(w.dir)
 	w.must(err)
 	defer sp.Close()
-	w.must(f(queue.New(sp, options(w.cap, fsync))))
+	w.must(f(queue.New(sp, options(w.cap, fsync), nil)))
 }
 
 func options(cap int, fsync bool) queue.Options {
