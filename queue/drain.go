@@ -62,8 +62,12 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldR
 		}
 	}
 	for _, name := range []string{id + spoolfiles.ReplySuffix, id + spoolfiles.ReturningSuffix} {
-		if _, err := q.sp.Control.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		_, err := q.sp.Control.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if err != nil {
+			return 0, err
 		}
 		if requested { // it was answered; only the request was left
 			return 0, q.removeRequest(id)

@@ -172,10 +172,11 @@ func (q *Queue) evictDrops(ctx context.Context, h *held, drops []spoolfiles.Entr
 		}
 		n := 0
 		for _, e := range drops[:min(len(drops), maxBatch)] {
-			switch taken, err := q.takeDrop(e.Name, e.Name, e.Identity); {
-			case err != nil:
-				res.fail(e.Name, err)
-			case taken:
+			taken, err := q.takeDrop(e.Name, e.Name, e.Identity, res)
+			if err != nil {
+				return err
+			}
+			if taken {
 				n++
 			}
 		}
@@ -239,8 +240,11 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 		e := drops[seen]
 		s, info, err := q.read(q.sp.Incoming, e)
 		if err == nil {
-			var ok bool
-			if ok, err = q.takeDrop(e.Name, e.Name, info.Identity); ok {
+			ok, err := q.takeDrop(e.Name, e.Name, info.Identity, res)
+			if err != nil {
+				return seen, taken, nil, err
+			}
+			if ok {
 				lines = append(s.AppendLine(lines), '\n')
 				taken++
 			}
@@ -314,14 +318,13 @@ func (q *Queue) rejectDrops(h *held, drops []unfit, res *FoldResult) error {
 		var rejected []unfit
 		for _, d := range batch {
 			name := q.rejectName(d.entry.Name)
-			switch taken, err := q.takeDrop(d.entry.Name, name, d.entry.Identity); {
-			case err != nil:
-				res.fail(d.entry.Name, err)
-			case taken:
-				if err := q.giveReason(name, d.reason); err != nil {
-					return err
-				}
+			taken, err := q.takeDrop(d.entry.Name, name, d.entry.Identity, res)
+			if taken {
+				err = q.giveReason(name, d.reason)
 				rejected = append(rejected, d)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		if len(rejected) == 0 {

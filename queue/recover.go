@@ -14,7 +14,7 @@ import (
 // takes no lock, so a transaction that is under way counts as interrupted.
 func (q *Queue) interrupted() (bool, error) {
 	last, err := q.newest()
-	if err != nil || last != nil && (last.state == pending || last.Boot != bootID()) {
+	if err != nil || last != nil && (last.state == pending || last.rebooted()) {
 		return true, err
 	}
 	return q.legacyLeft(last)
@@ -36,7 +36,7 @@ func (q *Queue) recover(h *held) (bool, error) {
 	}
 	cut := h.last != nil && h.last.state == pending
 	switch {
-	case legacy || h.last != nil && (h.last.Boot != bootID() || cut && !h.last.Exact || bootID() == unknownBoot && len(work) > 0):
+	case legacy || h.last != nil && (h.last.rebooted() || cut && !h.last.proves() || bootID() == unknownBoot && len(work) > 0):
 		err = q.reconcile(h, legacy)
 	case cut:
 		// If the recovery of another one never began, that one comes next.
@@ -55,6 +55,12 @@ func (q *Queue) recover(h *held) (bool, error) {
 	*q.shape = Shape{}
 	return true, err
 }
+
+// rebooted reports whether the record is known to be from before a reboot.
+func (r *record) rebooted() bool { return r.Boot != bootID() && bootID() != unknownBoot }
+
+// proves reports whether the cells of an unfinished record are evidence.
+func (r *record) proves() bool { return r.Exact && r.Boot == bootID() && r.Boot != unknownBoot }
 
 // cutRecord is the record of an interrupted transaction, with its evidence.
 type cutRecord struct {

@@ -16,19 +16,24 @@ import (
 // no record, or it never began, they go back.
 
 // takeDrop moves a drop that was read to work. It reports false if the drop has
-// gone, or another one has come in its place since.
-func (q *Queue) takeDrop(name, workName string, id spoolfiles.Identity) (bool, error) {
+// gone, another one has come in its place since, or it cannot be moved, which is
+// noted in res. After an error, nothing that is in work may be removed.
+func (q *Queue) takeDrop(name, workName string, id spoolfiles.Identity, res *FoldResult) (bool, error) {
 	q.next("take", 0)
 	err := q.sp.Incoming.Rename(name, q.sp.Work, workName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		res.fail(name, err)
+		return false, nil
+	}
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("taking a drop: %w", err)
 	}
 	info, err := q.sp.Work.Lstat(workName)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("taking a drop: %w", err)
 	}
 	if same(info.Identity, id) {
 		return true, nil
@@ -105,11 +110,11 @@ func (q *Queue) rejectWork() error {
 		return fmt.Errorf("rejecting: %w", err)
 	}
 	for _, name := range names {
-		err := gone(q.sp.Work.Rename(name, q.sp.Rejected, name))
-		if err != nil {
-			// Somebody has put a directory there since, which no file replaces.
-			err = gone(q.sp.Work.Rename(name, q.sp.Rejected, q.sp.RejectName(name)))
+		to := name
+		if info, err := q.sp.Rejected.Lstat(name); err == nil && info.Mode.IsDir() {
+			to = q.sp.RejectName(name) // somebody has put it there since, and no file replaces it
 		}
+		err := gone(q.sp.Work.Rename(name, q.sp.Rejected, to))
 		if err != nil {
 			return fmt.Errorf("rejecting %q: %w", name, err)
 		}
