@@ -168,20 +168,20 @@ func (q *Queue) choose(ctx context.Context) (drops, old []spoolfiles.Entry, rest
 }
 
 func (q *Queue) read(e spoolfiles.Entry) (signal.Signal, spoolfiles.Identity, error) {
-	data, id, err := q.sp.ReadDrop(e, q.opt.MaxDrop, q.buf)
+	data, info, err := spoolfiles.ReadDrop(q.sp.Incoming, e, q.opt.MaxDrop, q.buf)
 	if err != nil {
-		return signal.Signal{}, id, err
+		return signal.Signal{}, info.Identity, err
 	}
 	q.buf = data[:0]
 	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,
-		ModTime:    time.Unix(0, id.MTime),
+		ModTime:    time.Unix(0, info.MTime),
 		MaxPayload: q.opt.MaxPayload,
 	})
 	if err != nil {
 		err = &spoolfiles.UnfitError{Reason: err.Error(), MayHeal: true}
 	}
-	return s, id, err
+	return s, info.Identity, err
 }
 
 // evict removes drops unread. They count as folded and evicted.
