@@ -53,7 +53,8 @@ func (i Info) Ours() bool { return !hasOwners || i.UID == uint32(os.Geteuid()) }
 func (i Info) loose() bool { return hasOwners && i.Mode&0o077 != 0 }
 
 var (
-	errLink     = errors.New("is a symbolic link, which is not followed; remove it")
+	errLink     = errors.New("is a symbolic link, which is not followed")
+	errLinkDir  = errors.New("is a symbolic link, which is not followed; remove it, or make it a directory")
 	errNoDir    = errors.New("is not a directory")
 	errNoFile   = errors.New("is not a regular file")
 	errReplaced = errors.New("was replaced while it was opened")
@@ -91,7 +92,7 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 	case err != nil:
 		return nil, err
 	case isLink(info.Mode):
-		return nil, d.fail("open", name, errLink)
+		return nil, d.fail("open", name, errLinkDir)
 	case !info.Mode.IsDir():
 		return nil, d.fail("open", name, errNoDir)
 	case !info.Ours():
