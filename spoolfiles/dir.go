@@ -53,7 +53,8 @@ func (i Info) Ours() bool { return !hasOwners || i.UID == uint32(os.Geteuid()) }
 func (i Info) loose() bool { return hasOwners && i.Mode&0o077 != 0 }
 
 var (
-	errLink     = errors.New("is a symbolic link, which is not followed; remove it")
+	errLink     = errors.New("is a symbolic link, which is not followed")
+	errLinkDir  = errors.New("is a symbolic link, which is not followed; remove it, or make it a directory")
 	errNoDir    = errors.New("is not a directory")
 	errNoFile   = errors.New("is not a regular file")
 	errReplaced = errors.New("was replaced while it was opened")
@@ -91,7 +92,7 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 	case err != nil:
 		return nil, err
 	case isLink(info.Mode):
-		return nil, d.fail("open", name, errLink)
+		return nil, d.fail("open", name, errLinkDir)
 	case !info.Mode.IsDir():
 		return nil, d.fail("open", name, errNoDir)
 	case !info.Ours():
@@ -253,7 +254,11 @@ func (d *Dir) Mkdir(name string) error {
 
 // Remove removes the entry name, which is no directory.
 func (d *Dir) Remove(name string) error {
-	return d.fail("remove", name, retry(func() error { return remove(d, name) }))
+	err := checkName(name)
+	if err == nil {
+		err = retry(func() error { return remove(d, name) })
+	}
+	return d.fail("remove", name, err)
 }
 
 // RemoveAll removes the entry name and, if it is a directory, all that is in it.
@@ -269,11 +274,22 @@ func (d *Dir) Symlink(target, name string) error {
 // Rename moves the entry name to toName in the directory to, over a file that
 // is there. Both are of one spool.
 func (d *Dir) Rename(name string, to *Dir, toName string) error {
-	err := retry(func() error { return rename(d, name, to, toName) })
+	err := errors.Join(checkName(name), checkName(toName))
+	if err == nil {
+		err = retry(func() error { return rename(d, name, to, toName) })
+	}
 	if err != nil {
 		err = &os.LinkError{Op: "rename", Old: d.join(name), New: to.join(toName), Err: err}
 	}
 	return err
+}
+
+// checkName refuses names that would leave the directory.
+func checkName(name string) error {
+	if name != filepath.Base(name) || !filepath.IsLocal(name) {
+		return errors.New("is not a plain file name")
+	}
+	return nil
 }
 
 // Touch sets the modification time of the file name to now.

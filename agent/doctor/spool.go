@@ -152,7 +152,7 @@ var own = [...]string{queue.FileName, "queue.redo", "ledger.json", "agent.lock",
 // reports whether the spool can be opened.
 func (e *examiner) lookAround(root *spoolfiles.Dir) bool {
 	sound := true
-	subdirs := []string{"tmp", "incoming", "control", "rejected"}
+	subdirs := []string{"tmp", "incoming", "work", "control", "rejected"}
 	var modes []string // of files that others may read
 	var foreign, links, strays []string
 	e.each(root, func(name string, info spoolfiles.Info) {
