@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestFoldsWhatIsThereAndWhatComes(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(agentsDir(r.state)); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(filepath.Join(r.state, AgentsName)); err != nil || len(left) > 0 {
 		t.Errorf("the agent left %v in its state directory (%v)", left, err)
 	}
 }
