@@ -298,6 +298,9 @@ func tools(t *testing.T, path string) (names []string) {
 		var s struct {
 			Tool string `json:"tool_name"`
 		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue // what an evicted signal has left
+		}
 		if json.Unmarshal(line, &s) != nil {
 			return nil // just being written
 		}

@@ -48,7 +48,7 @@ func TestDeletedSpoolStaysAway(t *testing.T) {
 		r.until(p, StateServing)
 		drop(t, p, "x")
 		eventually(t, "the drop is folded", func() bool {
-			s, err := queue.New(open(t, p), options()).Status(t.Context())
+			s, err := queue.New(open(t, p), options(), nil).Status(t.Context())
 			return err == nil && s.Ledger.Folded > 0 && s.Incoming == 0
 		})
 		must(t, os.RemoveAll(inSpool(p)))

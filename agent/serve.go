@@ -89,8 +89,8 @@ func (w *worker) sweep(ctx context.Context, q *queue.Queue, now time.Time) error
 // where they are.
 func (w *worker) note(res queue.FoldResult) error {
 	w.freshUntil = time.Time{}
-	if !res.NextLook.IsZero() {
-		w.freshUntil = time.Now().Add(time.Until(res.NextLook))
+	if !res.RetryAt.IsZero() {
+		w.freshUntil = time.Now().Add(time.Until(res.RetryAt))
 	}
 	if res.Recovered {
 		w.log.Info().Msg("recovered what a crash had interrupted")
@@ -124,4 +124,4 @@ func (w *worker) logRejects(rejects []queue.Reject, total int) {
 }
 
 // isLocked reports whether another program held the queue's lock.
-func isLocked(err error) bool { return errors.Is(err, errTime) }
+func isLocked(err error) bool { return errors.Is(err, queue.ErrLocked) }

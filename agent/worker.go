@@ -79,7 +79,8 @@ type worker struct {
 	folded     bool      // in the last scan
 	replyAt    time.Time // a reply falls due
 	freshUntil time.Time // a drop that does not parse ceases to be fresh
-	stamp      stamp     // at the last poll
+	shape      queue.Shape
+	stamp      stamp // at the last poll
 	stampedAt  time.Time
 
 	polled   bool          // the next scan is a poll
@@ -164,7 +165,7 @@ func (w *worker) scan(ctx context.Context, full bool) error {
 		return err
 	}
 	defer sp.Close()
-	q := queue.New(sp, w.agent.settings.Load().Options)
+	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
 	if full || !w.watched && w.unwatched == nil {
 		w.watch(ctx, q)
 	}
@@ -184,7 +185,7 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 		open = spoolfiles.Create
 	case w.serving:
 		// It makes nothing, and so is not in the way of who is about to delete all.
-		open = spoolfiles.Look
+		open = spoolfiles.OpenExisting
 	}
 	sp, err := open(w.project)
 	switch {

@@ -35,7 +35,7 @@ func TestOrderIsTimeThenName(t *testing.T) {
 	place(t, sp, "y.json", signalAt(3), longAgo)
 	place(t, sp, "x.json", signalAt(2), longAgo)
 	place(t, sp, "c.json", signalAt(6), time.Now().Add(24*time.Hour))
-	q := New(sp, options(0))
+	q := New(sp, options(0), nil)
 	fold(t, q)
 	wantQueue(t, q, 1, 2, 3, 4, 5, 6)
 }
@@ -80,7 +80,7 @@ func TestLongBacklog(t *testing.T) {
 			if c.cap > 0 && len(want) > c.cap {
 				want = want[len(want)-c.cap:]
 			}
-			q := New(sp, options(c.cap))
+			q := New(sp, options(c.cap), nil)
 			res := fold(t, q)
 			if got := peek(t, q); !slices.Equal(got, want) {
 				t.Fatalf("the queue has %d signals, from %v; want %d, from %v", len(got), got[:min(3, len(got))], len(want), want[:3])
@@ -102,7 +102,7 @@ func TestLongBacklog(t *testing.T) {
 
 func TestFreshDropIsLeft(t *testing.T) {
 	sp := project(t)
-	q := New(sp, options(100))
+	q := New(sp, options(100), nil)
 	// From a little ahead, so that it stays fresh however slow this goes.
 	fresh := time.Now().Add(Grace - 100*time.Millisecond)
 	place(t, sp, "half.json", `{"payload":"ha`, fresh)
@@ -113,14 +113,14 @@ func TestFreshDropIsLeft(t *testing.T) {
 	if res.Rejected != 2 || res.Folded != 1 {
 		t.Errorf("%+v", res)
 	}
-	if at := fresh.Add(Grace); res.NextLook.Sub(at).Abs() > time.Millisecond {
-		t.Errorf("next look at %v, want %v", res.NextLook, at)
+	if at := fresh.Add(Grace); res.RetryAt.Sub(at).Abs() > time.Millisecond {
+		t.Errorf("next look at %v, want %v", res.RetryAt, at)
 	}
 	if n, err := sp.CountDrops(); n != 1 || err != nil {
 		t.Fatalf("%d drops are left, %v", n, err)
 	}
 	place(t, sp, "half.json", `{"payload":"half","recorded_at":2}`, fresh)
-	if res := fold(t, q); res.Folded != 1 || !res.NextLook.IsZero() {
+	if res := fold(t, q); res.Folded != 1 || !res.RetryAt.IsZero() {
 		t.Errorf("%+v", res)
 	}
 	wantQueue(t, q, 1, 2)
@@ -131,7 +131,7 @@ func TestNamesThatAreNoDrops(t *testing.T) {
 	for _, name := range []string{".hidden.json", "a.txt", ".json", "json", "b.json.tmp", "c.JSON"} {
 		place(t, sp, name, signalAt(1), longAgo)
 	}
-	if res := fold(t, New(sp, options(100))); res.Folded+res.Rejected != 0 {
+	if res := fold(t, New(sp, options(100), nil)); res.Folded+res.Rejected != 0 {
 		t.Errorf("%+v", res)
 	}
 	entries, err := os.ReadDir(sp.Incoming.Path())

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"syscall"
 )
 
 // UnfitError says why a drop cannot be folded.
@@ -17,49 +16,39 @@ type UnfitError struct {
 
 func (e *UnfitError) Error() string { return e.Reason }
 
-func unfit(format string, args ...any) error {
-	return &UnfitError{Reason: fmt.Sprintf(format, args...)}
-}
-
-// ReadDrop reads a drop into buf, which it grows where needed, and returns its
-// bytes and the identity of the file they came from. It opens nothing but
-// regular files of this user, and at most max bytes of them.
+// ReadDrop reads a drop that was listed in dir, which is incoming or work, into
+// buf if there is room, and returns its content and what its file was then. At
+// most max bytes are read.
 //
-// The error is an *UnfitError where the drop is at fault, and wraps
-// fs.ErrNotExist where it has gone.
-func (s *Spool) ReadDrop(e Entry, max int64, buf []byte) ([]byte, Identity, error) {
-	if err := checkFit(e.Info, max); err != nil {
-		return nil, e.Identity, err
+// The error is an *UnfitError if the drop is at fault, and wraps fs.ErrNotExist
+// if it is gone.
+func ReadDrop(dir *Dir, e Entry, max int64, buf []byte) ([]byte, Info, error) {
+	data, info, err := dir.readSame(e.Name, e.Info, max, buf)
+	if errors.Is(err, errReplaced) {
+		if info, err = dir.Lstat(e.Name); err == nil {
+			data, info, err = dir.readSame(e.Name, info, max, buf)
+		}
 	}
-	data, info, err := s.Incoming.readFile(e.Name, max, buf)
 	switch {
-	case errors.Is(err, errLink):
-		return nil, e.Identity, unfit("a symbolic link, which is not followed")
 	case errors.Is(err, fs.ErrPermission):
-		return nil, e.Identity, &UnfitError{Reason: "not readable: permission denied", MayHeal: true}
-	case errors.Is(err, syscall.ENXIO):
-		return nil, e.Identity, unfit("not a regular file")
-	case err != nil:
-		return nil, e.Identity, err
+		return nil, info, &UnfitError{Reason: "not readable: permission denied", MayHeal: true}
+	case err == nil && info.Links > 1:
+		// Perhaps a file from elsewhere under a second name, perhaps a
+		// producer between link and unlink.
+		return nil, info, &UnfitError{Reason: fmt.Sprintf("has %d hard links: it may be a file from elsewhere", info.Links), MayHeal: true}
 	}
-	if err := checkFit(info, max); err != nil {
-		return nil, info.Identity, err
-	}
-	return data, info.Identity, nil
+	return data, info, err
 }
 
+// checkFit returns an *UnfitError if such a file is not to be read.
 func checkFit(info Info, max int64) error {
 	switch {
 	case !info.Mode.IsRegular():
-		return unfit("%s, not a regular file", kind(info.Mode))
-	case !ours(info.UID):
-		return unfit("%v", &OwnerError{info.UID})
-	case info.Links > 1:
-		// Perhaps a file from elsewhere under a second name, perhaps a
-		// producer between link and unlink.
-		return &UnfitError{Reason: fmt.Sprintf("has %d hard links: it may be a file from elsewhere", info.Links), MayHeal: true}
+		return &UnfitError{Reason: kind(info.Mode) + ", not a regular file"}
+	case !info.Ours():
+		return &UnfitError{Reason: (&OwnerError{info.UID}).Error()}
 	case info.Size > max:
-		return unfit("%d bytes, more than the limit of %d", info.Size, max)
+		return &UnfitError{Reason: fmt.Sprintf("%d bytes, more than the limit of %d", info.Size, max)}
 	}
 	return nil
 }
@@ -78,24 +67,4 @@ func kind(mode fs.FileMode) string {
 		return "a device"
 	}
 	return "something"
-}
-
-// ReadFile reads the regular file name of d, of this user, if it has at most
-// max bytes.
-func (d *Dir) ReadFile(name string, max int64) ([]byte, Info, error) {
-	data, info, err := d.readFile(name, max, nil)
-	if err == nil && data == nil {
-		err = checkFit(info, max)
-	}
-	if err == nil && !ours(info.UID) {
-		err = &OwnerError{info.UID}
-	}
-	if err != nil {
-		var pe *fs.PathError
-		if !errors.As(err, &pe) {
-			err = d.fail("read", name, err)
-		}
-		return nil, info, err
-	}
-	return data, info, nil
 }

@@ -1,13 +1,9 @@
 package spoolfiles
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,125 +16,77 @@ const ReasonSuffix = ".reason"
 // MaxRejects is how many rejects are kept, the newest.
 const MaxRejects = 100
 
-// RejectName returns a name that is free in rejected, name itself if it can.
+// RejectName returns a name that is free in rejected: name itself if it is. The
+// ending of a drop's name stays.
 func (s *Spool) RejectName(name string) string {
-	// A name has at most 255 bytes nearly everywhere, and ".reason" and a
-	// number must fit.
+	stem, isJSON := strings.CutSuffix(name, ".json")
+	ending := ""
+	if isJSON {
+		ending = ".json"
+	}
 	if len(name) > 230 {
+		// A name has at most 255 bytes nearly everywhere, and the number and
+		// ".reason" must fit.
 		h := fnv.New64a()
 		h.Write([]byte(name))
-		name = name[:200] + "-" + hex.EncodeToString(h.Sum(nil))
+		stem = fmt.Sprintf("%s-%x", stem[:200], h.Sum64())
 	}
-	free := name
-	for n := 1; ; n++ {
-		if _, err := s.Rejected.Lstat(free); errors.Is(err, fs.ErrNotExist) {
-			if _, err := s.Rejected.Lstat(free + ReasonSuffix); errors.Is(err, fs.ErrNotExist) {
-				return free
-			}
-		}
-		free = name + "." + strconv.Itoa(n)
+	exists := func(name string) bool {
+		_, err := s.Rejected.Lstat(name)
+		return err == nil
 	}
+	free := stem + ending
+	for n := 1; exists(free) || exists(free+ReasonSuffix); n++ {
+		free = stem + "." + strconv.Itoa(n) + ending
+	}
+	return free
 }
 
-// CountRejects counts what is in rejected.
+func isReason(e Entry) bool { return strings.HasSuffix(e.Name, ReasonSuffix) }
+
+// CountRejects counts what is in rejected, but for the reasons.
 func (s *Spool) CountRejects() (n int, err error) {
-	err = s.Rejected.Each(func(name []byte, _ uint64) error {
-		if !strings.HasSuffix(string(name), ReasonSuffix) {
+	names, err := s.Rejected.List()
+	for _, name := range names {
+		if !strings.HasSuffix(name, ReasonSuffix) {
 			n++
 		}
-		return nil
-	})
+	}
 	return n, err
 }
 
 // PruneRejects removes all but the MaxRejects newest rejects. The reason is
 // written when a file is rejected, so its time says which are the newest.
 func (s *Spool) PruneRejects() error {
-	var reasons, rejects []Entry
-	err := s.Rejected.Each(func(raw []byte, _ uint64) error {
-		name := string(raw)
-		info, err := s.Rejected.Lstat(name)
-		if err != nil {
-			return nil
-		}
-		if strings.HasSuffix(name, ReasonSuffix) {
-			reasons = append(reasons, Entry{name, info})
-		} else {
-			rejects = append(rejects, Entry{name, info})
-		}
-		return nil
-	})
-	if err != nil || len(rejects) <= MaxRejects && len(reasons) <= MaxRejects {
+	list, err := s.Rejected.entries(func(string) bool { return true })
+	if err != nil || len(list) <= MaxRejects {
 		return err
 	}
-	when := make(map[string]int64, len(reasons))
-	for _, r := range reasons {
-		when[strings.TrimSuffix(r.Name, ReasonSuffix)] = r.MTime
-	}
-	for i := range rejects {
-		if t, ok := when[rejects[i].Name]; ok {
-			rejects[i].MTime = t
+	reasons := map[string]int64{}
+	for _, e := range list {
+		if isReason(e) {
+			reasons[strings.TrimSuffix(e.Name, ReasonSuffix)] = e.MTime
 		}
-		delete(when, rejects[i].Name)
+	}
+	rejects := slices.DeleteFunc(list, isReason)
+	if len(rejects) <= MaxRejects && len(reasons) <= MaxRejects {
+		return nil
+	}
+	for i, r := range rejects {
+		if when, ok := reasons[r.Name]; ok {
+			rejects[i].MTime = when
+			delete(reasons, r.Name)
+		}
 	}
 	slices.SortFunc(rejects, older)
+	var errs []error
 	for _, r := range rejects[:max(0, len(rejects)-MaxRejects)] {
-		if err := s.removeReject(r); err != nil {
-			return err
-		}
+		errs = append(errs, s.Rejected.RemoveAll(r.Name), s.Rejected.RemoveAll(r.Name+ReasonSuffix))
 	}
-	for _, r := range reasons {
-		if _, alone := when[strings.TrimSuffix(r.Name, ReasonSuffix)]; !alone {
-			continue
-		}
-		// A reason without its reject explains nothing.
-		if err := s.removeOne(r); err != nil {
-			return err
-		}
+	for name := range reasons { // whose reject is gone
+		errs = append(errs, s.Rejected.RemoveAll(name+ReasonSuffix))
 	}
-	return nil
-}
-
-func (s *Spool) removeReject(r Entry) error {
-	if err := s.removeOne(r); err != nil {
-		return err
-	}
-	reason := r.Name + ReasonSuffix
-	info, err := s.Rejected.Lstat(reason)
-	if err != nil {
-		return gone(err)
-	}
-	return s.removeOne(Entry{reason, info})
-}
-
-func (s *Spool) removeOne(e Entry) error {
-	if e.Mode.IsDir() {
-		return s.removeTree(e.Name)
-	}
-	return gone(s.Rejected.Remove(e.Name))
-}
-
-// removeTree removes a directory that somebody had put into incoming. os.Root
-// keeps to what is below, and that rejected is still ours is made sure first.
-func (s *Spool) removeTree(name string) error {
-	path := s.Rejected.path
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if s.Stale() {
-		return &fs.PathError{Op: "remove", Path: filepath.Join(path, name), Err: errors.New("the spool has been replaced")}
-	}
-	return root.RemoveAll(name)
-}
-
-// gone takes it as done when what was to be removed is not there.
-func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 // TmpTTL is the age at which a file in tmp is taken for abandoned.
@@ -147,16 +95,14 @@ const TmpTTL = 24 * time.Hour
 // CleanTmp removes the files in tmp that are older than TmpTTL.
 func (s *Spool) CleanTmp(now time.Time) error {
 	limit := now.Add(-TmpTTL).UnixNano()
-	var errs []error
-	err := s.Tmp.Each(func(raw []byte, _ uint64) error {
-		name := string(raw)
-		info, err := s.Tmp.Lstat(name)
-		if err == nil && info.MTime < limit && !info.Mode.IsDir() {
-			errs = append(errs, gone(s.Tmp.Remove(name)))
+	files, err := s.Tmp.entries(func(string) bool { return true })
+	errs := []error{err}
+	for _, f := range files {
+		if f.MTime < limit && !f.Mode.IsDir() {
+			errs = append(errs, s.Tmp.RemoveAll(f.Name))
 		}
-		return nil
-	})
-	if err := errors.Join(append(errs, err)...); err != nil {
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("cleaning tmp: %w", err)
 	}
 	return nil

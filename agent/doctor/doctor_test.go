@@ -126,7 +126,7 @@ func TestASoundProject(t *testing.T) {
 	sp, err := spoolfiles.Open(p)
 	must(t, err)
 	defer sp.Close()
-	q := queue.New(sp, queue.DefaultOptions())
+	q := queue.New(sp, queue.DefaultOptions(), nil)
 	_, err = sp.Drop([]byte(`{"tool_name":"x"}`))
 	must(t, err)
 	err = q.Take(context.Background(), spoolfiles.NewID())

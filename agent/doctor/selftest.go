@@ -110,7 +110,7 @@ func (t *selfTest) run(ctx context.Context) (err error) {
 		return err
 	}
 	t.skew = time.Until(time.Unix(0, made.MTime))
-	t.queue = queue.New(t.sp, t.facts.Options)
+	t.queue = queue.New(t.sp, t.facts.Options, nil)
 	return t.exchange(ctx, id)
 }
 
@@ -265,7 +265,7 @@ func (t *selfTest) removeScratch(ctx context.Context) error {
 		}
 		path := filepath.Join(stateDir, e.Name())
 		// The agent lets go of it first; one that does not will find it gone.
-		if sp, err := spoolfiles.Look(path); err == nil {
+		if sp, err := spoolfiles.OpenExisting(path); err == nil {
 			await(ctx, func() (bool, error) {
 				_, served, err := agent.Serving(sp)
 				return !served, err

@@ -96,7 +96,7 @@ func (e *examiner) run(ctx context.Context) {
 	if !sound {
 		return
 	}
-	sp, err := spoolfiles.Look(project)
+	sp, err := spoolfiles.OpenExisting(project)
 	if err != nil {
 		e.find("spool.permissions", Failure, "cannot be opened", reason(err), "ls -laR "+dir+"/.spool")
 		return
@@ -224,23 +224,16 @@ func kind(info spoolfiles.Info) string {
 	return "no plain file"
 }
 
-var errEnough = errors.New("enough was looked at")
-
 // each calls fn for every entry of a directory, up to a number that no spool
 // in order comes near.
 func (e *examiner) each(d *spoolfiles.Dir, fn func(name string, info spoolfiles.Info)) {
-	n := 0
-	err := d.Each(func(raw []byte, _ uint64) error {
-		if n++; n > looksAt {
-			return errEnough
-		}
-		name := string(raw)
+	names, err := d.List()
+	for _, name := range names[:min(len(names), looksAt)] {
 		if info, err := d.Lstat(name); err == nil { // else it has gone
 			fn(name, info)
 		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errEnough) {
+	}
+	if err != nil {
 		e.find("spool.permissions", Failure, "cannot be listed", d.Path()+": "+reason(err), "chmod -R u+rwX "+dir+"/.spool")
 	}
 }
@@ -371,7 +364,7 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, errors.New("another program holds the lock of the queue"))
 	defer cancel()
-	q := queue.New(sp, e.facts.Options)
+	q := queue.New(sp, e.facts.Options, nil)
 	malformed, ahead := 0, uint64(0)
 	limit := uint64(e.now.Add(future).Unix())
 	err := q.Peek(ctx, func(s signal.Signal) error {

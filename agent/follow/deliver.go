@@ -143,7 +143,7 @@ func (f *follower) sweep(ctx context.Context) error {
 func (f *follower) recover(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
-	return f.queue.Settle(ctx)
+	return f.queue.Recover(ctx)
 }
 
 // handOverAll hands over all replies that are there of a follower.
@@ -219,7 +219,7 @@ func (f *follower) refuse(ctx context.Context, id string, why error) error {
 	f.report(fmt.Errorf("%s in control goes back: %w", id+spoolfiles.ReplySuffix, why))
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
-	_, err := f.queue.GiveBack(ctx, id)
+	_, err := f.queue.Return(ctx, id)
 	return err
 }
 
@@ -253,7 +253,7 @@ func (f *follower) leave(ctx context.Context, id string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
-	if _, err := f.queue.GiveBack(ctx, id); err != nil {
+	if _, err := f.queue.Return(ctx, id); err != nil {
 		return fmt.Errorf("the signals cannot be given back now, so the next follower gets them, or they return to the queue after reply_ttl: %w", err)
 	}
 	return nil

@@ -258,7 +258,7 @@ func (f *follower) open() error {
 	if err != nil {
 		return errors.Join(err, sp.Close())
 	}
-	f.sp, f.lease, f.queue = sp, l, queue.New(sp, f.cfg.Options)
+	f.sp, f.lease, f.queue = sp, l, queue.New(sp, f.cfg.Options, nil)
 	return nil
 }
 

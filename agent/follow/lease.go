@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.lock = flock.New(sp.Control.LockPath(l.file()), flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
+	l.lock = flock.New(filepath.Join(sp.Control.Path(), l.file()), flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
 	ok, err := l.lock.TryLock()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !ok {
 		return nil, nil
@@ -137,13 +138,13 @@ func (l *lease) release() error {
 
 // followers lists who follows the spool or has died over it, the oldest first.
 func followers(sp *spoolfiles.Spool) (names []string, err error) {
-	err = sp.Control.Each(func(raw []byte, _ uint64) error {
-		name, isLease := strings.CutPrefix(string(raw), leasePrefix)
+	entries, err := sp.Control.List()
+	for _, entry := range entries {
+		name, isLease := strings.CutPrefix(entry, leasePrefix)
 		if name, ok := strings.CutSuffix(name, leaseSuffix); ok && isLease && spoolfiles.ValidID(name) {
 			names = append(names, name)
 		}
-		return nil
-	})
+	}
 	slices.Sort(names) // a name begins with the time
 	return names, err
 }

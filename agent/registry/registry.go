@@ -110,19 +110,12 @@ func (r Registry) List() ([]Entry, error) {
 
 // read returns the path that a file names.
 func read(dir *spoolfiles.Dir, name string) (project string, err error) {
-	data, info, err := dir.ReadFile(name, maxFile)
-	switch {
-	case err != nil:
-		return "", err
-	case data == nil:
-		err = errors.New("is not a small regular file")
-	case !info.Ours():
-		err = &spoolfiles.OwnerError{UID: info.UID}
-	default:
-		project = string(bytes.TrimSuffix(data, []byte("\n")))
-		err = check(project)
-	}
+	data, _, err := dir.ReadFile(name, maxFile)
 	if err != nil {
+		return "", err
+	}
+	project = string(bytes.TrimSuffix(data, []byte("\n")))
+	if err := check(project); err != nil {
 		return "", fmt.Errorf("%s: %w", filepath.Join(dir.Path(), name), err)
 	}
 	return filepath.Clean(project), nil

@@ -241,7 +241,7 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known
 // count fills in what is on the disk. Where no agent has said anything of the
 // project, it also finds out the state, and returns who holds it.
 func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool) (h agent.Holder) {
-	sp, err := spoolfiles.Look(p.Path)
+	sp, err := spoolfiles.OpenExisting(p.Path)
 	defer func() {
 		if p.NeedsAttention() {
 			p.Advice = advice(p.Path, p.State, err)
@@ -274,7 +274,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
 	defer cancel()
-	s, err := queue.New(sp, opt).Status(ctx)
+	s, err := queue.New(sp, opt, nil).Status(ctx)
 	if err != nil {
 		p.fail(err)
 	}

@@ -157,7 +157,7 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	n, gerr := q.GiveBack(ctx, id)
+	n, gerr := q.Return(ctx, id)
 	if gerr != nil {
 		return fmt.Errorf("%w; the signals return to the queue after reply_ttl, since they cannot be given back now: %w", err, gerr)
 	}

@@ -57,16 +57,17 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, build(top, path, "./cmd/agent", "-trimpath", "-ldflags=-s -w")
 })
 
-// Build builds a Go program, a package of this module or a file, without cgo.
-func Build(t testing.TB, path, what string, flags ...string) {
-	t.Helper()
+// Build builds a Go program without cgo: a package of this module, as
+// "./cmd/agent", or a file, by its absolute path.
+func Build(path, what string, flags ...string) error {
 	top, err := moduleDir()
 	if err == nil {
 		err = build(top, path, what, flags...)
 	}
 	if err != nil {
-		t.Fatalf("building %s: %v", what, err)
+		return fmt.Errorf("building %s: %w", what, err)
 	}
+	return nil
 }
 
 func build(top, path, what string, flags ...string) error {

@@ -18,7 +18,8 @@ import (
 // of the user who runs the tests is found in there.
 type User struct {
 	testing.TB
-	Home  string // absolute, without symbolic links
+	Home  string   // absolute, without symbolic links
+	Env   []string // of commands, beside HOME and PATH
 	agent string
 }
 
@@ -29,7 +30,7 @@ func NewUser(t testing.TB) *User {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &User{t, home, Binary(t)}
+	return &User{TB: t, Home: home, agent: Binary(t)}
 }
 
 // State is the agent's state directory.
@@ -75,11 +76,11 @@ func (u *User) Register(project, name string) {
 }
 
 // Command is one of this user's: in the home directory, with nothing in the
-// environment but HOME and PATH, and in a process group of its own.
+// environment but HOME, PATH and Env, and in a process group of its own.
 func (u *User) Command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = u.Home
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.Home}
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.Home}, u.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }

@@ -1,51 +1,24 @@
-//go:build linux
+//go:build linux && tools
 
 package crash
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
+	"spoolagent/internal/agenttest"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// whole: every point, not a spread of them.
-var whole = os.Getenv("SPOOL_FAULT") == "all"
-
-var (
-	binaryDir  string
-	binaryPath = sync.OnceValues(func() (string, error) {
-		dir, err := os.MkdirTemp("", "crashtest")
-		if err != nil {
-			return "", err
-		}
-		binaryDir = dir
-		path := filepath.Join(dir, "agent")
-		if out, err := exec.Command("go", "build", "-o", path, "spoolagent/cmd/agent").CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building the agent: %w\n%s", err, out)
-		}
-		return path, nil
-	})
-)
-
-// agentBinary is the real agent, built once.
-func agentBinary(t *testing.T) string {
-	t.Helper()
-	path, err := binaryPath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+// whole: every point. With -short, it is a spread of them.
+func whole() bool { return !testing.Short() }
 
 // spread returns n of the points, evenly, the first and the last among them;
 // all of them where the whole is wanted.
 func spread[T any](points []T, n int) []T {
-	if whole || len(points) <= n {
+	if whole() || len(points) <= n {
 		return points
 	}
 	return sample(points, n)
@@ -98,7 +71,7 @@ func (y *tally) String() string {
 
 // each runs f for every scenario, and prints what was tried.
 func each(t *testing.T, f func(t *testing.T, s *scenario, base string, y *tally)) {
-	needStrace(t)
+	agenttest.Tool(t, "strace")
 	var total tally
 	t.Run("scenario", func(t *testing.T) {
 		for i := range scenarios {
@@ -151,7 +124,7 @@ func TestKill(t *testing.T) {
 		some, few := spread(calls, 30), spread(changes, 12)
 		if s.few {
 			some, few = sample(changes, 6), nil
-			if whole {
+			if whole() {
 				some, few = sample(changes, 20), sample(changes, 5)
 			}
 		}
@@ -177,7 +150,7 @@ func TestKill(t *testing.T) {
 				try(c, v)
 			}
 		}
-		if !whole || s.few {
+		if !whole() || s.few {
 			return
 		}
 		// In which thread a call comes is not the same each time, and strace
@@ -214,9 +187,9 @@ func TestKillRecovery(t *testing.T) {
 		}
 		changes := filter(s.undisturbed(t, base), changingSpool)
 		firsts, seconds := spread(changes, 4), 4
-		if _, ok := s.drive.(helper); whole && ok {
+		if _, ok := s.drive.(helper); whole() && ok {
 			seconds = 1000
-		} else if whole {
+		} else if whole() {
 			// What the real program does more than the helper, it does
 			// before and after these.
 			firsts, seconds = sample(changes, 12), 8
@@ -292,7 +265,7 @@ func TestError(t *testing.T) {
 		calls = filter(calls, failing)
 		for i, c := range calls {
 			for j, errno := range []string{"ENOSPC", "EIO", "EDQUOT", "ENOSPC"} {
-				if !whole && (i+j)%3 > 0 {
+				if !whole() && (i+j)%3 > 0 {
 					continue
 				}
 				var more []call

@@ -29,8 +29,9 @@
 // The processes are killed between the kernel's calls. What a kill in the middle
 // of a copy leaves is tested in package queue, byte by byte.
 //
-// "go test" tries a spread of all that, SPOOL_FAULT=all the whole. Go moves the
-// work of the real program from thread to thread, and strace counts the calls of
-// each thread: so a kill may come later than intended, or too late. Where it came
-// is read from strace's log; the whole run tries again what it has missed.
+// The tests have the build tag tools, for strace. With -short they try a spread
+// of all that. Go moves the work of the real program from thread to thread, and
+// strace counts the calls of each thread: so a kill may come later than intended,
+// or too late. Where it came is read from strace's log; the whole run tries again
+// what it has missed.
 package crash

@@ -1,96 +1,16 @@
-//go:build linux
+//go:build linux && tools
 
 package crash
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"spoolagent/queue"
-	"spoolagent/spoolfiles"
+	"spoolagent/internal/agenttest"
 )
-
-// The operations of the helper process.
-const (
-	opEnv      = "SPOOL_CRASH_OPERATION"
-	projectEnv = "SPOOL_CRASH_PROJECT"
-	capEnv     = "SPOOL_CRASH_CAP"
-
-	foldOp   = "fold"   // what an agent does that finds drops
-	sweepOp  = "sweep"  // ... and then sweeps
-	answerOp = "answer" // ... or finds a request
-)
-
-func TestMain(m *testing.M) {
-	if op := os.Getenv(opEnv); op != "" {
-		if err := help(op); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	status := m.Run()
-	if binaryDir != "" {
-		os.RemoveAll(binaryDir)
-	}
-	os.Exit(status)
-}
-
-// The helper does all in one thread, so that its calls can be counted.
-func init() {
-	if os.Getenv(opEnv) != "" {
-		runtime.LockOSThread()
-	}
-}
-
-// help is the helper process: it does to the queue what the agent does.
-func help(op string) error {
-	cap, err := strconv.Atoi(os.Getenv(capEnv))
-	if err != nil {
-		return err
-	}
-	sp, err := spoolfiles.Open(os.Getenv(projectEnv))
-	if err != nil {
-		return err
-	}
-	defer sp.Close()
-	return operate(sp, queue.New(sp, options(cap, true)), op)
-}
-
-func operate(sp *spoolfiles.Spool, q *queue.Queue, op string) error {
-	ctx := context.Background()
-	if op == answerOp {
-		c, err := sp.ScanControl()
-		if err != nil {
-			return err
-		}
-		for _, r := range c.Requests {
-			// It has been withdrawn, or the answer only had to be finished.
-			if _, _, err := q.Answer(ctx, r.ID); err != nil && !errors.Is(err, queue.ErrWithdrawn) {
-				return err
-			}
-		}
-		if len(c.Requests) > 0 {
-			return nil
-		}
-	}
-	if _, err := q.Fold(ctx); err != nil {
-		return err
-	}
-	if op == sweepOp {
-		_, err := q.Sweep(ctx, time.Now())
-		return err
-	}
-	return nil
-}
 
 // program is what is run, killed and started again.
 type program struct {
@@ -135,10 +55,7 @@ func (h helper) after(*world, result)          {}
 
 func (h helper) finish(w *world) {
 	w.t.Helper()
-	sp, err := spoolfiles.Open(w.dir)
-	w.must(err)
-	defer sp.Close()
-	w.must(operate(sp, queue.New(sp, options(w.cap, true)), string(h)))
+	w.must(operate(w.dir, w.cap, string(h)))
 	if h == answerOp {
 		w.claim()
 	}
@@ -147,7 +64,7 @@ func (h helper) finish(w *world) {
 // claim takes the answer to the request, and acknowledges it.
 func (w *world) claim() {
 	w.t.Helper()
-	name := w.path("control", request+spoolfiles.ReplySuffix)
+	name := w.path("control", request+".signals")
 	w.consumed = append(w.consumed, w.signals(w.read(name))...)
 	w.must(os.Remove(name))
 }
@@ -156,7 +73,7 @@ func (w *world) claim() {
 type drainCommand struct{}
 
 func (drainCommand) program(w *world) program {
-	return program{argv: []string{agentBinary(w.t), "drain", "--timeout", "4m", "--project", w.dir}}
+	return program{argv: []string{agenttest.Binary(w.t), "drain", "--timeout", "4m", "--project", w.dir}}
 }
 
 func (drainCommand) done(*world) func(string) bool { return nil }
@@ -186,11 +103,7 @@ func (drainCommand) after(w *world, r result) {
 	for _, name := range w.names("control") {
 		disk += w.read(w.path("control", name))
 	}
-	// What is on its way back into the queue is only in the record of that.
-	if data, err := os.ReadFile(w.path("queue.redo")); err == nil {
-		_, body, _ := strings.Cut(string(data), "\nledger ")
-		disk += body
-	}
+	disk += w.hidden()
 	there := 0
 	for _, id := range ids {
 		if strings.Contains(disk, line(id)) {
@@ -225,28 +138,11 @@ type agentCommand struct {
 }
 
 func (agentCommand) program(w *world) program {
-	return program{argv: []string{agentBinary(w.t), "run", "--project", w.dir}}
+	return program{argv: []string{agenttest.Binary(w.t), "run", "--project", w.dir}}
 }
 
 func (a agentCommand) done(w *world) func(log string) bool {
-	return func(log string) bool {
-		if !strings.Contains(log, `"serving"`) {
-			return false
-		}
-		for _, dir := range []string{"incoming", "control"} {
-			entries, err := os.ReadDir(w.path(dir))
-			if err != nil {
-				return false
-			}
-			for _, e := range entries {
-				if !a.asks || e.Name() != request+spoolfiles.ReplySuffix {
-					return false
-				}
-			}
-		}
-		data, err := os.ReadFile(w.path("queue.redo"))
-		return errors.Is(err, fs.ErrNotExist) || err == nil && strings.Trim(string(data), "\n") == ""
-	}
+	return func(log string) bool { return strings.Contains(log, `"serving"`) && w.idle(a.asks) }
 }
 
 func (agentCommand) after(*world, result) {}
@@ -380,11 +276,6 @@ var scenarios = []scenario{
 		setup: func(w *world) { w.reply(1, 2, 3); w.fold(4, 5, 6) },
 		want:  outcome{queue: span(2, 6)},
 	},
-}
-
-func (w *world) create() {
-	w.t.Helper()
-	w.with(false, func(*queue.Queue) error { return nil })
 }
 
 // scribble appends to the queue what does not belong there.

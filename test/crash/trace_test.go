@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && tools
 
 package crash
 
@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -220,16 +219,5 @@ func (w *world) await(pid int, traced bool, exited <-chan error, done func() boo
 		}
 		syscall.Kill(target, syscall.SIGTERM)
 		done = nil
-	}
-}
-
-// needStrace skips where processes cannot be killed at their system calls.
-func needStrace(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("strace is not installed, and nothing else can kill a process at a given system call")
-	}
-	if out, err := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "inject=close:signal=KILL:when=1", "true").CombinedOutput(); err == nil || len(out) > 0 {
-		t.Skipf("strace cannot trace here: %v %s", err, out)
 	}
 }

@@ -1,9 +1,8 @@
-//go:build linux
+//go:build linux && tools
 
 package crash
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"time"
 
 	"spoolagent/queue"
-	"spoolagent/spoolfiles"
-	"spoolagent/spoolfiles/signal"
 )
 
 // world is one project with all that happens to it, and what is known of where
@@ -81,7 +78,7 @@ func (w *world) read(path string) string {
 // dump shows a spool to whoever has to find out what went wrong.
 func (w *world) dump() string {
 	var b strings.Builder
-	filepath.WalkDir(filepath.Join(w.dir, spoolfiles.DirName), func(path string, d fs.DirEntry, err error) error {
+	filepath.WalkDir(w.path(), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && b.Len() < 20_000 {
 			data, _ := os.ReadFile(path)
 			fmt.Fprintf(&b, "%s: %q\n", strings.TrimPrefix(path, w.dir+"/"), data[:min(len(data), 1000)])
@@ -92,10 +89,10 @@ func (w *world) dump() string {
 }
 
 func (w *world) path(elem ...string) string {
-	return filepath.Join(append([]string{w.dir, spoolfiles.DirName}, elem...)...)
+	return filepath.Join(append([]string{w.dir, ".spool"}, elem...)...)
 }
 
-func (w *world) queuePath() string { return w.path(queue.FileName) }
+func (w *world) queuePath() string { return w.path("distill-pending.queue") }
 
 // names lists a directory of the spool.
 func (w *world) names(dir string) (names []string) {
@@ -114,11 +111,8 @@ func line(id int) string {
 
 // number is the signal's that a line of the queue holds.
 func number(text string) (id int, ok bool) {
-	s, err := signal.ParseLine([]byte(text))
-	if err != nil {
-		return 0, false
-	}
-	return int(s.RecordedAt), text == line(int(s.RecordedAt))
+	n, err := fmt.Sscanf(text, `{"recorded_at":%d,`, &id)
+	return id, n == 1 && err == nil && text == line(id)
 }
 
 // epoch is long ago: nothing that is dated by it is fresh.
@@ -155,46 +149,12 @@ func span(from, to int) (ids []int) {
 	return ids
 }
 
-// with opens the queue, as a process of its own would.
-func (w *world) with(fsync bool, f func(q *queue.Queue) error) {
-	w.t.Helper()
-	sp, err := spoolfiles.Create(w.dir)
-	w.must(err)
-	defer sp.Close()
-	w.must(f(queue.New(sp, options(w.cap, fsync))))
-}
-
-func options(cap int, fsync bool) queue.Options {
-	o := queue.DefaultOptions()
-	o.Cap, o.Fsync = cap, fsync
-	return o
-}
-
-// fold folds what was dropped, undisturbed.
-func (w *world) fold(ids ...int) {
-	w.t.Helper()
-	w.with(false, func(*queue.Queue) error { return nil })
-	w.drop(ids...)
-	w.with(false, func(q *queue.Queue) error { _, err := q.Fold(context.Background()); return err })
-}
-
-// reply leaves a reply that was never claimed.
-func (w *world) reply(ids ...int) {
-	w.t.Helper()
-	w.fold(ids...)
-	w.with(false, func(q *queue.Queue) error { return q.Take(context.Background(), spoolfiles.NewID()) })
-	if n := w.age(); n != len(ids) {
-		w.fatalf("%d signals in the reply, not %d", n, len(ids))
-	}
-	w.returned += len(ids)
-}
-
 // age makes all replies ones that nobody claimed in time, and returns how many
 // signals they have.
 func (w *world) age() (signals int) {
 	w.t.Helper()
 	for _, name := range w.names("control") {
-		if strings.HasSuffix(name, spoolfiles.ReplySuffix) || strings.HasSuffix(name, spoolfiles.ReturningSuffix) {
+		if isReply(name) {
 			signals += len(w.signals(w.read(w.path("control", name))))
 			w.must(os.Chtimes(w.path("control", name), epoch, epoch))
 		}
@@ -204,7 +164,7 @@ func (w *world) age() (signals int) {
 
 func (w *world) ask() {
 	w.t.Helper()
-	w.place("control", request+spoolfiles.RequestSuffix, "", 1)
+	w.place("control", request+".drain", "", 1)
 }
 
 // signals are those of some JSON Lines, of which all must be signals of ours,
@@ -259,7 +219,7 @@ func (w *world) locked(f func(file *os.File, content string)) {
 // Signals from stranger on are those of strangers.
 const stranger = 100_000
 
-// visitor is a program that knows the lock and nothing of queue.redo.
+// visitor is a program that knows the lock and nothing else of ours.
 type visitor string
 
 const (
@@ -315,17 +275,11 @@ func (w *world) check(want *outcome) {
 	w.t.Helper()
 	const last = 90_000
 	w.drop(last)
-	w.with(true, func(q *queue.Queue) error { _, err := q.Fold(context.Background()); return err })
+	w.must(operate(w.dir, w.cap, foldOp))
 
-	for _, dir := range []string{"incoming", "control"} {
-		if names := w.names(dir); len(names) > 0 {
-			w.fatalf("left in %s: %q", dir, names)
-		}
+	if !w.idle(false) {
+		w.fatalf("something is left to be done")
 	}
-	if data, err := os.ReadFile(w.path("queue.redo")); err == nil && strings.Trim(string(data), "\n") != "" {
-		w.fatalf("queue.redo has %q", data)
-	}
-
 	queued := w.signals(w.read(w.queuePath()))
 	places := map[int][]string{}
 	for where, ids := range map[string][]int{"the queue": queued, "a consumer's hands": w.consumed, "a stranger's hands": w.taken} {
@@ -369,8 +323,7 @@ func (w *world) check(want *outcome) {
 	}
 	w.checkRejects()
 
-	var s queue.Status
-	w.with(true, func(q *queue.Queue) (err error) { s, err = q.Status(context.Background()); return err })
+	s := w.status()
 	l := s.Ledger
 	rejects := w.rejects()
 	if s.Queued != len(queued) || s.Incoming != 0 || s.Replies != 0 || s.Rejected != len(rejects) {
@@ -387,7 +340,6 @@ func (w *world) check(want *outcome) {
 		Evicted:    int64(len(evicted)),
 		Rejected:   int64(len(rejects)),
 		Queued:     int64(len(queued)),
-		Seq:        l.Seq,
 		LastFoldAt: l.LastFoldAt,
 	}
 	if l != exact {
@@ -402,13 +354,13 @@ func (w *world) rejects() (contents []string) {
 	w.t.Helper()
 	names := w.names("rejected")
 	for _, name := range names {
-		if stem, ok := strings.CutSuffix(name, spoolfiles.ReasonSuffix); ok {
+		if stem, ok := strings.CutSuffix(name, ".reason"); ok {
 			if !slices.Contains(names, stem) {
 				w.fatalf("rejected has the reason %s, and nothing that it is the reason of", name)
 			}
 			continue
 		}
-		reason := w.read(w.path("rejected", name+spoolfiles.ReasonSuffix))
+		reason := w.read(w.path("rejected", name+".reason"))
 		if strings.Count(reason, "\n") != 1 || len(reason) < 5 {
 			w.fatalf("the reason of %s is %q", name, reason)
 		}

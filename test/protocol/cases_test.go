@@ -17,36 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"spoolagent/spoolfiles"
+	"spoolagent/internal/agenttest"
 	"spoolagent/spoolfiles/signal"
 )
-
-// drop leaves a signal <NAME>.
-func (s *stage) drop(name string) {
-	s.Helper()
-	text := "<" + name + ">"
-	if err := spoolfiles.Drop(s.project, signal.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}.AppendLine(nil)); err != nil {
-		s.Error(err)
-	}
-}
-
-// dropMuch leaves more than a pipe holds, and returns the names in order.
-func (s *stage) dropMuch() (names []string) {
-	for i := range 40 {
-		name := fmt.Sprintf("%02d%s", i, strings.Repeat("x", 4000))
-		s.drop(name)
-		names = append(names, name)
-	}
-	return names
-}
-
-// expect drains by the example in this language, and compares.
-func (s *stage) expect(l language, want ...string) {
-	s.Helper()
-	if got := marks(s.must(l.consumer(s, "60"), "")); !slices.Equal(got, want) {
-		s.Errorf("drained %.200q, want %.200q", got, want)
-	}
-}
 
 // Of a name that is only nearly unique no test would ever see the other one.
 var unique = regexp.MustCompile(`^[0-9]{10,}-[0-9]+-[0-9a-z-]{8,}\.json$`)
@@ -74,11 +47,11 @@ func TestProducersKilled(t *testing.T) {
 			}
 			if l.shell { // it is in the middle of its drop
 				io.WriteString(feed, `{"payload":"<half`)
-				s.eventually("the drop is begun", func() bool { return len(s.list("tmp")) > i })
+				agenttest.Until(s, "the drop is begun", func() bool { return len(s.list("tmp")) > i })
 			} else {
-				s.eventually("some drops are made", func() bool { return len(s.list("incoming")) > 20*i })
+				agenttest.Until(s, "some drops are made", func() bool { return len(s.list("incoming")) > 20*i })
 			}
-			kill(cmd)
+			agenttest.KillGroup(cmd)
 			cmd.Wait()
 			feed.Close()
 		}
@@ -106,7 +79,7 @@ func TestProducersKilled(t *testing.T) {
 			if _, err := signal.DecodeDrop(data, signal.Origin{}); err != nil {
 				t.Errorf("%s is no drop: %v: %q", file, err, data)
 			}
-			for _, name := range marks(string(data)) {
+			for _, name := range agenttest.Names(string(data)) {
 				made[name] = true
 			}
 			if info, err := os.Stat(s.spool("incoming", file)); err != nil || info.Mode().Perm() != 0o600 {
@@ -135,7 +108,7 @@ func TestProducersFail(t *testing.T) {
 			t.Run("link "+dir, func(t *testing.T) {
 				s := newStage(t, "")
 				// A .spool that leads elsewhere may have all that is missing there.
-				elsewhere := filepath.Join(s.home, "elsewhere")
+				elsewhere := filepath.Join(s.Home, "elsewhere")
 				if err := os.Rename(s.spool(dir), elsewhere); err != nil {
 					t.Fatal(err)
 				}
@@ -153,25 +126,6 @@ func TestProducersFail(t *testing.T) {
 				})
 			})
 		}
-		t.Run("disk full", func(t *testing.T) {
-			if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
-				t.Skipf("no mount namespace of our own: %v", err)
-			}
-			s := newStage(t, "")
-			argv := []string{s.project}
-			if !l.shell {
-				argv = append(argv, "n", "1")
-			}
-			producer := l.command(s, l.drop, argv...)
-			// Of inodes there are enough, of blocks none is left.
-			script := `mount -t tmpfs -o size=64k tmpfs "$1" && mkdir -m 700 "$1/tmp" "$1/incoming" || exit 99
-				cat /dev/zero >"$1/full" 2>/dev/null; shift; "$@" && exit 98; ls .spool/incoming`
-			cmd := s.command("unshare", append([]string{"-m", "sh", "-c", script, "sh", s.spool()}, producer.Args...)...)
-			cmd.Dir = s.project
-			if r := s.run(cmd, `{"payload":"<n-0>"}`); r.status != 0 || r.stdout != "" {
-				t.Errorf("on a full disk: %+v", r)
-			}
-		})
 	})
 }
 
@@ -184,11 +138,11 @@ func TestKilledAfterRequest(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		s.eventually("it has asked", func() bool { return len(s.control(".drain")) == 1 })
-		kill(cmd)
+		agenttest.Until(s, "it has asked", func() bool { return len(s.control(".drain")) == 1 })
+		agenttest.KillGroup(cmd)
 		cmd.Wait()
 		s.start()
-		s.eventually("the reply is back", func() bool { return s.status().Ledger.Returned == 1 })
+		s.returned(1)
 		s.expect(l, "one")
 		s.checkLedger(1)
 	})
@@ -224,12 +178,12 @@ func TestKilledOverReply(t *testing.T) {
 		s.start()
 		names := s.dropMuch()
 		cmd, _ := s.blocked(l)
-		kill(cmd)
+		agenttest.KillGroup(cmd)
 		cmd.Wait()
 		if st := s.status(); st.Queued+st.Replies == 0 {
 			t.Errorf("the reply went with its consumer: %+v", st)
 		}
-		s.eventually("the reply is back", func() bool { return s.status().Ledger.Returned == len(names) })
+		s.returned(len(names))
 		s.expect(l, names...)
 		s.checkLedger(len(names))
 	})
@@ -243,7 +197,7 @@ func TestTooLate(t *testing.T) {
 		s.start()
 		names := s.dropMuch()
 		cmd, output := s.blocked(l)
-		s.eventually("the reply is back", func() bool { return s.status().Ledger.Returned == len(names) })
+		s.returned(len(names))
 		if _, err := io.Copy(io.Discard, output); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +220,7 @@ func TestOutputFails(t *testing.T) {
 		if cmd.Wait(); cmd.ProcessState.ExitCode() == 0 {
 			t.Error("a consumer whose reader has gone ended with status 0")
 		}
-		s.eventually("the reply is back", func() bool { return s.status().Ledger.Returned == len(names) })
+		s.returned(len(names))
 		s.expect(l, names...)
 	})
 }
@@ -274,7 +228,7 @@ func TestOutputFails(t *testing.T) {
 // Who withdraws has taken nothing.
 func TestWithdrawn(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, l language) {
-		s := newStage(t, "reply_ttl = \"1s\"")
+		s := newStage(t, "")
 		s.drop("one")
 		for _, seconds := range []string{"0", "1"} {
 			if r := s.run(l.consumer(s, seconds), ""); r.status != 4 || r.stdout != "" {
@@ -300,15 +254,15 @@ func TestRefused(t *testing.T) {
 		s.start()
 		s.expect(l)
 		s.drop("one")
-		s.eventually("it is folded", func() bool { return s.status().Queued == 1 })
+		agenttest.Until(s, "it is folded", func() bool { return s.status().Queued == 1 })
 		// A queue with a second name must not be changed.
-		if err := os.Link(s.spool("distill-pending.queue"), filepath.Join(s.home, "link")); err != nil {
+		if err := os.Link(s.spool("distill-pending.queue"), filepath.Join(s.Home, "link")); err != nil {
 			t.Fatal(err)
 		}
 		if r := s.run(l.consumer(s, "60"), ""); r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "2 hard links") {
 			t.Errorf("a refusal: %+v", r)
 		}
-		if err := os.Remove(filepath.Join(s.home, "link")); err != nil {
+		if err := os.Remove(filepath.Join(s.Home, "link")); err != nil {
 			t.Fatal(err)
 		}
 		s.expect(l, "one")
@@ -338,11 +292,8 @@ func TestBarrier(t *testing.T) {
 		defer noise.Wait()
 		defer close(done)
 		for _, producer := range languages {
-			if len(producer.drop) > 1 && interpreters()[producer.drop[0]] == "" {
-				continue // its own subtest is skipped, and says so
-			}
 			names := producer.produce(s, producer.name, 16)
-			got := marks(s.must(consumer.consumer(s, "60"), ""))
+			got := agenttest.Names(s.must(consumer.consumer(s, "60"), ""))
 			for _, name := range names {
 				if !slices.Contains(got, name) {
 					t.Errorf("%s was renamed before the request and is not in the reply", name)
@@ -354,16 +305,13 @@ func TestBarrier(t *testing.T) {
 
 // The line that the protocol gives for asking whether an agent serves.
 func TestIsOneServing(t *testing.T) {
-	if _, err := exec.LookPath("flock"); err != nil {
-		t.Skip("flock is not installed")
-	}
 	const line = "[ -e .spool/agent.lock ] && ! flock -ns .spool/agent.lock true"
 	if text, err := os.ReadFile(protocol); err != nil || !bytes.Contains(text, []byte("`"+line+"`")) {
 		t.Fatalf("it says something else now: %v", err)
 	}
 	s := newStage(t, "")
 	ask := func() int {
-		cmd := s.command("sh", "-c", line)
+		cmd := s.Command("sh", "-c", line)
 		cmd.Dir = s.project
 		return s.run(cmd, "").status
 	}
@@ -374,8 +322,7 @@ func TestIsOneServing(t *testing.T) {
 	if ask() != 0 {
 		t.Error("an agent serves, and does not seem to")
 	}
-	kill(s.agent)
-	s.stop()
+	s.agent.Kill()
 	if ask() == 0 {
 		t.Error("a killed agent seems to serve")
 	}

@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"spoolagent/internal/agenttest"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,7 +114,7 @@ const at = 1763852400
 func (s *stage) put(dir, name, content string, ms int) {
 	s.Helper()
 	tmp := s.spool("tmp", "put")
-	s.write(tmp, content)
+	agenttest.Write(s, tmp, content)
 	when := time.Unix(at, int64(ms)*1e6)
 	if err := os.Chtimes(tmp, when, when); err != nil {
 		s.Fatal(err)
@@ -127,7 +127,7 @@ func (s *stage) put(dir, name, content string, ms int) {
 // drain drains by the protocol.
 func (s *stage) drain() string {
 	s.Helper()
-	return s.must(s.command(filepath.Join(bin, "drain"), s.project, "60"), "")
+	return s.must(s.Command(filepath.Join(bin, "drain"), s.project, "60"), "")
 }
 
 // reason is why something was rejected; empty if it was not.
@@ -256,7 +256,7 @@ func TestDirectories(t *testing.T) {
 		t.Errorf(".gitignore: %q, %v", data, err)
 	}
 	s.drop("one")
-	s.eventually("a file is in the queue", func() bool { return s.status().Queued == 1 })
+	agenttest.Until(s, "a file is in the queue", func() bool { return s.status().Queued == 1 })
 	for _, file := range []string{"distill-pending.queue", "agent.lock", ".gitignore"} {
 		if info, err := os.Lstat(s.spool(file)); err != nil || info.Mode() != 0o600 {
 			t.Errorf("%s: %v, %v", file, info, err)
@@ -267,19 +267,19 @@ func TestDirectories(t *testing.T) {
 func TestLinksAreNotServed(t *testing.T) {
 	for _, dir := range []string{"", "tmp", "incoming", "control", "rejected"} {
 		s := newStage(t, "")
-		elsewhere := filepath.Join(s.home, "elsewhere")
+		elsewhere := filepath.Join(s.Home, "elsewhere")
 		if err := os.Rename(s.spool(dir), elsewhere); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Symlink(elsewhere, s.spool(dir)); err != nil {
 			t.Fatal(err)
 		}
-		s.launch()
-		s.eventually("it is refused", func() bool {
+		agent := s.Run("--project", s.project)
+		agenttest.Until(s, "it is refused", func() bool {
 			st := s.status()
 			return st.State == "error" && strings.Contains(st.Error, "symbolic link")
 		})
-		s.stop()
+		agent.Stop()
 	}
 }
 
@@ -294,7 +294,7 @@ func TestNames(t *testing.T) {
 	for i, name := range even {
 		s.put("incoming", name, fmt.Sprintf(`{"payload":"<%d>"}`, i), i)
 	}
-	if got, want := marks(s.drain()), []string{"0", "1", "2", "3"}; !slices.Equal(got, want) {
+	if got, want := agenttest.Names(s.drain()), []string{"0", "1", "2", "3"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
 	slices.Sort(odd)
@@ -306,14 +306,14 @@ func TestNames(t *testing.T) {
 func TestWithoutTmp(t *testing.T) {
 	s := newStage(t, "")
 	s.start()
-	s.write(s.spool("incoming", ".a.json"), `{"payload":"<a>"}`)
+	agenttest.Write(s, s.spool("incoming", ".a.json"), `{"payload":"<a>"}`)
 	if got := s.drain(); got != "" {
 		t.Errorf("a drop that is being written: %q", got)
 	}
 	if err := os.Rename(s.spool("incoming", ".a.json"), s.spool("incoming", "a.json")); err != nil {
 		t.Fatal(err)
 	}
-	if got := marks(s.drain()); !slices.Equal(got, []string{"a"}) {
+	if got := agenttest.Names(s.drain()); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("drained %q", got)
 	}
 }
@@ -322,13 +322,13 @@ func TestTidying(t *testing.T) {
 	s := newStage(t, "")
 	old := time.Now().Add(-25 * time.Hour)
 	for _, name := range []string{"old", "young"} {
-		s.write(s.spool("tmp", name), "")
+		agenttest.Write(s, s.spool("tmp", name), "")
 	}
 	if err := os.Chtimes(s.spool("tmp", "old"), old, old); err != nil {
 		t.Fatal(err)
 	}
 	s.start()
-	s.eventually("the old file is gone", func() bool { return slices.Equal(s.list("tmp"), []string{"young"}) })
+	agenttest.Until(s, "the old file is gone", func() bool { return slices.Equal(s.list("tmp"), []string{"young"}) })
 }
 
 func TestOrder(t *testing.T) {
@@ -338,7 +338,7 @@ func TestOrder(t *testing.T) {
 	s.put("incoming", "c.json", `{"payload":"<1>","recorded_at":9999999999}`, 499)
 	s.put("incoming", "0.json", `{"payload":"<4>","recorded_at":0}`, 501)
 	s.start()
-	if got, want := marks(s.drain()), []string{"1", "2", "3", "4"}; !slices.Equal(got, want) {
+	if got, want := agenttest.Names(s.drain()), []string{"1", "2", "3", "4"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
 }
@@ -348,12 +348,12 @@ func TestWrittenInPlace(t *testing.T) {
 	s.start()
 	halves := map[string]string{"slow.json": `{"payload":"<slow`, "never.json": `{"payload":"<never`}
 	for name, half := range halves {
-		s.write(s.spool("incoming", name), half)
+		agenttest.Write(s, s.spool("incoming", name), half)
 	}
 	// Written to again, it is fresh again, so that this is no race.
 	soon := time.Now().Add(time.Second)
-	linked := filepath.Join(s.home, "linked")
-	s.write(linked, `{"payload":"<linked>"}`)
+	linked := filepath.Join(s.Home, "linked")
+	agenttest.Write(s, linked, `{"payload":"<linked>"}`)
 	for _, path := range []string{linked, s.spool("incoming", "slow.json")} {
 		if err := os.Chtimes(path, soon, soon); err != nil {
 			t.Fatal(err)
@@ -374,31 +374,31 @@ func TestWrittenInPlace(t *testing.T) {
 	}
 	f.WriteString(`er>"}`)
 	f.Close()
-	got := marks(s.drain())
+	got := agenttest.Names(s.drain())
 	if slices.Sort(got); !slices.Equal(got, []string{"linked", "slower"}) {
 		t.Errorf("finished drops: %q", got)
 	}
-	s.eventually("what is never finished is rejected", func() bool { return s.reason("never.json") != "" })
+	agenttest.Until(s, "what is never finished is rejected", func() bool { return s.reason("never.json") != "" })
 }
 
 func TestRejects(t *testing.T) {
 	s := newStage(t, "")
 	s.start()
-	secret := filepath.Join(s.home, "secret")
-	s.write(secret, `{"payload":"<secret>"}`)
+	secret := filepath.Join(s.Home, "secret")
+	agenttest.Write(s, secret, `{"payload":"<secret>"}`)
 	for name, make := range map[string]func(path string) error{
 		"link.json": func(path string) error { return os.Symlink(secret, path) },
 		"fifo.json": func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"dir.json":  func(path string) error { return os.Mkdir(path, 0o700) },
 		"huge.json": func(path string) error {
-			s.write(path, "")
+			agenttest.Write(s, path, "")
 			return os.Truncate(path, 1<<40)
 		},
 		"foreign.json": func(path string) error {
 			if os.Geteuid() != 0 {
 				return os.Symlink(secret, path) // nobody else's file can be had
 			}
-			s.write(secret+"2", `{"payload":"<foreign>"}`)
+			agenttest.Write(s, secret+"2", `{"payload":"<foreign>"}`)
 			if err := os.Chown(secret+"2", 4242, 4242); err != nil {
 				return err
 			}
@@ -417,11 +417,11 @@ func TestRejects(t *testing.T) {
 		}
 		if name == "huge.json" {
 			// Not written at once: it may have been looked at while it was empty.
-			s.eventually("it is rejected", func() bool { return s.reason(name) != "" })
+			agenttest.Until(s, "it is rejected", func() bool { return s.reason(name) != "" })
 		}
 		// One bad drop delays no other.
 		s.drop("good")
-		if got := marks(s.drain()); !slices.Equal(got, []string{"good"}) {
+		if got := agenttest.Names(s.drain()); !slices.Equal(got, []string{"good"}) {
 			t.Errorf("beside %s: %q", name, got)
 		}
 		if _, err := os.Lstat(s.spool("rejected", name)); err != nil || s.reason(name) == "" {
@@ -447,9 +447,9 @@ func TestCap(t *testing.T) {
 		s.put("incoming", fmt.Sprintf("%d.json", i), fmt.Sprintf(`{"payload":"<%d>"}`, i), i)
 	}
 	s.start()
-	s.eventually("all are folded", func() bool { return s.status().Incoming == 0 })
+	agenttest.Until(s, "all are folded", func() bool { return s.status().Incoming == 0 })
 	s.put("incoming", "6.json", `{"payload":"<6>"}`, 6)
-	if got, want := marks(s.drain()), []string{"4", "5", "6"}; !slices.Equal(got, want) {
+	if got, want := agenttest.Names(s.drain()), []string{"4", "5", "6"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
 	if l := s.status().Ledger; l.Folded != 7 || l.Evicted != 4 || l.Rejected != 0 {
@@ -463,13 +463,13 @@ func TestRequests(t *testing.T) {
 	longest := strings.Repeat("Az0_-678", 8)
 	for _, bad := range []string{longest + "x", "a b", "a.b", "ä"} {
 		s.put("control", bad+".drain", "", 0)
-		s.eventually("it is rejected: "+bad, func() bool { return s.reason(bad+".drain") != "" })
+		agenttest.Until(s, "it is rejected: "+bad, func() bool { return s.reason(bad+".drain") != "" })
 	}
 	s.put("control", "none-of-ours", "", 0)
 	for _, id := range []string{longest, "x"} {
 		s.drop("for " + id)
 		s.put("control", id+".drain", "nobody reads this\x00", 0)
-		s.eventually("the request is gone", func() bool { return len(s.control(".drain")) == 0 })
+		agenttest.Until(s, "the request is gone", func() bool { return len(s.control(".drain")) == 0 })
 		// Now, and not only soon.
 		data, err := os.ReadFile(s.spool("control", id+".signals"))
 		if want := `{"recorded_at":1,"cwd":"/w","payload":"<for ` + id + `>"}` + "\n"; err != nil || string(data) != want {
@@ -477,7 +477,7 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	s.put("control", "empty.drain", "", 0)
-	s.eventually("the request is gone", func() bool { return len(s.control(".drain")) == 0 })
+	agenttest.Until(s, "the request is gone", func() bool { return len(s.control(".drain")) == 0 })
 	if data, err := os.ReadFile(s.spool("control", "empty.signals")); err != nil || len(data) > 0 {
 		t.Errorf("of nothing: %q, %v", data, err)
 	}
@@ -485,7 +485,7 @@ func TestRequests(t *testing.T) {
 
 func TestReplyTTL(t *testing.T) {
 	s := newStage(t, "cap = 3\nreply_ttl = \"1s\"")
-	s.write(s.spool("control", "touched.signals"), `{"recorded_at":1,"cwd":"/w","payload":"<kept>"}`+"\n")
+	agenttest.Write(s, s.spool("control", "touched.signals"), `{"recorded_at":1,"cwd":"/w","payload":"<kept>"}`+"\n")
 	later := time.Now().Add(time.Hour)
 	if err := os.Chtimes(s.spool("control", "touched.signals"), later, later); err != nil {
 		t.Fatal(err)
@@ -494,11 +494,11 @@ func TestReplyTTL(t *testing.T) {
 	s.drop("1")
 	s.drop("2")
 	s.put("control", "unclaimed.drain", "", 0)
-	s.eventually("the request is gone", func() bool { return len(s.control(".drain")) == 0 })
+	agenttest.Until(s, "the request is gone", func() bool { return len(s.control(".drain")) == 0 })
 	s.drop("3")
 	s.drop("4")
-	s.eventually("it is back", func() bool { return s.status().Ledger.Returned == 2 })
-	if got, want := marks(s.drain()), []string{"2", "3", "4"}; !slices.Equal(got, want) {
+	agenttest.Until(s, "it is back", func() bool { return s.status().Ledger.Returned == 2 })
+	if got, want := agenttest.Names(s.drain()), []string{"2", "3", "4"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
 	if data, err := os.ReadFile(s.spool("control", "touched.signals")); err != nil || !bytes.Contains(data, []byte("<kept>")) {
@@ -510,27 +510,24 @@ func TestReplyTTL(t *testing.T) {
 func TestNoAgent(t *testing.T) {
 	s := newStage(t, "")
 	s.drop("1")
-	if got := marks(s.must(s.agentCommand("drain"), "")); !slices.Equal(got, []string{"1"}) {
+	if got := agenttest.Names(s.must(s.Agent("drain", "--project", s.project), "")); !slices.Equal(got, []string{"1"}) {
 		t.Errorf("agent drain without an agent: %q", got)
 	}
 	s.drop("2")
 	s.put("control", "early.drain", "", 0)
 	s.start()
-	s.eventually("the request is answered", func() bool { return len(s.control(".signals")) == 1 })
-	if data, err := os.ReadFile(s.spool("control", "early.signals")); err != nil || !slices.Equal(marks(string(data)), []string{"2"}) {
+	agenttest.Until(s, "the request is answered", func() bool { return len(s.control(".signals")) == 1 })
+	if data, err := os.ReadFile(s.spool("control", "early.signals")); err != nil || !slices.Equal(agenttest.Names(string(data)), []string{"2"}) {
 		t.Errorf("%q, %v", data, err)
 	}
 	s.drop("3")
-	if got := marks(s.must(s.agentCommand("drain"), "")); !slices.Equal(got, []string{"3"}) {
+	if got := agenttest.Names(s.must(s.Agent("drain", "--project", s.project), "")); !slices.Equal(got, []string{"3"}) {
 		t.Errorf("agent drain beside an agent: %q", got)
 	}
 }
 
 // The commands that the protocol gives for sharing the queue.
 func TestQueueByFlock(t *testing.T) {
-	if _, err := exec.LookPath("flock"); err != nil {
-		t.Skip("flock is not installed")
-	}
 	text, err := os.ReadFile(protocol)
 	if err != nil {
 		t.Fatal(err)
@@ -545,12 +542,12 @@ func TestQueueByFlock(t *testing.T) {
 	s := newStage(t, "")
 	s.start()
 	sh := func(command string) string {
-		cmd := s.command("sh", "-c", command, ".spool/distill-pending.queue")
+		cmd := s.Command("sh", "-c", command, ".spool/distill-pending.queue")
 		cmd.Dir = s.project
 		return s.must(cmd, "")
 	}
 	s.drop("1")
-	s.eventually("it is in the queue", func() bool { return s.status().Queued == 1 })
+	agenttest.Until(s, "it is in the queue", func() bool { return s.status().Queued == 1 })
 	const line1 = `{"recorded_at":1,"cwd":"/w","payload":"<1>"}` + "\n"
 	if got := sh(read); got != line1 {
 		t.Errorf("read %q", got)
@@ -565,7 +562,7 @@ func TestQueueByFlock(t *testing.T) {
 	line := func(n string) string { return `{"recorded_at":1,"cwd":"/w","payload":"<` + n + `>"}` }
 	sh(fmt.Sprintf(`flock "$0" sh -c 'printf "\n\n%%s\n{broken\n%%s" "$1" "$2" >>"$0"' "$0" '%s' '%s'`, line("2"), line("3")))
 	s.drop("4")
-	if diff := cmp.Diff([]string{"2", "3", "4"}, marks(s.drain())); diff != "" {
+	if diff := cmp.Diff([]string{"2", "3", "4"}, agenttest.Names(s.drain())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if st := s.status(); st.Ledger.External != 1 || st.Rejected != 1 {
@@ -583,30 +580,23 @@ func TestRegistration(t *testing.T) {
 	} {
 		t.Run(c.xdg, func(t *testing.T) {
 			s := newStage(t, "")
-			s.xdgState = strings.ReplaceAll(c.xdg, "HOME", s.home)
+			s.Env = []string{"XDG_STATE_HOME=" + strings.ReplaceAll(c.xdg, "HOME", s.Home)}
 			s.drop("one")
 			register := func(name, content string) {
-				dir := filepath.Join(s.home, c.state, "projects")
+				dir := filepath.Join(s.Home, c.state, "projects")
 				if err := os.MkdirAll(dir, 0o700); err != nil {
 					t.Fatal(err)
 				}
-				s.write(filepath.Join(dir, "."+name), content)
+				agenttest.Write(s, filepath.Join(dir, "."+name), content)
 				if err := os.Rename(filepath.Join(dir, "."+name), filepath.Join(dir, name)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			s.agent = s.command(filepath.Join(bin, "agent"), "run", "--config", s.config)
-			s.agent.Stderr = os.Stderr
-			if err := s.agent.Start(); err != nil {
-				t.Fatal(err)
-			}
-			s.Cleanup(s.stop)
-			s.eventually("it runs", func() bool {
-				return s.run(s.command(filepath.Join(bin, "agent"), "status", "--config", s.config), "").status == 0
-			})
+			s.Run()
+			agenttest.Until(s, "it runs", func() bool { return s.Report().Running })
 			register("any name", s.project+"\n")
 			register("another", s.project)
-			s.eventually("it is served", func() bool { return s.status().State == "serving" })
+			agenttest.Until(s, "it is served", func() bool { return s.status().State == "serving" })
 			s.expect(languages[len(languages)-1], "one")
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"spoolagent/internal/agenttest"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,9 +60,6 @@ type record struct {
 // consumer that acknowledged it, and the deliveries must all agree on that.
 // That no reply was swallowed with a dead consumer is what the ledger is for.
 func TestTogether(t *testing.T) {
-	for _, l := range languages {
-		l.require(t)
-	}
 	s := newStage(t, "cap = 0\nreply_ttl = \"1s\"")
 	s.start()
 
@@ -106,7 +104,7 @@ func TestTogether(t *testing.T) {
 	consumers.Wait()
 
 	// What the dead have left comes back, and is drained.
-	s.eventually("all is drained", func() bool {
+	agenttest.Until(s, "all is drained", func() bool {
 		out := s.run(languages[0].consumer(s, "60"), "")
 		rec.add(s, "the last", out, false)
 		st := s.status()
@@ -128,7 +126,7 @@ func (r *record) consume(s *stage, l language, usual *time.Duration) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if how == 1 {
-		cmd.Stdout = io.MultiWriter(&out, onWrite(func() { kill(cmd) }))
+		cmd.Stdout = io.MultiWriter(&out, onWrite(func() { agenttest.KillGroup(cmd) }))
 	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -136,7 +134,7 @@ func (r *record) consume(s *stage, l language, usual *time.Duration) {
 		return
 	}
 	if how == 2 || how == 3 {
-		life := time.AfterFunc(rand.N(*usual+*usual/4), func() { kill(cmd) })
+		life := time.AfterFunc(rand.N(*usual+*usual/4), func() { agenttest.KillGroup(cmd) })
 		defer life.Stop()
 	}
 	cmd.Wait() // also until what it has started is dead, and lets go of the output
@@ -156,13 +154,13 @@ func (f onWrite) Write(p []byte) (int, error) {
 }
 
 func (r *record) add(s *stage, who string, res result, wasKilled bool) {
-	d := delivery{who: who, names: marks(res.stdout), stderr: res.stderr,
+	d := delivery{who: who, names: agenttest.Names(res.stdout), stderr: res.stderr,
 		whole: res.stdout == "" || strings.HasSuffix(res.stdout, "\n")}
 	switch {
 	case wasKilled:
 		d.ended = killed
 		for _, path := range s.control(".signals") {
-			if data, err := os.ReadFile(path); err == nil && slices.ContainsFunc(marks(string(data)), func(name string) bool {
+			if data, err := os.ReadFile(path); err == nil && slices.ContainsFunc(agenttest.Names(string(data)), func(name string) bool {
 				return slices.Contains(d.names, name)
 			}) {
 				d.waiting = true

@@ -11,14 +11,14 @@ import (
 // Look makes nothing, lists what is missing as empty, and can be completed.
 func TestLook(t *testing.T) {
 	p := t.TempDir()
-	if _, err := Look(p); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := OpenExisting(p); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("there is no spool, but: %v", err)
 	}
 	root := filepath.Join(p, DirName)
 	if err := os.Mkdir(root, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	sp, err := Look(p)
+	sp, err := OpenExisting(p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,5 @@
+//go:build unix && !tools
+
+package protocol
+
+var interpreted = []language{script("sh", ".sh", true, "sh")}
