@@ -3,16 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 
 	"spoolagent/agent/watch"
 	"spoolagent/internal/quote"
@@ -44,14 +39,14 @@ type agent struct {
 	status   *statusFile
 	watches  *watch.Table
 	locks    locks
-	slots    chan struct{} // has one for each worker that scans
-
-	// What follows belongs to the goroutine of Run.
-	loaded   bool // the settings are those of the user
-	workers  map[string]*worker
-	sources  map[string]*source // by pattern; the registry's is ""
-	listings chan listing
+	slots    chan struct{}  // has one for each worker that scans
+	changed  chan struct{}  // one slot: a source was listed, or a worker has ended
 	running  sync.WaitGroup // workers and sources
+
+	mu      sync.Mutex
+	loaded  bool // the settings are those of the user
+	workers map[string]*worker
+	sources map[string]*source // by pattern; the registry's is ""
 }
 
 // Run serves the projects until ctx ends. Then every worker finishes the
@@ -63,10 +58,9 @@ type agent struct {
 // somebody's wish, and it is waited for. What is wrong with one project is
 // shown in its state, is tried again, and does not concern the others.
 //
-// Unless Config.Service is set, Run returns an error at once if the settings
-// cannot be loaded, and if it could do nothing: another agent of this user
-// runs (*RunningError), the only project is no directory, or all of them are
-// served by other agents (a *HeldError for each).
+// Unless Config.Service is set, Run returns an error if the settings cannot be
+// loaded, another agent of this user runs (*RunningError), or other agents serve
+// all of the projects.
 func Run(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.checked()
 	if err != nil {
@@ -79,23 +73,19 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	files := maxOpen()
 	a := &agent{
-		cfg:      cfg,
-		self:     self,
-		began:    time.Now(),
-		status:   status,
-		locks:    locks{max: max(files-filesReserved, 1), held: map[string]heldLock{}},
-		slots:    make(chan struct{}, max(min(files/filesPerScan, scansAtOnce), 1)),
-		workers:  map[string]*worker{},
-		sources:  map[string]*source{},
-		listings: make(chan listing),
+		cfg:     cfg,
+		self:    self,
+		began:   time.Now(),
+		status:  status,
+		locks:   locks{max: int64(max(files-filesReserved, 1))},
+		slots:   make(chan struct{}, max(min(files/filesPerScan, scansAtOnce), 1)),
+		changed: make(chan struct{}, 1),
+		workers: map[string]*worker{},
+		sources: map[string]*source{},
 	}
 	a.settings.Store(&Settings{ScanInterval: DefaultScanInterval, Options: queue.DefaultOptions()})
 	a.watches = watch.NewTable(cfg.NewWatcher, func(err error) {
-		if errors.Is(err, fsnotify.ErrEventOverflow) {
-			cfg.Log.Debug().Msg("too many events at once; all projects are scanned")
-		} else {
-			cfg.Log.Warn().Err(err).Msg("the watcher failed; all projects are scanned")
-		}
+		cfg.Log.Warn().Err(err).Msg("events were lost; all projects are scanned")
 	})
 	return errors.Join(a.run(ctx), a.watches.Close(), status.close())
 }
@@ -136,24 +126,10 @@ func (a *agent) run(ctx context.Context) error {
 // serve starts and stops workers until ctx ends.
 func (a *agent) serve(ctx context.Context) error {
 	settings, err := a.load()
-	if err == nil {
-		err = a.checkProject(settings)
-	}
 	if err != nil && !a.cfg.Service {
 		return err
 	}
-	if a.cfg.User {
-		a.subscribe(ctx, "", a.listRegistry)
-	}
-	if a.refused(err) {
-		a.cfg.Log.Error().Err(err).Msg("nothing is served until the configuration is mended")
-	} else {
-		a.apply(ctx, settings)
-		if err := a.firstAttempts(ctx); err != nil {
-			return err
-		}
-	}
-
+	a.apply(ctx, settings, err)
 	tick := time.NewTicker(a.scanInterval())
 	defer tick.Stop()
 	var alive <-chan time.Time
@@ -162,33 +138,36 @@ func (a *agent) serve(ctx context.Context) error {
 		defer t.Stop()
 		alive = t.C
 	}
-	patience := time.NewTimer(readyPatience)
-	defer patience.Stop()
-	for ready, patient := false, true; ; {
-		if !ready && (!patient || a.complete()) {
-			ready = true
-			a.cfg.Supervisor.Ready()
-		}
+	patience := time.After(readyPatience)
+	ready := sync.OnceFunc(a.cfg.Supervisor.Ready)
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case l := <-a.listings:
-			a.update(ctx, l)
+		case <-a.changed:
+			if a.reconcile(ctx) {
+				ready()
+			}
+			if err := a.status.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
+				return err
+			}
+		case <-patience:
+			ready()
 		case <-a.cfg.Reload:
 			a.cfg.Supervisor.Reloading()
-			a.reload(ctx)
+			settings, err := a.load()
+			a.apply(ctx, settings, err)
 			tick.Reset(a.scanInterval())
 			a.cfg.Supervisor.Ready()
 		case <-tick.C:
 			if !a.loaded {
-				a.reload(ctx)
+				settings, err := a.load()
+				a.apply(ctx, settings, err)
 				tick.Reset(a.scanInterval())
 			}
 			a.scanAll()
 		case <-alive:
 			a.cfg.Supervisor.Alive()
-		case <-patience.C:
-			patient = false
 		}
 	}
 }
@@ -198,57 +177,32 @@ func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInte
 // load reads the settings.
 func (a *agent) load() (Settings, error) {
 	s, err := a.cfg.Load()
-	if err != nil {
-		return s, err
+	if s.ScanInterval <= 0 {
+		s.ScanInterval = DefaultScanInterval
 	}
-	return s.checked()
+	return s, err
 }
 
-// reload reads the settings again. If they are refused, those of before count.
-func (a *agent) reload(ctx context.Context) {
-	s, err := a.load()
-	if a.refused(err) {
-		a.cfg.Log.Error().Err(err).Msg("the configuration is refused; nothing has changed")
+// apply puts settings in force. If they were refused, those of before count;
+// nothing is served before there are any, for with the wrong cap signals would
+// be evicted.
+func (a *agent) apply(ctx context.Context, s Settings, refused error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cfg.User && a.sources[""] == nil {
+		a.subscribe(ctx, "", a.listRegistry)
+	}
+	if refused != nil {
+		a.status.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(refused) })
+		a.cfg.Log.Error().Err(refused).Msg("the configuration is refused")
 		return
 	}
-	a.cfg.Log.Info().Msg("the configuration has been read again")
-	a.apply(ctx, s)
-}
-
-// refused notes for all to see whether the settings were refused.
-func (a *agent) refused(err error) bool {
-	if err == nil {
-		a.status.problem("")
-		return false
+	if a.loaded {
+		a.cfg.Log.Info().Msg("the configuration has been read again")
 	}
-	a.status.problem("configuration refused: " + quote.Error(err))
-	return true
-}
-
-// checkProject refuses a lone project that is no directory, unless a service
-// could wait for it.
-func (a *agent) checkProject(s Settings) error {
-	if a.cfg.User || a.cfg.Service || len(s.Projects) != 1 {
-		return nil
-	}
-	info, err := os.Stat(s.Projects[0])
-	if err == nil && !info.IsDir() {
-		err = syscall.ENOTDIR
-	}
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		err = e.Err // it names the path once more
-	}
-	if err != nil {
-		return fmt.Errorf("project %s: %w", quote.Text(s.Projects[0]), err)
-	}
-	return nil
-}
-
-// apply puts settings in force.
-func (a *agent) apply(ctx context.Context, s Settings) {
-	a.settings.Store(&s)
-	a.status.limit(s.Options.Cap)
 	a.loaded = true
+	a.settings.Store(&s)
+	a.status.update(func(i *Info) { i.Problem, i.Cap = "", s.Options.Cap })
 	for pattern, src := range a.sources {
 		if pattern != "" && !slices.Contains(s.Patterns, pattern) {
 			src.stop()
@@ -257,108 +211,80 @@ func (a *agent) apply(ctx context.Context, s Settings) {
 	}
 	for _, pattern := range s.Patterns {
 		if a.sources[pattern] == nil {
-			a.subscribe(ctx, pattern, a.listPattern(pattern))
+			a.subscribe(ctx, pattern, listPattern(pattern))
 		}
 	}
-	a.reconcile(ctx)
-	a.scanAll()
-}
-
-// complete reports whether every source has been listed.
-func (a *agent) complete() bool {
-	for _, s := range a.sources {
-		if !s.listed {
-			return false
-		}
+	wake(a.changed)
+	for _, w := range a.workers {
+		wake(w.ticks)
 	}
-	return true
 }
 
 // reconcile gives a worker to every project that is to be served, and no other.
-// Nothing is served before there are settings, for with the wrong cap signals
-// would be evicted.
-func (a *agent) reconcile(ctx context.Context) {
+// It reports whether all sources have been listed.
+func (a *agent) reconcile(ctx context.Context) (complete bool) {
+	a.status.check() // the state directory may have been emptied
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if !a.loaded {
-		return
+		return false
 	}
 	wanted := map[string]bool{}
 	for _, p := range a.settings.Load().Projects {
 		wanted[p] = true
 	}
+	complete = true
 	for _, s := range a.sources {
+		complete = complete && s.listed
 		for _, p := range s.paths {
 			wanted[p] = true
 		}
 	}
 	for path, w := range a.workers {
-		if !wanted[path] && !w.stopped {
-			a.cfg.Log.Info().Str("project", quote.Text(path)).Msg("not served any more")
-			w.stopped = true
+		if !wanted[path] {
 			w.stop()
 		}
 	}
 	for path := range wanted {
-		if w := a.workers[path]; w == nil || w.stopped {
-			a.start(ctx, path, w)
+		if a.workers[path] == nil {
+			a.start(ctx, path)
 		}
 	}
+	return complete
 }
 
-// start starts a worker for a project, as soon as the one before it has ended.
-func (a *agent) start(ctx context.Context, path string, before *worker) {
+// start starts a worker for a project. The caller holds mu.
+func (a *agent) start(ctx context.Context, path string) {
 	w := newWorker(a, path)
-	ctx, w.stop = context.WithCancel(ctx)
 	a.workers[path] = w
+	serving, stop := context.WithCancel(ctx)
+	w.stop = stop
+	a.status.set(ProjectState{Path: path, State: StateStopped, Error: "not begun yet"})
 	a.running.Go(func() {
-		defer close(w.ended)
-		defer w.stop()
-		if before != nil {
-			<-before.ended
+		w.run(serving)
+		stop()
+		if ctx.Err() == nil {
+			w.log.Info().Msg("not served any more")
 		}
-		a.status.begin(path)
-		w.run(ctx)
 		a.status.remove(path)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.workers, path)
+		wake(a.changed) // it may be wanted again
 	})
-}
-
-// firstAttempts waits until every worker has tried to serve its project, and
-// returns an error if there is nothing that this agent can serve. It does not
-// matter to one that runs unattended or serves what is registered.
-func (a *agent) firstAttempts(ctx context.Context) error {
-	if a.cfg.User || a.cfg.Service {
-		return nil
-	}
-	var held []error
-	for _, w := range a.workers {
-		select {
-		case err := <-w.first:
-			if e := (*HeldError)(nil); errors.As(err, &e) {
-				held = append(held, e)
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	if len(held) < len(a.workers) {
-		return nil
-	}
-	return errors.Join(held...)
 }
 
 // scanAll has everything scanned.
 func (a *agent) scanAll() {
 	a.watches.Revive()
 	a.status.check()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, s := range a.sources {
 		wake(s.wake)
 	}
-	for path, w := range a.workers {
-		select {
-		case <-w.ended:
-			delete(a.workers, path)
-		default:
-			wake(w.ticks)
-		}
+	for _, w := range a.workers {
+		wake(w.ticks)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -203,14 +204,30 @@ func (r *running) wait() error {
 	}
 }
 
+// living are the agents with this state directory.
+func living(t *testing.T, state string) (infos []Info) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(state, AgentsName, "*"+InfoSuffix))
+	must(t, err)
+	for _, file := range files {
+		lives, err := filelock.Held(strings.TrimSuffix(file, InfoSuffix)+LockSuffix, func() {})
+		must(t, err)
+		data, err := os.ReadFile(file)
+		if !lives || os.IsNotExist(err) {
+			continue
+		}
+		must(t, err)
+		var info Info
+		must(t, json.Unmarshal(data, &info))
+		infos = append(infos, info)
+	}
+	return infos
+}
+
 // project is what the status file says of one.
 func (r *running) project(path string) ProjectState {
 	r.t.Helper()
-	infos, err := Running(r.state)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, info := range infos {
+	for _, info := range living(r.t, r.state) {
 		for _, p := range info.Projects {
 			if p.Path == path {
 				return p
@@ -280,6 +297,9 @@ func tools(t *testing.T, path string) (names []string) {
 	for line := range bytes.Lines(data) {
 		var s struct {
 			Tool string `json:"tool_name"`
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue // what an evicted signal has left
 		}
 		if json.Unmarshal(line, &s) != nil {
 			return nil // just being written

@@ -26,7 +26,7 @@ func TestHostileRegistry(t *testing.T) {
 	must(t, os.Symlink("/etc/passwd", filepath.Join(reg, "link")))
 	must(t, os.Mkdir(filepath.Join(reg, "directory"), 0o700))
 
-	all, err := at(state).Projects()
+	all, err := at(state).List()
 	must(t, err)
 	bad := 0
 	for _, reg := range all {
@@ -96,7 +96,7 @@ func TestOneDirectoryTwoNames(t *testing.T) {
 // removeOnly removes the registration of exactly this name.
 func removeOnly(t *testing.T, state, name string) {
 	t.Helper()
-	all, err := at(state).Projects()
+	all, err := at(state).List()
 	must(t, err)
 	for _, reg := range all {
 		if reg.Path == name {

@@ -4,21 +4,24 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"spoolagent/agent/registry"
 )
 
 // at is the registry of an agent with this state directory.
-func at(state string) Registry { return Registry{Dir: filepath.Join(state, registryName)} }
+func at(state string) registry.Registry {
+	return registry.Registry{Dir: filepath.Join(state, registry.DirName)}
+}
 
 // registerNew registers a project, and fails the test if that was no news.
 func registerNew(t *testing.T, state, project string) {
 	t.Helper()
-	added, err := at(state).Add(project)
+	_, added, err := at(state).Add(project)
 	if err != nil || !added {
 		t.Fatalf("registering %s: %v, %v", project, added, err)
 	}
@@ -53,31 +56,6 @@ func TestServesWhatIsRegistered(t *testing.T) {
 	registerNew(t, state, later)
 	queued(t, later, "x", "y")
 	r.until(before, StateServing)
-}
-
-func TestRegistersOnce(t *testing.T) {
-	state, p := dir(t), dir(t)
-	registerNew(t, state, p)
-	if added, err := at(state).Add(p + "/."); added || err != nil {
-		t.Errorf("again: %v, %v", added, err)
-	}
-	must(t, os.WriteFile(filepath.Join(state, "projects", "another-name"), []byte(p), 0o600))
-	all, err := at(state).Projects()
-	must(t, err)
-	if len(all) != 1 || all[0].Path != p || len(all[0].Files) != 2 {
-		t.Errorf("registered: %+v", all)
-	}
-	link := filepath.Join(dir(t), "link")
-	must(t, os.Symlink(p, link))
-	if removed, err := at(state).Remove(link); !slices.Equal(removed, []string{p}) || err != nil {
-		t.Errorf("removed by another name: %v, %v", removed, err)
-	}
-	if all, _ := at(state).Projects(); len(all) != 0 {
-		t.Errorf("still registered: %+v", all)
-	}
-	if _, err := at(state).Add("relative"); err == nil {
-		t.Error("a relative path was registered")
-	}
 }
 
 func TestServesWhatPatternsMatch(t *testing.T) {
@@ -139,9 +117,7 @@ func TestReload(t *testing.T) {
 	settings.Store(nil)
 	reload <- syscall.SIGHUP
 	problem := func() string {
-		infos, err := Running(state)
-		must(t, err)
-		return infos[0].Problem
+		return living(t, state)[0].Problem
 	}
 	eventually(t, "it is reported", func() bool { return problem() == "configuration refused: line 3 is bad" })
 	drop(t, p, "d")
@@ -182,8 +158,7 @@ func TestServiceWaitsForItsSettings(t *testing.T) {
 	}
 	r := start(t, Config{User: true, Service: true, StateDir: state, Reload: reload, Load: load})
 	eventually(t, "it says so", func() bool {
-		infos, err := Running(state)
-		must(t, err)
+		infos := living(t, state)
 		return len(infos) == 1 && infos[0].Problem == "configuration refused: bad" && len(infos[0].Projects) == 0
 	})
 	if names := tools(t, inSpool(p, "distill-pending.queue")); len(names) > 0 {
@@ -206,9 +181,8 @@ func TestOneAgentOfAUser(t *testing.T) {
 	}
 	waiting := start(t, Config{User: true, Service: true, StateDir: state})
 	eventually(t, "it says that it waits", func() bool {
-		infos, err := Running(state)
-		must(t, err)
-		return len(infos) == 2 && strings.HasPrefix(infos[0].Problem, "waiting: ")
+		infos := living(t, state)
+		return len(infos) == 2 && strings.HasPrefix(infos[0].Problem+infos[1].Problem, "waiting: ")
 	})
 	must(t, first.end())
 	waiting.until(p, StateServing)

@@ -16,7 +16,7 @@ const loudRejects = 10
 
 // serve answers the requests, folds, and sweeps where that is due. What comes
 // meanwhile raises an event, and so another scan.
-func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, why reason) error {
+func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, full bool) error {
 	control, err := sp.ScanControl()
 	if err != nil {
 		return fmt.Errorf("listing requests: %w", err)
@@ -24,30 +24,23 @@ func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, why reason) er
 	folded := false
 	var errs []error
 	for _, r := range control.Requests {
-		folded, err = w.answer(ctx, sp, r.ID)
+		folded, err = w.answer(ctx, sp, q, r.ID)
 		if err != nil && (ctx.Err() != nil || outOfFiles(err) || sp.Stale()) {
 			return err
 		}
 		errs = append(errs, err)
 	}
 	if !folded {
-		errs = append(errs, w.fold(ctx, sp))
+		errs = append(errs, w.fold(ctx, q))
 	}
 	odd := len(control.Misfits)+len(control.Returning) > 0
-	if now := time.Now(); why == full || odd || !w.replyAt.IsZero() && !now.Before(w.replyAt) {
-		errs = append(errs, w.sweep(ctx, sp, now))
+	if now := time.Now(); full || odd || !w.replyAt.IsZero() && !now.Before(w.replyAt) {
+		errs = append(errs, w.sweep(ctx, q, now))
 	}
 	return errors.Join(errs...)
 }
 
-// queue returns the queue of a spool, and how it is kept.
-func (w *worker) queue(sp *spoolfiles.Spool) (*queue.Queue, queue.Options) {
-	opt := w.agent.settings.Load().Options
-	return queue.New(sp, opt, &w.shape), opt
-}
-
-func (w *worker) fold(ctx context.Context, sp *spoolfiles.Spool) error {
-	q, _ := w.queue(sp)
+func (w *worker) fold(ctx context.Context, q *queue.Queue) error {
 	res, err := q.Fold(ctx)
 	return errors.Join(err, w.note(res))
 }
@@ -56,14 +49,13 @@ func (w *worker) fold(ctx context.Context, sp *spoolfiles.Spool) error {
 // If it fails the consumer is told, who may be a hook with little time; what the
 // failure means for the project the next fold will show. A request that waits
 // for another scan, or cannot even be refused, is an error.
-func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, id string) (folded bool, err error) {
-	q, opt := w.queue(sp)
+func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) (folded bool, err error) {
 	n, res, err := q.Answer(ctx, id)
 	unread := w.note(res)
 	log := w.log.With().Str("request", id).Logger()
 	switch {
 	case err == nil:
-		w.replyAt = earlier(w.replyAt, time.Now().Add(opt.ReplyTTL))
+		w.replyAt = earlier(w.replyAt, time.Now().Add(w.agent.settings.Load().Options.ReplyTTL))
 		log.Debug().Int("signals", n).Msg("drained")
 	case errors.Is(err, queue.ErrWithdrawn):
 		log.Debug().Msg("request withdrawn")
@@ -79,8 +71,7 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, id string) (f
 	return true, unread
 }
 
-func (w *worker) sweep(ctx context.Context, sp *spoolfiles.Spool, now time.Time) error {
-	q, _ := w.queue(sp)
+func (w *worker) sweep(ctx context.Context, q *queue.Queue, now time.Time) error {
 	res, err := q.Sweep(ctx, now)
 	w.replyAt = time.Time{}
 	if !res.Next.IsZero() {

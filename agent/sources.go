@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"spoolagent/agent/watch"
 	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
@@ -21,130 +19,100 @@ import (
 // It is listed by a goroutine of its own, for a file system may not answer.
 type source struct {
 	wake chan struct{} // one slot
+	stop context.CancelFunc
 
-	// What follows belongs to the agent's goroutine.
-	stop    context.CancelFunc
-	listed  bool
-	paths   []string // that it named last
-	problem string   // then
+	// These are guarded by the agent's mu.
+	listed bool
+	paths  []string // that it named last
 }
 
-// listing is what a source names. With an error, the paths of before are still
-// right as far as anybody knows.
-type listing struct {
-	source *source
-	paths  []string
-	stray  []error // what there is besides projects
-	err    error
-}
+// lister returns what a source names. If paths is nil, those of before are still
+// right as far as anybody knows, and it is tried again soon.
+type lister func(*source) (paths []string, err error)
 
 // subscribe lists a source now and whenever it is woken, until ctx ends or the
-// source is stopped.
-func (a *agent) subscribe(ctx context.Context, name string, list func(*source) listing) {
+// source is stopped. The caller holds mu.
+func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 	s := &source{wake: make(chan struct{}, 1)}
 	ctx, s.stop = context.WithCancel(ctx)
 	a.sources[name] = s
 	a.running.Go(func() {
-		for {
-			l := list(s)
-			l.source = s
-			select {
-			case a.listings <- l:
-			case <-ctx.Done():
-				return
+		for said := ""; ctx.Err() == nil; {
+			paths, err := list(s)
+			problem := ""
+			if err != nil {
+				problem = quote.Error(err)
 			}
+			if problem != said && problem != "" {
+				a.cfg.Log.Warn().Msg(problem)
+			}
+			said = problem
 			var retry <-chan time.Time
-			if l.err != nil {
-				retry = time.After(retryMin)
+			if paths == nil {
+				retry = time.After(pollInterval)
 			}
+			a.mu.Lock()
+			s.listed = true
+			if paths != nil {
+				s.paths = paths
+			}
+			a.mu.Unlock()
+			wake(a.changed)
 			select {
 			case <-s.wake:
 			case <-retry:
 			case <-ctx.Done():
-				return
 			}
 		}
 	})
 }
 
-// update takes what a source names.
-func (a *agent) update(ctx context.Context, l listing) {
-	problem := ""
-	if err := errors.Join(append(l.stray, l.err)...); err != nil {
-		problem = quote.Error(err)
-	}
-	s := l.source
-	if problem != s.problem && problem != "" {
-		a.cfg.Log.Warn().Msg(problem)
-	}
-	s.problem, s.listed = problem, true
-	if l.err == nil {
-		s.paths = l.paths
-	}
-	a.status.check() // the state directory may have been emptied
-	a.reconcile(ctx)
-}
-
 // listRegistry lists the registry, which it makes where it is missing, and has
 // it watched. The directory of status files is watched for its removal.
-func (a *agent) listRegistry(s *source) listing {
-	reg := a.cfg.Registry
+func (a *agent) listRegistry(s *source) ([]string, error) {
+	reg, agents := a.cfg.Registry, filepath.Join(a.cfg.StateDir, AgentsName)
 	if err := os.MkdirAll(reg.Dir, 0o700); err != nil {
-		return listing{err: err}
+		return nil, err
 	}
-	for _, dir := range append(reg.dirs(), agentsDir(a.cfg.StateDir)) {
-		if watch.Foreign(dir) != "" {
-			continue // the scan interval has to do
-		}
-		a.watches.Add(dir, func(name string, op fsnotify.Op) {
-			if name == "" || op&^fsnotify.Chmod != 0 && dir != agentsDir(a.cfg.StateDir) && !strings.HasPrefix(name, ".") {
+	for _, dir := range append(reg.Dirs(), agents) {
+		// Where it cannot be watched, the scan interval has to do.
+		_ = a.watches.Add(dir, func(name string, op fsnotify.Op) {
+			if name == "" || dir != agents && op != fsnotify.Chmod && !strings.HasPrefix(name, ".") {
 				wake(s.wake)
 			}
 		})
 	}
-	all, err := reg.Projects()
-	l := listing{err: err}
-	for _, r := range all {
-		if r.Err != nil {
-			l.stray = append(l.stray, fmt.Errorf("registry of projects: %w", r.Err))
+	entries, err := reg.List()
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{}
+	var stray []error
+	for _, e := range entries {
+		if e.Err != nil {
+			stray = append(stray, e.Err)
 		} else {
-			l.paths = append(l.paths, r.Path)
+			paths = append(paths, e.Path)
 		}
 	}
-	return l
+	return paths, errors.Join(stray...)
 }
 
 // listPattern lists what a pattern stands for. What it named before counts as
 // long as it is there: a directory that cannot be read now hides nothing.
-func (a *agent) listPattern(pattern string) func(*source) listing {
-	var before []string
-	return func(*source) listing {
-		paths := Expand(pattern)
-		for _, p := range before {
-			if hasSpool(p) && !slices.Contains(paths, p) {
-				paths = append(paths, p)
-			}
-		}
-		before = paths
-		return listing{paths: paths}
+func listPattern(pattern string) lister {
+	paths := []string{}
+	return func(*source) ([]string, error) {
+		now := Expand(pattern)
+		paths = slices.DeleteFunc(paths, func(p string) bool { return !hasSpool(p) || slices.Contains(now, p) })
+		paths = append(now, paths...)
+		return append([]string{}, paths...), nil
 	}
 }
 
-// CheckPattern refuses what is no pattern of directories: an absolute path whose
-// components are patterns of path/filepath.Match. No component stands for more
-// than one directory.
-func CheckPattern(pattern string) error {
-	if err := checkProject(pattern); err != nil {
-		return err
-	}
-	if _, err := filepath.Match(pattern, ""); err != nil {
-		return fmt.Errorf("pattern %s: %w", quote.Text(pattern), err)
-	}
-	return nil
-}
-
-// Expand returns the projects that a pattern stands for at present: the directories
-// that match and have a .spool, sorted. What cannot be read does not match.
+// Expand returns the projects that a pattern stands for at present: the
+// directories that match, as path/filepath.Glob has it, and have a .spool. They
+// are sorted. What cannot be read does not match.
 func Expand(pattern string) []string {
 	matches, _ := filepath.Glob(filepath.Clean(pattern))
 	matches = slices.DeleteFunc(matches, func(path string) bool { return !hasSpool(path) })

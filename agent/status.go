@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -12,12 +13,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/internal/quote"
 )
 
@@ -31,11 +32,14 @@ type Info struct {
 	Projects []ProjectState `json:"projects"`
 }
 
+// What an agent says of itself is in the state directory, in
+// AgentsName/NAME+InfoSuffix, and it lives for as long as it holds the lock on
+// AgentsName/NAME+LockSuffix.
 const (
-	infoSuffix     = ".json"
-	infoLockSuffix = ".lock"
-	infoTmpSuffix  = ".tmp"
-	maxInfo        = 16 << 20 // bytes
+	AgentsName = "agents"
+	InfoSuffix = ".json"
+	LockSuffix = ".lock"
+	TmpSuffix  = ".tmp"
 )
 
 const (
@@ -43,37 +47,27 @@ const (
 	statusRetry = time.Second           // after a writing that failed
 )
 
-func agentsDir(stateDir string) string { return filepath.Join(stateDir, "agents") }
-
 // statusFile keeps an agent's status file, and beside it a locked file that
 // shows that the agent lives. It also keeps the supervisor informed. Its methods
 // are safe for concurrent use, but for run and close.
 type statusFile struct {
 	cfg     Config
 	changed chan struct{} // one slot
-	checks  chan struct{} // one slot
 
 	mu     sync.Mutex
 	self   Info
 	states map[string]ProjectState
 
 	// What follows belongs to run.
-	stem string // path of both files, without the suffix
-	lock *flock.Flock
+	stem    string       // path of both files, without the suffix
+	lock    *flock.Flock // nil if there are none
+	written []byte
+	said    string // to the supervisor
 }
 
 // newStatusFile makes an agent known.
 func newStatusFile(cfg Config, self Info) (*statusFile, error) {
-	s := &statusFile{
-		cfg:     cfg,
-		changed: make(chan struct{}, 1),
-		checks:  make(chan struct{}, 1),
-		self:    self,
-		states:  map[string]ProjectState{},
-	}
-	if err := s.open(); err != nil {
-		return nil, err
-	}
+	s := &statusFile{cfg: cfg, changed: make(chan struct{}, 1), self: self, states: map[string]ProjectState{}}
 	if err := s.write(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -84,108 +78,91 @@ func newStatusFile(cfg Config, self Info) (*statusFile, error) {
 // Between the making of the lock file and its locking, others may take it for a
 // dead agent's and remove it; then another name is tried.
 func (s *statusFile) open() error {
-	dir := agentsDir(s.cfg.StateDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir := filepath.Join(s.cfg.StateDir, AgentsName)
+	err := os.MkdirAll(dir, 0o700)
+	if err != nil {
 		return fmt.Errorf("making the state directory: %w (XDG_STATE_HOME can name another place)", err)
 	}
-	for range 100 {
-		stem := filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(rand.Uint64(), 36))
-		path := stem + infoLockSuffix
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err == nil {
-			err = f.Close()
-		}
-		if err != nil {
-			return fmt.Errorf("locking the agent's status: %w", err)
-		}
-		lock, err := retryLock(context.Background(), func() (*flock.Flock, error) {
-			return tryLock(path, func() (fs.FileInfo, error) { return os.Lstat(path) })
-		})
-		if err != nil {
-			return err
-		}
-		if lock != nil {
-			s.stem, s.lock = stem, lock
-			return nil
+	var lock *flock.Flock
+	for lock == nil && err == nil {
+		s.stem = filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(rand.Uint64(), 36))
+		path := s.stem + LockSuffix
+		if err = os.WriteFile(path, nil, 0o600); err == nil {
+			lock, err = filelock.Try(path, func() (fs.FileInfo, error) { return os.Lstat(path) })
 		}
 	}
-	return fmt.Errorf("locking the agent's status: files vanish from %s", dir)
+	if s.lock != nil {
+		s.lock.Unlock() // nobody can find that file any more
+	}
+	s.lock = lock
+	return err
 }
 
-// valid reports whether the files are still where they belong: somebody may
-// have emptied the state directory.
+// valid reports whether the files are where they belong: somebody may have
+// emptied the state directory.
 func (s *statusFile) valid() bool {
-	there, err := os.Lstat(s.stem + infoLockSuffix)
-	if err != nil {
-		return false
-	}
-	locked, err := s.lock.Stat()
-	if err != nil || !os.SameFile(there, locked) {
-		return false
-	}
-	_, err = os.Lstat(s.stem + infoSuffix)
-	return err == nil
+	_, lockErr := os.Lstat(s.stem + LockSuffix)
+	_, infoErr := os.Lstat(s.stem + InfoSuffix)
+	return s.lock != nil && lockErr == nil && infoErr == nil
 }
 
-// write replaces the status file, all at once.
+// write replaces the status file, all at once, unless it is up to date.
 func (s *statusFile) write() error {
-	data, err := json.Marshal(s.info())
+	info := s.info()
+	data, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}
-	tmp := s.stem + infoTmpSuffix
+	if valid := s.valid(); valid && bytes.Equal(data, s.written) {
+		return nil
+	} else if !valid {
+		if err := s.open(); err != nil {
+			return err
+		}
+	}
+	if line := info.line(); line != s.said {
+		s.said = line
+		s.cfg.Supervisor.Status(line)
+	}
+	tmp := s.stem + TmpSuffix
 	err = os.WriteFile(tmp, append(data, '\n'), 0o600)
 	if err == nil {
-		err = os.Rename(tmp, s.stem+infoSuffix)
+		err = os.Rename(tmp, s.stem+InfoSuffix)
 	}
 	if err != nil {
 		os.Remove(tmp)
 		return fmt.Errorf("writing the agent's status: %w", err)
 	}
+	s.written = data
 	return nil
 }
 
-// close removes the files. That others may take the lock file for a leftover
-// once it is unlocked, and remove it, is as good.
+// close removes the files. Others may take the lock file for a leftover once it
+// is unlocked, and remove it.
 func (s *statusFile) close() error {
-	errs := []error{os.Remove(s.stem + infoSuffix), s.lock.Unlock(), os.Remove(s.stem + infoLockSuffix)}
-	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, fs.ErrNotExist) })
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("removing the agent's status: %w", err)
+	if s.lock == nil {
+		return nil
 	}
-	return nil
+	os.Remove(s.stem + InfoSuffix)
+	err := s.lock.Unlock()
+	os.Remove(s.stem + LockSuffix)
+	return err
 }
 
 // run writes the status file whenever something has changed, until ctx ends.
 func (s *statusFile) run(ctx context.Context) {
-	healthy, said := true, ""
-	for {
+	for healthy := true; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.changed:
-		case <-s.checks:
-			if s.valid() {
-				continue
-			}
 		}
 		began := time.Now()
-		var err error
-		if !s.valid() {
-			s.lock.Unlock()
-			err = s.open()
-		}
-		if err == nil {
-			err = s.write()
-		}
+		err := s.write()
 		if err != nil && healthy {
 			s.cfg.Log.Warn().Err(err).Msg("agent status will not show the latest")
 		}
 		healthy = err == nil
-		if line := s.info().line(); line != said {
-			s.cfg.Supervisor.Status(line)
-			said = line
-		}
 		pause := max(statusPause, 20*time.Since(began)) // with many projects, a writing takes its time
 		if !healthy {
 			pause = statusRetry
@@ -200,31 +177,14 @@ func (s *statusFile) run(ctx context.Context) {
 }
 
 // check has the status file written again if somebody has removed it.
-func (s *statusFile) check() { wake(s.checks) }
+func (s *statusFile) check() { wake(s.changed) }
 
-// problem notes what is wrong with the agent as a whole; "" is nothing.
-func (s *statusFile) problem(text string) {
-	s.update(func(self *Info) { self.Problem = text })
-}
-
-// limit notes the cap in force.
-func (s *statusFile) limit(signals int) {
-	s.update(func(self *Info) { self.Cap = signals })
-}
-
+// update changes what the agent says of itself.
 func (s *statusFile) update(change func(*Info)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.self)
 	wake(s.changed)
-}
-
-// begin notes a project of which nothing is known yet. It does not have the
-// status file written, for more is known at once.
-func (s *statusFile) begin(path string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.states[path] = ProjectState{Path: path, State: StateStopped, Error: "not begun yet"}
 }
 
 // set notes a project's state, and reports whether that is news.
@@ -237,6 +197,21 @@ func (s *statusFile) set(state ProjectState) bool {
 	s.states[state.Path] = state
 	wake(s.changed)
 	return true
+}
+
+// allHeld returns an error if there are projects, and other agents serve them
+// all.
+func (s *statusFile) allHeld() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var held []error
+	for _, state := range s.states {
+		if state.State != StateHeld {
+			return nil
+		}
+		held = append(held, errors.New(state.Error))
+	}
+	return errors.Join(held...)
 }
 
 // remove strikes a project off.
@@ -261,109 +236,18 @@ func (s *statusFile) info() Info {
 
 // line is how things are, in one line.
 func (i Info) line() string {
-	if i.Problem != "" {
-		return i.Problem
-	}
-	served, all := 0, 0
-	var worst *ProjectState
-	for n, p := range i.Projects {
+	served, all, wrong := 0, 0, ""
+	for _, p := range i.Projects {
 		if p.SameAs != "" {
 			continue
 		}
 		all++
-		switch {
-		case p.State == StateServing || p.State == StatePolling || p.State == StateHeld:
+		if p.State == StateServing || p.State == StatePolling || p.State == StateHeld {
 			served++
-		case worst == nil && p.State.NeedsAttention():
-			worst = &i.Projects[n]
+		}
+		if p.State.NeedsAttention() && wrong == "" {
+			wrong = fmt.Sprintf("; %s: %s", quote.Text(p.Path), p.Error)
 		}
 	}
-	line := fmt.Sprintf("serving %d of %d projects", served, all)
-	if worst != nil {
-		line += fmt.Sprintf("; %s: %s", quote.Text(worst.Path), worst.Error)
-	}
-	return line
-}
-
-// Running returns the agents of this user that live, the service first, then
-// by the time of their start. What dead ones have left is removed. No state
-// directory means no agents.
-func Running(stateDir string) ([]Info, error) {
-	return agents(stateDir, func(e fs.DirEntry, path string) {
-		switch filepath.Ext(path) {
-		case infoSuffix, infoLockSuffix, infoTmpSuffix:
-			if e.Type().IsRegular() {
-				os.Remove(path) // it is nobody's loss if it stays
-			}
-		}
-	})
-}
-
-// Leftovers is Running for one who only reads: it removes nothing, but also
-// returns the paths of what dead agents have left.
-func Leftovers(stateDir string) (infos []Info, left []string, err error) {
-	infos, err = agents(stateDir, func(_ fs.DirEntry, path string) { left = append(left, path) })
-	return infos, left, err
-}
-
-// agents calls dead for each file that belongs to no living agent, while no new
-// agent can take its lock. Without a lock file there is none either, for an
-// agent locks before it writes, under a new name.
-func agents(stateDir string, dead func(e fs.DirEntry, path string)) ([]Info, error) {
-	dir := agentsDir(stateDir)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("finding agents: %w", err)
-	}
-	var infos []Info
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		stem := strings.TrimSuffix(path, filepath.Ext(path))
-		lives, err := isHeld(stem+infoLockSuffix, func() { dead(e, path) })
-		if err != nil {
-			return nil, fmt.Errorf("finding agents: %w", err)
-		}
-		if !lives || filepath.Ext(path) != infoSuffix {
-			continue
-		}
-		info, err := readInfo(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // ended just now
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the status of an agent: %w", err)
-		}
-		infos = append(infos, info)
-	}
-	slices.SortStableFunc(infos, func(a, b Info) int {
-		if a.Service != b.Service {
-			if a.Service {
-				return -1
-			}
-			return 1
-		}
-		return a.StartedAt.Compare(b.StartedAt)
-	})
-	return infos, nil
-}
-
-func readInfo(path string) (info Info, err error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return info, err
-	}
-	if fi.Size() > maxInfo {
-		return info, fmt.Errorf("%s: %d bytes are too many", path, fi.Size())
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return info, err
-	}
-	if err := json.Unmarshal(data, &info); err != nil {
-		return info, fmt.Errorf("%s: %w", path, err)
-	}
-	return info, nil
+	return cmp.Or(i.Problem, fmt.Sprintf("serving %d of %d projects%s", served, all, wrong))
 }

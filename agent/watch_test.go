@@ -158,21 +158,6 @@ func TestNoWatcher(t *testing.T) {
 	r.until(p, StateServing)
 }
 
-func TestWatcherThatDies(t *testing.T) {
-	p := dir(t)
-	first, second := newFaulty(t), newFaulty(t)
-	watchers := make(chan watch.Watcher, 2)
-	watchers <- first
-	watchers <- second
-	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (watch.Watcher, error) { return <-watchers, nil }}, p)
-	r.until(p, StateServing)
-	must(t, first.Watcher.Close())
-	eventually(t, "there is another watcher", func() bool { return len(watchers) == 0 })
-	r.until(p, StateServing)
-	drop(t, p, "a")
-	queued(t, p, "a")
-}
-
 // What is not ours to read must not wake anybody.
 func TestWhatMatters(t *testing.T) {
 	w := newWorker(&agent{}, "/p")

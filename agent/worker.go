@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,12 +40,8 @@ const (
 	// make a directory anew at once would make the rm that is at work fail.
 	movedPause = 250 * time.Millisecond
 	// retryMin is the pause after a first error; it doubles up to the scan
-	// interval. An event ends it early, but not before errorPause.
-	retryMin   = time.Second
-	errorPause = 100 * time.Millisecond
-	// quietRetries is how often a scan that lacked open files is retried before
-	// that is shown.
-	quietRetries = 10
+	// interval. An event ends it early, but not before retryMin.
+	retryMin = 100 * time.Millisecond
 
 	// After a fold, drops are left to gather for foldPauses times as long as it
 	// took, but for maxFoldPause at most: under a flood the processors belong to
@@ -58,17 +55,6 @@ var (
 	errMoved = errors.New("the spool has been deleted, moved or replaced")
 	// errTime says that a scan has taken scanTime.
 	errTime = errors.New("the scan has not come to its end")
-	// errUnchanged says that a poll has found nothing new.
-	errUnchanged = errors.New("nothing has changed")
-)
-
-// reason is why a scan is made.
-type reason int
-
-const (
-	event reason = iota // something came
-	timer               // it is time to retry, to poll, or for what falls due
-	full                // to make sure of everything
 )
 
 // worker serves one project. It keeps nothing between scans but its lock, its
@@ -82,10 +68,7 @@ type worker struct {
 	// request, and a full scan is due.
 	drops, requests, ticks chan struct{}
 
-	first   chan error // one slot: what came of the first attempt
-	ended   chan struct{}
-	stop    context.CancelFunc
-	stopped bool // stop has been called; belongs to the agent's goroutine
+	stop context.CancelFunc
 
 	// What follows belongs to the goroutine of run, and during a scan to the scan.
 	made       bool      // there was a spool: none is made again
@@ -115,35 +98,29 @@ func newWorker(a *agent, project string) *worker {
 		drops:    make(chan struct{}, 1),
 		requests: make(chan struct{}, 1),
 		ticks:    make(chan struct{}, 1),
-		first:    make(chan error, 1),
-		ended:    make(chan struct{}),
 	}
 }
 
 // run serves the project until ctx ends.
 func (w *worker) run(ctx context.Context) {
 	defer w.release()
-	for why := full; ctx.Err() == nil; why = w.wait(ctx) {
-		err := w.attempt(ctx, why)
+	for full := true; ctx.Err() == nil; full = w.wait(ctx) {
+		now := time.Now()
+		if !full && w.unchanged(now) {
+			w.next = w.nextPoll(now)
+			continue
+		}
+		err := w.attempt(ctx, full)
 		if ctx.Err() == nil {
 			w.schedule(err)
-			w.attempted(err)
 		}
-	}
-}
-
-// attempted tells what came of the first attempt.
-func (w *worker) attempted(err error) {
-	select {
-	case w.first <- err:
-	default:
 	}
 }
 
 // attempt makes a scan, on a goroutine of its own: a file system that does not
 // answer then does not keep it from being shown, and the stack that a scan needs
 // is not kept by a worker that waits, which it does nearly always.
-func (w *worker) attempt(ctx context.Context, why reason) error {
+func (w *worker) attempt(ctx context.Context, full bool) error {
 	select {
 	case w.agent.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -160,7 +137,7 @@ func (w *worker) attempt(ctx context.Context, why reason) error {
 	}
 	began := time.Now()
 	done := make(chan error, 1)
-	go func() { done <- w.scan(ctx, why) }()
+	go func() { done <- w.scan(ctx, full) }()
 	check := time.NewTicker(patience)
 	defer check.Stop()
 	for {
@@ -173,30 +150,26 @@ func (w *worker) attempt(ctx context.Context, why reason) error {
 		switch {
 		case !w.waiting:
 			w.report(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
-			w.attempted(nil)
-		case !w.agent.locks.valid(w.project):
+		case !w.agent.locks.valid(w.project, w.project):
 			cancel(errMoved)
 		}
 	}
 }
 
-// scan brings everything up to date.
-func (w *worker) scan(ctx context.Context, why reason) error {
-	if why == timer && w.unchanged(time.Now()) {
-		return errUnchanged
-	}
+// scan brings everything up to date. With full it also makes sure of what is
+// otherwise taken on trust.
+func (w *worker) scan(ctx context.Context, full bool) error {
 	w.folded = false
 	sp, err := w.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer sp.Close()
-	if why == full || !w.watched && w.unwatched == nil {
-		if err := w.watch(ctx, sp); err != nil {
-			return err
-		}
+	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
+	if full || !w.watched && w.unwatched == nil {
+		w.watch(ctx, q)
 	}
-	err = w.serve(ctx, sp, why)
+	err = w.serve(ctx, sp, q, full)
 	if err != nil && sp.Stale() {
 		w.release()
 		return errMoved
@@ -215,29 +188,25 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 		open = spoolfiles.OpenExisting
 	}
 	sp, err := open(w.project)
-	moved := errors.Is(err, fs.ErrNotExist)
-	if err == nil {
-		moved = sp.Tmp == nil || sp.Work == nil || sp.Incoming == nil || sp.Control == nil || sp.Rejected == nil || !w.agent.locks.valid(w.project)
-	}
-	if w.serving && moved {
-		w.release()
-		if err == nil {
-			sp.Close()
-		}
-		return nil, errMoved
-	}
-	if err != nil {
+	switch {
+	case w.serving && errors.Is(err, fs.ErrNotExist):
+		err = errMoved
+	case err != nil:
 		return nil, err
+	case w.serving && (sp.Stale() || !w.agent.locks.valid(w.project, w.project)):
+		err = errMoved
+	case !w.serving:
+		w.made = true
+		err = w.agent.locks.acquire(ctx, sp, w.agent.self)
+		w.serving = err == nil
 	}
-	w.made = true
-	if !w.serving {
-		if err := w.agent.locks.acquire(ctx, sp, w.agent.self); err != nil {
-			sp.Close()
-			return nil, err
-		}
-		w.serving = true
+	if err == errMoved {
+		w.release()
 	}
-	return sp, nil
+	if err != nil && sp != nil {
+		sp.Close()
+	}
+	return sp, err
 }
 
 // release lets go of the project.
@@ -259,17 +228,14 @@ func (w *worker) dirs() [3]string {
 }
 
 // watch has the spool, which has just been opened, watched, or else polled.
-func (w *worker) watch(ctx context.Context, sp *spoolfiles.Spool) error {
+func (w *worker) watch(ctx context.Context, q *queue.Queue) {
 	if !w.watched {
 		// What waits is folded before there is a watch, for each of its drops
 		// would raise an event. Errors come again.
-		_ = w.fold(ctx, sp)
+		_ = w.fold(ctx, q)
 	}
 	dirs := w.dirs()
 	var err error
-	if name := watch.Foreign(dirs[0]); name != "" {
-		err = &watch.ForeignError{FileSystem: name}
-	}
 	for i, notify := range [...]watch.Notify{w.rootEvent, w.dropEvent, w.requestEvent} {
 		if err == nil {
 			err = w.agent.watches.Add(dirs[i], notify)
@@ -280,14 +246,8 @@ func (w *worker) watch(ctx context.Context, sp *spoolfiles.Spool) error {
 		for _, dir := range dirs {
 			w.agent.watches.Remove(dir)
 		}
-		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, watch.Explain(err))
+		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, err)
 	}
-	// The watches are on what the paths lead to, and that must be what is open.
-	if sp.Stale() {
-		w.release()
-		return errMoved
-	}
-	return nil
 }
 
 // rootEvent: a directory, or the lock, is no longer what it was. Writes are the
@@ -318,67 +278,56 @@ func (w *worker) requestEvent(name string, op fsnotify.Op) {
 // schedule notes what came of a scan, and when the next one is due unasked.
 func (w *worker) schedule(err error) {
 	now := time.Now()
-	w.waiting = isLocked(err)
-	w.pause, w.next = 0, w.due()
-	if err == errUnchanged {
-		w.next = w.nextPoll(now)
-		return
-	}
-	w.polled = false
-	var held *HeldError
-	var alias *aliasError
+	w.waiting, w.polled, w.pause, w.next = isLocked(err), false, 0, w.due()
 	switch {
-	case err == nil:
-		w.failures = 0
+	case err == nil && w.watched:
+		w.report(StateServing, "")
 		if w.folded {
 			w.pause = min(foldPauses*w.took, maxFoldPause)
 		}
-		if w.watched {
-			w.report(StateServing, "")
-			return
-		}
+	case err == nil:
 		w.report(StatePolling, quote.Error(w.unwatched))
 		w.polled, w.next = true, w.nextPoll(now)
-		return
-	case errors.Is(err, errMoved):
-		w.log.Info().Msg("the spool has changed under us; it is opened anew")
-		w.pause, w.next = movedPause, now
-		return
-	case w.waiting:
-		w.report(StateError, quote.Error(err))
-		w.next = now
-		return
-	case errors.Is(err, errTime):
-		w.next = now
-		return
 	case !w.serving && errors.Is(err, fs.ErrNotExist):
-		w.failures = 0
 		w.report(StateMissing, ExplainMissing(w.project))
 		w.polled, w.next = true, w.nextPoll(now)
-		return
-	case outOfFiles(err) && w.failures < quietRetries:
-		w.failures++
-		w.next = now.Add(errorPause)
-		return
-	case errors.As(err, &alias):
-		w.agent.status.set(ProjectState{Path: w.project, State: StateStopped, SameAs: alias.project})
-	case errors.As(err, &held):
-		w.report(StateHeld, quote.Error(held))
+	case errors.Is(err, errMoved):
+		w.pause, w.next = movedPause, now
+	case errors.Is(err, errTime):
+		w.next = now
+		if w.waiting {
+			w.report(StateError, "waiting: "+quote.Error(err))
+		}
 	default:
-		w.report(StateError, quote.Error(err))
+		w.fail(err)
+		w.pause, w.next = retryMin, now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))
+		w.failures++
+		return
 	}
-	w.pause = errorPause
-	w.next = now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))
-	w.failures++
+	w.failures = 0
 }
 
-// wait returns when there is reason for a scan.
-func (w *worker) wait(ctx context.Context) reason {
+// fail shows what keeps the project from being served.
+func (w *worker) fail(err error) {
+	var held *HeldError
+	switch {
+	case !errors.As(err, &held):
+		w.report(StateError, quote.Error(err))
+	case held.SameAs != "":
+		w.agent.status.set(ProjectState{Path: w.project, State: StateStopped, SameAs: held.SameAs})
+	default:
+		w.report(StateHeld, quote.Error(held))
+		wake(w.agent.changed)
+	}
+}
+
+// wait returns when there is reason for a scan, and whether for a full one.
+func (w *worker) wait(ctx context.Context) (full bool) {
 	if w.pause > 0 {
 		select {
 		case <-ctx.Done():
 		case <-w.requests:
-			return event
+			return false
 		case <-time.After(w.pause):
 		}
 	}
@@ -393,11 +342,10 @@ func (w *worker) wait(ctx context.Context) reason {
 	case <-w.drops:
 	case <-w.requests:
 	case <-w.ticks:
-		return full
+		return true
 	case <-next:
-		return timer
 	}
-	return event
+	return false
 }
 
 // nextPoll is the same moment for all projects, or earlier if something falls
@@ -453,14 +401,14 @@ func (w *worker) report(s State, why string) {
 	if !w.agent.status.set(ProjectState{Path: w.project, State: s, Error: why}) {
 		return
 	}
+	level := zerolog.WarnLevel
 	switch s {
 	case StateServing:
-		w.log.Info().Msg("serving")
+		level = zerolog.InfoLevel
 	case StateError:
-		w.log.Error().Str("state", string(s)).Msg(why)
-	default:
-		w.log.Warn().Str("state", string(s)).Msg(why)
+		level = zerolog.ErrorLevel
 	}
+	w.log.WithLevel(level).Str("state", string(s)).Msg(cmp.Or(why, string(s)))
 }
 
 // ExplainMissing says what there is not of a project.

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/agent/status"
 	"spoolagent/internal/quote"
 )
 
 func (d *diagnosis) checkAgents() {
-	agents, leftovers, err := agent.Leftovers(d.facts.StateDir)
+	agents, leftovers, err := status.Leftovers(d.facts.StateDir)
 	if err != nil {
 		d.add("agent.running", Failure, "ls -la "+quote.Shell(d.facts.StateDir), "%v", err)
 		return

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 )
@@ -43,7 +44,7 @@ func (c Check) Subject() string {
 // Facts are what the doctor cannot find out by itself.
 type Facts struct {
 	StateDir string
-	Registry agent.Registry
+	Registry registry.Registry
 	Version  string        // of this program
 	Binary   string        // path of this program
 	Projects []string      // that are registered or configured, absolute

@@ -23,6 +23,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
+	"spoolagent/agent/status"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -83,7 +85,7 @@ func serve(t testing.TB, project string) {
 
 func facts(t testing.TB, projects ...string) Facts {
 	state := filepath.Join(tempDir(t), "state")
-	return Facts{StateDir: state, Registry: agent.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Projects: projects, Options: queue.DefaultOptions(),
+	return Facts{StateDir: state, Registry: registry.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Projects: projects, Options: queue.DefaultOptions(),
 		Hooks: func(context.Context) Hooks { return Hooks{} }}
 }
 
@@ -401,7 +403,7 @@ func TestStateDirectory(t *testing.T) {
 	registry := filepath.Join(f.StateDir, "projects")
 	must(t, os.MkdirAll(registry, 0o700))
 	p := f.Projects[0]
-	_, err := f.Registry.Add(p)
+	_, _, err := f.Registry.Add(p)
 	must(t, err)
 	f.Projects = append(f.Projects, filepath.Join(tempDir(t), "link"))
 	must(t, os.Symlink(p, f.Projects[1]))
@@ -551,7 +553,7 @@ func serving(t *testing.T, f Facts) {
 	soon, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	must(t, await(soon, func() (bool, error) {
-		infos, _, err := agent.Leftovers(f.StateDir)
+		infos, _, err := status.Leftovers(f.StateDir)
 		return len(infos) == 1 && infos[0].User, err
 	}))
 }
@@ -571,7 +573,7 @@ func TestSelfTest(t *testing.T) {
 	// What a killed one has left.
 	leftover := filepath.Join(f.StateDir, "doctor-x")
 	must(t, spoolfiles.Drop(mkdir(t, leftover), signal.Signal{ToolName: text("x")}.AppendLine(nil)))
-	_, err := f.Registry.Add(leftover)
+	_, _, err := f.Registry.Add(leftover)
 	must(t, err)
 	// Several at once take turns.
 	done := make(chan Check)
@@ -603,7 +605,7 @@ func nothingLeft(t *testing.T, f Facts) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(f.StateDir, "doctor*"))
 	must(t, err)
-	registered, err := f.Registry.Projects()
+	registered, err := f.Registry.List()
 	must(t, err)
 	if len(left)+len(registered) > 0 {
 		t.Errorf("left behind: %v, %v", left, registered)

@@ -13,6 +13,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"spoolagent/agent"
+	"spoolagent/agent/status"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -38,7 +39,7 @@ const (
 // ends, also if ctx does, nothing is left of it.
 func SelfTest(ctx context.Context, f Facts) (check Check) {
 	const name = "selftest"
-	agents, _, err := agent.Leftovers(f.StateDir)
+	agents, _, err := status.Leftovers(f.StateDir)
 	if err != nil {
 		return Check{Name: name, Status: Skipped, Detail: err.Error()}
 	}
@@ -119,7 +120,7 @@ func (t *selfTest) exchange(ctx context.Context, id string) error {
 	s := signal.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: t.project, ToolName: text("doctor"), Payload: text(marker)}
 
 	err := t.step(ctx, "served", func() error {
-		_, err := t.facts.Registry.Add(t.project)
+		_, _, err := t.facts.Registry.Add(t.project)
 		return err
 	}, func() (bool, error) {
 		h, served, err := agent.Serving(t.sp)
@@ -243,7 +244,7 @@ func lockScratch(ctx context.Context, stateDir string) (*flock.Flock, error) {
 func (t *selfTest) removeScratch(ctx context.Context) error {
 	var errs []error
 	stateDir := t.facts.StateDir
-	all, err := t.facts.Registry.Projects()
+	all, err := t.facts.Registry.List()
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (d *diagnosis) checkStateDir(path string) bool {
 const registrationAge = time.Minute
 
 func (d *diagnosis) checkRegistry() {
-	all, err := d.facts.Registry.Projects()
+	all, err := d.facts.Registry.List()
 	if err != nil {
 		d.add("registry.files", Failure, "ls -la "+quote.Shell(d.facts.Registry.Dir), "%v", err)
 		return

@@ -290,19 +290,13 @@ func (f *follower) watched() [2]string {
 // watch has the open spool watched, or else polled.
 func (f *follower) watch() error {
 	dirs := f.watched()
-	var err error
-	if name := watch.Foreign(dirs[0]); name != "" {
-		err = &watch.ForeignError{FileSystem: name}
-	}
-	if err == nil {
-		err = f.table.Add(dirs[0], f.rootEvent)
-	}
+	err := f.table.Add(dirs[0], f.rootEvent)
 	if err == nil {
 		err = f.table.Add(dirs[1], f.dropEvent)
 	}
 	f.unwatched = nil
 	if err != nil {
-		f.unwatched = fmt.Errorf("scanning every %v, for %w", pollInterval, watch.Explain(err))
+		f.unwatched = fmt.Errorf("scanning every %v, for %w", pollInterval, err)
 	}
 	// The watches are on what the paths lead to, and that must be what is open.
 	if f.sp.Stale() {

@@ -103,7 +103,7 @@ func start(t *testing.T, state, project string) {
 		}
 	})
 	eventually(t, "the project is served", func() bool {
-		infos, err := agent.Running(state)
+		infos, err := Running(state)
 		must(t, err)
 		return len(infos) == 1 && len(infos[0].Projects) == 1 && infos[0].Projects[0].State == agent.StateServing
 	})
@@ -112,12 +112,17 @@ func start(t *testing.T, state, project string) {
 // pretend makes it look as if an agent ran that says this of its project.
 func pretend(t *testing.T, state string, said agent.ProjectState) {
 	t.Helper()
-	stem := filepath.Join(state, "agents", "1-pretend")
+	pretendAgent(t, state, agent.Info{Holder: agent.Holder{PID: 1}, Cap: 7, Projects: []agent.ProjectState{said}})
+}
+
+func pretendAgent(t *testing.T, state string, info agent.Info) {
+	t.Helper()
+	stem := filepath.Join(state, "agents", fmt.Sprintf("%d-pretend", info.PID))
 	must(t, os.MkdirAll(filepath.Dir(stem), 0o700))
 	lock := flock.New(stem + ".lock")
 	must(t, lock.Lock())
 	t.Cleanup(func() { lock.Unlock() })
-	data, err := json.Marshal(agent.Info{Holder: agent.Holder{PID: 1}, Cap: 7, Projects: []agent.ProjectState{said}})
+	data, err := json.Marshal(info)
 	must(t, err)
 	must(t, os.WriteFile(stem+".json", data, 0o600))
 }

@@ -111,7 +111,7 @@ type Totals struct {
 // project's Error. It makes nothing, but finishes what a crash has left half
 // done. The error is of the agents' status files, or ctx's.
 func Report(ctx context.Context, cfg Config) (Status, error) {
-	agents, err := agent.Running(cfg.StateDir)
+	agents, err := Running(cfg.StateDir)
 	if err != nil {
 		return Status{}, err
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Foreign names a directory's file system if it is one on which
-// others make changes that this kernel does not see; else "".
+// Foreign names a directory's file system if it is one on which others make
+// changes that this kernel does not see; else it returns "".
 func Foreign(dir string) string {
 	var st unix.Statfs_t
 	if unix.Statfs(dir, &st) != nil {

@@ -3,5 +3,5 @@
 package watch
 
 // Foreign would name a file system on which others make changes that this
-// kernel does not see. Where it cannot be asked, the safety scan has to do.
+// kernel does not see. Where it cannot be asked, the scan interval has to do.
 func Foreign(string) string { return "" }

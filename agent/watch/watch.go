@@ -7,14 +7,14 @@
 //
 // # Invariants
 //
-// The functions are called by one goroutine, which reads the watcher and does
-// nothing else: it neither waits for anybody nor calls the watcher, which may
-// be waiting for that goroutine.
+// The functions are called one at a time, by the goroutines that read the
+// watcher. These neither wait for anybody nor call the watcher, which may be
+// waiting for them.
 //
 // fsnotify holds its lock while the kernel resolves the path of a new watch. On
 // a file system that does not answer that is for ever, and no event would be
 // delivered any more. So a directory is only added right after it was opened,
-// and never where Foreign names its file system.
+// and none is added whose file system Foreign names.
 package watch
 
 import (
@@ -28,8 +28,8 @@ import (
 )
 
 // Watcher is what fsnotify offers, as an interface, so that another can take
-// its place. Add and Remove may be called from any goroutine but the one that
-// reads Events and Errors. Adding what is watched already does no harm. Both
+// its place. Add and Remove may be called from any goroutine but those that
+// read Events and Errors. Adding what is watched already does no harm. Both
 // channels are closed when the watcher is.
 type Watcher interface {
 	Add(dir string) error
@@ -68,13 +68,12 @@ type Table struct {
 	make func() (Watcher, error)
 	lost func(error)
 
-	mu      sync.Mutex // not held over calls of the watcher's Add and Remove
-	watcher Watcher    // nil while there is none
-	down    error      // then: why
-	closed  bool
+	mu      sync.Mutex        // not held over calls of the watcher's Add and Remove
+	watcher Watcher           // nil while there is none
+	down    error             // then: why
 	notify  map[string]Notify // by path
 
-	reader sync.WaitGroup
+	readers sync.WaitGroup
 }
 
 // NewTable returns a table whose watchers are made by make. Each time events
@@ -85,11 +84,11 @@ func NewTable(make func() (Watcher, error), lost func(error)) *Table {
 	return t
 }
 
-// Revive makes a watcher if there is none.
+// Revive makes a watcher if there is none. It is not called after Close.
 func (t *Table) Revive() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.watcher != nil || t.closed {
+	if t.watcher != nil {
 		return
 	}
 	w, err := t.make()
@@ -97,26 +96,46 @@ func (t *Table) Revive() {
 		return
 	}
 	t.watcher = w
-	t.reader.Go(func() { t.read(w) })
+	t.readers.Go(func() {
+		for ev := range w.Events() {
+			t.event(ev)
+		}
+	})
+	t.readers.Go(func() {
+		for err := range w.Errors() { // the watcher waits until they have been read
+			t.all(err)
+		}
+	})
 }
 
 // Add watches a directory, or goes on watching it. The path is absolute and
-// clean. After an error the directory is not watched.
+// clean. The error is for people, and a *ForeignError if no events can be relied
+// on; then the directory is not watched.
 func (t *Table) Add(dir string, notify Notify) error {
+	if name := Foreign(dir); name != "" {
+		return &ForeignError{name}
+	}
 	t.mu.Lock()
 	w, err := t.watcher, t.down
 	if w != nil {
 		t.notify[dir] = notify // before the first event comes
 	}
 	t.mu.Unlock()
-	if w == nil {
-		return err
+	if w != nil {
+		err = w.Add(dir)
 	}
-	if err := w.Add(dir); err != nil {
-		t.Remove(dir)
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		err = fmt.Errorf("the limit of watches is reached (%w); raise it: sysctl fs.inotify.max_user_watches=524288", err)
+	case errors.Is(err, syscall.EMFILE):
+		err = fmt.Errorf("the limit of watchers or of open files is reached (%w); raise it: sysctl fs.inotify.max_user_instances=1024, or ulimit -n", err)
+	default:
+		err = fmt.Errorf("cannot be watched: %w", err)
 	}
-	return nil
+	t.Remove(dir)
+	return err
 }
 
 // Remove ends the watching of a directory, if it is watched.
@@ -135,45 +154,14 @@ func (t *Table) Remove(dir string) {
 func (t *Table) Close() error {
 	t.mu.Lock()
 	w := t.watcher
-	t.watcher, t.closed, t.down = nil, true, errors.New("the watcher is closed")
+	t.watcher, t.down = nil, errors.New("the watcher is closed")
 	t.mu.Unlock()
 	var err error
 	if w != nil {
 		err = w.Close()
 	}
-	t.reader.Wait()
+	t.readers.Wait()
 	return err
-}
-
-// read reads a watcher until it is closed. The errors must be read whatever
-// they are, for the watcher waits until they have been.
-func (t *Table) read(w Watcher) {
-	events, errs := w.Events(), w.Errors()
-	for events != nil || errs != nil {
-		select {
-		case ev, ok := <-events:
-			if !ok {
-				events = nil
-				continue
-			}
-			t.event(ev)
-		case err, ok := <-errs:
-			if !ok {
-				errs = nil
-				continue
-			}
-			t.all(err)
-		}
-	}
-	t.mu.Lock()
-	died := t.watcher == w // nobody here has closed it
-	if died {
-		t.watcher, t.down = nil, errors.New("the watcher has stopped by itself")
-	}
-	t.mu.Unlock()
-	if died {
-		t.all(t.down)
-	}
 }
 
 // all tells everyone that events were lost.
@@ -203,18 +191,4 @@ type ForeignError struct{ FileSystem string }
 
 func (e *ForeignError) Error() string {
 	return fmt.Sprintf("its file system (%s) does not tell of changes that are made elsewhere", e.FileSystem)
-}
-
-// Explain says in a person's words why a directory cannot be watched, and how
-// to mend it.
-func Explain(err error) error {
-	switch foreign := (*ForeignError)(nil); {
-	case errors.As(err, &foreign):
-		return err
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("the limit of watches is reached (%w); raise it: sysctl fs.inotify.max_user_watches=524288", err)
-	case errors.Is(err, syscall.EMFILE):
-		return fmt.Errorf("the limit of watchers or of open files is reached (%w); raise it: sysctl fs.inotify.max_user_instances=1024, or ulimit -n", err)
-	}
-	return fmt.Errorf("cannot be watched: %w", err)
 }

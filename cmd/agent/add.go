@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
+	"spoolagent/agent/status"
 	"spoolagent/spoolfiles"
 )
 
@@ -29,7 +31,7 @@ drop after it was moved or copied.`,
 			if err != nil {
 				return err
 			}
-			reg, err := registry()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
@@ -42,13 +44,13 @@ drop after it was moved or copied.`,
 	}
 }
 
-func add(reg agent.Registry, dir string) error {
+func add(reg registry.Registry, dir string) error {
 	sp, err := spoolfiles.Create(dir)
 	if err != nil {
 		return err
 	}
 	defer sp.Close()
-	added, err := reg.AddSpool(sp)
+	added, err := reg.AddSpool(sp, false)
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func prospect() string {
 	state, err := stateDir()
 	var agents []agent.Info
 	if err == nil {
-		agents, err = agent.Running(state)
+		agents, err = status.Running(state)
 	}
 	if err != nil {
 		return oneLine(err)

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"spoolagent/agent"
+	"spoolagent/agent/registry"
 )
 
 // The places are found when they are needed, and by hand: the usual library
@@ -24,14 +24,14 @@ func stateDir() (string, error) {
 	return filepath.Join(dir, "spool-agent"), err
 }
 
-// registry is where projects are registered: below the home directory, which
+// projectRegistry is where projects are registered: below the home directory, which
 // all shells and hooks know, and not where a variable says that only some have.
-func registry() (agent.Registry, error) {
+func projectRegistry() (registry.Registry, error) {
 	state, err := stateDir()
 	if err != nil {
-		return agent.Registry{}, err
+		return registry.Registry{}, err
 	}
-	r := agent.Registry{Dir: filepath.Join(state, "projects")}
+	r := registry.Registry{Dir: filepath.Join(state, "projects")}
 	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
 		r.Old, r.Dir = r.Dir, filepath.Join(home, ".local", "state", "spool-agent", "projects")
 	}

@@ -76,7 +76,7 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	if f.StateDir, err = stateDir(); err != nil {
 		return f, err
 	}
-	if f.Registry, err = registry(); err != nil {
+	if f.Registry, err = projectRegistry(); err != nil {
 		return f, err
 	}
 	if f.Binary, err = os.Executable(); err != nil {

@@ -91,9 +91,9 @@ func store(project string, data []byte) error {
 	if _, err := sp.Drop(data); err != nil {
 		return err
 	}
-	reg, err := registry()
+	reg, err := projectRegistry()
 	if err == nil {
-		err = reg.AddOnce(sp)
+		_, err = reg.AddSpool(sp, true)
 	}
 	if err != nil {
 		complain(fmt.Errorf("the drop is stored, but: %w", err))

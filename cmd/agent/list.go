@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"spoolagent/agent/registry"
 
-	"spoolagent/agent"
+	"github.com/spf13/cobra"
 )
 
 func listCommand(o *options) *cobra.Command {
@@ -31,7 +31,7 @@ configuration names. One path a line; with --json, also who named it.`,
 			if err != nil {
 				return err
 			}
-			reg, err := registry()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
@@ -65,9 +65,9 @@ type listedProject struct {
 
 // listed are the projects that are registered or configured, by path. What the
 // registry has besides is complained of.
-func listed(reg agent.Registry, configured []string, complain func(error)) ([]listedProject, error) {
+func listed(reg registry.Registry, configured []string, complain func(error)) ([]listedProject, error) {
 	all := []listedProject{}
-	registrations, err := reg.Projects()
+	registrations, err := reg.List()
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
 	"spoolagent/spoolfiles/signal"
 
 	"github.com/spf13/cobra"

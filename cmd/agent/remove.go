@@ -16,8 +16,7 @@ func removeCommand(o *options) *cobra.Command {
 		Use:   "remove [DIR]... | --gone",
 		Short: "Have a project not served any more",
 		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
-stays as it is, and can still be drained; later drops do not register it again,
-unless it is moved or copied.
+stays as it is, and can still be drained; later drops do not register it again.
 A directory that was added by several names is removed by all of them. Without
 DIR it is the project of the working directory; DIR need not exist. With --gone,
 it is every registered project whose directory does not exist.`,
@@ -36,7 +35,7 @@ it is every registered project whose directory does not exist.`,
 			if err != nil {
 				return err
 			}
-			reg, err := registry()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
@@ -68,11 +67,11 @@ it is every registered project whose directory does not exist.`,
 }
 
 func removeGone() error {
-	reg, err := registry()
+	reg, err := projectRegistry()
 	if err != nil {
 		return err
 	}
-	all, err := reg.Projects()
+	all, err := reg.List()
 	if err != nil {
 		return err
 	}
@@ -90,11 +89,11 @@ func removeGone() error {
 
 // registered completes the paths of registered projects.
 func registered(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	reg, err := registry()
+	reg, err := projectRegistry()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	all, err := reg.Projects()
+	all, err := reg.List()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -41,11 +41,16 @@ once; either way nothing is lost.`,
 			if err != nil {
 				return err
 			}
+			if len(projects) == 1 && !unattended {
+				if projects[0], err = o.project(); err != nil {
+					return err
+				}
+			}
 			state, err := stateDir()
 			if err != nil {
 				return err
 			}
-			reg, err := registry()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}

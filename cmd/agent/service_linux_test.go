@@ -590,7 +590,7 @@ func (b *box) status() (r status.Status) {
 // info is what the service says of itself.
 func (b *box) info() agent.Info {
 	b.Helper()
-	agents, err := agent.Running(filepath.Join(b.home, ".local", "state", "spool-agent"))
+	agents, err := status.Running(filepath.Join(b.home, ".local", "state", "spool-agent"))
 	b.check(err)
 	for _, a := range agents {
 		if a.PID == b.number("MainPID") {

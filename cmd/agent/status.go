@@ -116,7 +116,7 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 	asked := func() *serviceFacts { return nil }
 	if !only {
 		asked = askService(ctx)
-		reg, err := registry()
+		reg, err := projectRegistry()
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/agent/status"
 	"spoolagent/internal/agenttest"
 )
 
@@ -70,7 +71,7 @@ func (i *idler) stop(b *testing.B) {
 // settle waits until all projects are served, and then a little.
 func (i *idler) settle(b *testing.B) {
 	for start := time.Now(); ; <-time.After(20 * time.Millisecond) {
-		infos, err := agent.Running(i.state)
+		infos, err := status.Running(i.state)
 		if err != nil {
 			b.Fatal(err)
 		}
