@@ -26,7 +26,13 @@ type User struct {
 // NewUser makes one, who has the program.
 func NewUser(t testing.TB) *User {
 	t.Helper()
-	home, err := filepath.EvalSymlinks(t.TempDir())
+	return NewUserIn(t, t.TempDir())
+}
+
+// NewUserIn is NewUser with a home directory that is there.
+func NewUserIn(t testing.TB, dir string) *User {
+	t.Helper()
+	home, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,68 +7,68 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"spoolagent/internal/agenttest"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"spoolagent/queue"
-	"spoolagent/spoolfiles"
 )
 
 // served is a project with an agent, in a process of its own, that serves it.
 type served struct {
-	b     *testing.B
-	sp    *spoolfiles.Spool
-	queue *os.File
-	buf   []byte
-	n     int
+	*testing.B
+	project string
+	agent   *agenttest.Process
+	queue   *os.File
+	buf     []byte
+	n       int
 }
 
-func serve(b *testing.B, dir, agent string, fsync bool) *served {
-	project := mkdir(b, dir, fmt.Sprintf("project-fsync-%v", fsync))
-	config := project + ".toml"
-	write(b, config, fmt.Sprintf("fsync = %v\nlog_level = \"error\"\n", fsync))
-	cmd := command(dir, "", nil, agent, "run", "--project", project, "--config", config)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	sp, err := spoolfiles.Create(project)
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := &served{b: b, sp: sp, buf: make([]byte, 1<<20)}
-	b.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			b.Errorf("the agent: %v", err)
-		}
-		s.queue.Close()
-		sp.Close()
-	})
+func serve(b *testing.B, dir string, fsync bool) *served {
+	home := filepath.Join(dir, fmt.Sprintf("fsync-%v", fsync))
+	agenttest.Mkdir(b, home)
+	u := agenttest.NewUserIn(b, home)
+	u.Configure(fmt.Sprintf("fsync = %v\nlog_level = \"error\"\n", fsync))
+	s := &served{B: b, project: u.Project("project"), buf: make([]byte, 1<<20)}
+	s.agent = u.Run("--project", s.project)
 	s.refill()
-	if s.queue, err = os.Open(filepath.Join(sp.Root.Path(), queue.FileName)); err != nil {
+	var err error
+	if s.queue, err = os.Open(s.queuePath()); err != nil {
 		b.Fatal(err)
 	}
 	return s
 }
 
+func (s *served) stop() {
+	s.agent.Stop()
+	s.queue.Close()
+}
+
+func (s *served) queuePath() string { return spool(s.project, "distill-pending.queue") }
+
 // refill brings 100 signals, as many as the cap, and waits until they are in the queue.
 func (s *served) refill() {
 	for range 100 {
-		if _, err := s.sp.Drop([]byte(s.signal())); err != nil {
-			s.b.Fatal(err)
-		}
+		s.drop(s.signal())
 	}
 	s.wait(5*time.Millisecond, "the queue to be full", func() bool {
-		path := filepath.Join(s.sp.Root.Path(), queue.FileName)
-		_, err := os.Stat(path)
-		return err == nil && lines(s.b, path) == 100
+		_, err := os.Stat(s.queuePath())
+		return err == nil && lines(s.B, s.queuePath()) == 100
 	})
-	s.rest()
+	s.idle()
+}
+
+// drop renames a drop into place, and returns when.
+func (s *served) drop(text string) time.Time {
+	name := fmt.Sprintf("%09d.json", s.n)
+	tmp := filepath.Join(spool(s.project, "tmp"), name)
+	agenttest.Write(s, tmp, text)
+	start := time.Now()
+	if err := os.Rename(tmp, filepath.Join(spool(s.project, "incoming"), name)); err != nil {
+		s.Fatal(err)
+	}
+	return start
 }
 
 // signal is a drop that no other is like.
@@ -77,31 +77,28 @@ func (s *served) signal() string {
 	return fmt.Sprintf(`{"recorded_at":1763852400,"tool_name":"Bash","cwd":"/home/u/repo","payload":"%s %09d"}`, strings.Repeat("x", 200), s.n)
 }
 
-// rest waits until the agent has nothing more to do, and then a little.
-func (s *served) rest() {
+// idle waits until the agent has nothing more to do, and then a little: nothing
+// waits, and the agent has let go of the queue.
+func (s *served) idle() {
 	s.wait(time.Millisecond, "the agent to be idle", func() bool {
-		n, err := s.sp.CountDrops()
-		return err == nil && n == 0 && !s.pending()
+		if len(agenttest.List(s, spool(s.project, "incoming"))) > 0 {
+			return false
+		}
+		f, err := os.Open(s.queuePath())
+		if err != nil {
+			s.Fatal(err)
+		}
+		defer f.Close()
+		return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil
 	})
 	<-time.After(5 * time.Millisecond)
-}
-
-// pending reports whether a transaction is under way.
-func (s *served) pending() bool {
-	for _, name := range []string{"queue.record-0", "queue.record-1"} {
-		data, err := os.ReadFile(filepath.Join(s.sp.Root.Path(), name))
-		if err == nil && bytes.HasPrefix(data, []byte("pending")) {
-			return true
-		}
-	}
-	return false
 }
 
 // wait looks at a condition every so often, or without a pause.
 func (s *served) wait(pause time.Duration, what string, ok func() bool) {
 	for start := time.Now(); !ok(); {
 		if time.Since(start) > 30*time.Second {
-			s.b.Fatalf("waited in vain for %s", what)
+			s.Fatalf("waited in vain for %s", what)
 		}
 		if pause > 0 {
 			<-time.After(pause)
@@ -113,20 +110,14 @@ func (s *served) wait(pause time.Duration, what string, ok func() bool) {
 // queue, which is full.
 func (s *served) seen() time.Duration {
 	drop := s.signal()
-	name := fmt.Sprintf("%d.json", s.n)
-	tmp := filepath.Join(s.sp.Tmp.Path(), name)
-	write(s.b, tmp, drop)
 	want := []byte(drop + "\n")
-	start := time.Now()
-	if err := os.Rename(tmp, filepath.Join(s.sp.Incoming.Path(), name)); err != nil {
-		s.b.Fatal(err)
-	}
+	start := s.drop(drop)
 	s.wait(0, "the drop to be in the queue", func() bool {
 		n, _ := s.queue.ReadAt(s.buf, 0)
 		return bytes.Contains(s.buf[:n], want)
 	})
 	took := time.Since(start)
-	s.rest()
+	s.idle()
 	return took
 }
 
@@ -134,23 +125,24 @@ func (s *served) seen() time.Duration {
 // signals, is there.
 func (s *served) drained() time.Duration {
 	s.refill()
-	id := spoolfiles.NewID()
-	tmp := filepath.Join(s.sp.Tmp.Path(), id)
-	reply := filepath.Join(s.sp.Control.Path(), id+spoolfiles.ReplySuffix)
-	write(s.b, tmp, "")
+	s.n++
+	id := fmt.Sprint("request-", s.n)
+	tmp := filepath.Join(spool(s.project, "tmp"), id)
+	reply := filepath.Join(spool(s.project, "control"), id+".signals")
+	agenttest.Write(s, tmp, "")
 	start := time.Now()
-	if err := os.Rename(tmp, filepath.Join(s.sp.Control.Path(), id+spoolfiles.RequestSuffix)); err != nil {
-		s.b.Fatal(err)
+	if err := os.Rename(tmp, filepath.Join(spool(s.project, "control"), id+".drain")); err != nil {
+		s.Fatal(err)
 	}
 	s.wait(0, "the reply", func() bool { return unix.Access(reply, unix.F_OK) == nil })
 	took := time.Since(start)
-	if n := lines(s.b, reply); n != 100 {
-		s.b.Fatalf("the reply has %d signals, want 100", n)
+	if n := lines(s.B, reply); n != 100 {
+		s.Fatalf("the reply has %d signals, want 100", n)
 	}
 	if err := os.Remove(reply); err != nil {
-		s.b.Fatal(err)
+		s.Fatal(err)
 	}
-	s.rest()
+	s.idle()
 	return took
 }
 
@@ -198,8 +190,9 @@ func syncNow(b *testing.B, f *os.File) time.Duration {
 const queueSize = 30 << 10
 
 func visible(b *testing.B, dir string) {
-	agent := build(b, dir, "agent", "spoolagent/cmd/agent")
-	plain, synced := serve(b, dir, agent, false), serve(b, dir, agent, true)
+	plain, synced := serve(b, dir, false), serve(b, dir, true)
+	defer plain.stop()
+	defer synced.stop()
 	m := inTurns(times(500, 50), plain.seen, synced.seen, syncer(b, dir))
 	within("drop visible in the queue, without fsync", m[0], 0, time.Millisecond, "at most 1 ms")
 	more := m[1] - m[0]
@@ -208,8 +201,9 @@ func visible(b *testing.B, dir string) {
 }
 
 func drain(b *testing.B, dir string) {
-	agent := build(b, dir, "agent", "spoolagent/cmd/agent")
-	plain, synced := serve(b, dir, agent, false), serve(b, dir, agent, true)
+	plain, synced := serve(b, dir, false), serve(b, dir, true)
+	defer plain.stop()
+	defer synced.stop()
 	m := inTurns(times(100, 10), plain.drained, synced.drained, drainSyncer(b, dir))
 	within("request to reply, 100 signals, without fsync", m[0], 0, 2*time.Millisecond, "at most 2 ms")
 	within("  with fsync (its three syncs)", m[1], m[2], 2*time.Millisecond+m[2], "at most 2 ms + the syncs")

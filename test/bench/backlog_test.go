@@ -12,13 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -49,7 +49,9 @@ func child(work string) error {
 	}
 	r := report{Took: time.Since(start)}
 	if err == nil {
-		r.Peak, err = peakMemory()
+		var sample agenttest.Sample
+		sample, err = agenttest.Look(os.Getpid())
+		r.Peak = sample.Peak
 	}
 	if err != nil {
 		return err
@@ -74,15 +76,6 @@ func inChild(b *testing.B, work string) report {
 		b.Fatalf("%s: %v: %s", work, err, out)
 	}
 	return r
-}
-
-func peakMemory() (kib int, err error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	return strconv.Atoi(strings.Fields(rest + " ?")[0])
 }
 
 // fold is what an agent does with a project that nobody has served for long,
@@ -175,29 +168,26 @@ func fill(b *testing.B, incoming string, n int) {
 // begins once the disk has it.
 func backlog(b *testing.B, dir string, rounds, n int, ours, bare string, signals int) (this, floor time.Duration, peak int) {
 	round := 0
+	u := agenttest.NewUserIn(b, dir)
 	m := inTurns(rounds,
 		func() time.Duration {
 			round++
-			project := mkdir(b, dir, fmt.Sprint("project-", round))
-			sp, err := spoolfiles.Create(project)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer sp.Close()
-			incoming := sp.Incoming.Path()
+			project := u.Project(fmt.Sprint("project-", round))
+			incoming := spool(project, "incoming")
 			fill(b, incoming, n)
 			unix.Sync()
 			r := inChild(b, ours+" "+project)
 			unix.Sync()
 			peak = max(peak, r.Peak)
-			if left, queued := len(names(b, incoming)), lines(b, filepath.Join(sp.Root.Path(), queue.FileName)); left != 0 || queued != signals {
+			if left, queued := len(agenttest.List(b, incoming)), lines(b, spool(project, "distill-pending.queue")); left != 0 || queued != signals {
 				b.Fatalf("after the fold %d drops are left and %d signals are queued, want 0 and %d", left, queued, signals)
 			}
 			return r.Took
 		},
 		func() time.Duration {
 			round++
-			files := mkdir(b, dir, fmt.Sprint("files-", round))
+			files := filepath.Join(dir, fmt.Sprint("files-", round))
+			agenttest.Mkdir(b, files)
 			fill(b, files, n)
 			unix.Sync()
 			r := inChild(b, bare+" "+files)

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"spoolagent/internal/agenttest"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,8 @@ func workDir(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(mkdir(b, parent), "")
+	agenttest.Mkdir(b, parent)
+	dir, err := os.MkdirTemp(parent, "")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -169,20 +171,6 @@ func thousands(n int) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
-}
-
-func mkdir(b *testing.B, elem ...string) string {
-	dir := filepath.Join(elem...)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		b.Fatal(err)
-	}
-	return dir
-}
-
-func write(b *testing.B, path, text string) {
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
 }
 
 // event is what Claude Code hands to a hook after a tool call, of ordinary size.

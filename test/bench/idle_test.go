@@ -4,16 +4,11 @@ package bench
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"spoolagent/agent"
-	"spoolagent/agent/status"
 	"spoolagent/internal/agenttest"
 )
 
@@ -33,70 +28,31 @@ const stillness = 20 * time.Millisecond
 // idler is an agent that has nothing to do for its projects.
 type idler struct {
 	projects int
-	cmd      *exec.Cmd
-	state    string
+	agent    *agenttest.Process
 
 	wakeUps int
 	did     agenttest.Activity
 }
 
-func newIdler(b *testing.B, dir, program string, projects int) *idler {
-	home := mkdir(b, dir, fmt.Sprintf("home-%d", projects))
-	i := &idler{
-		projects: projects,
-		cmd:      command(home, "", []string{"XDG_STATE_HOME=" + home, "XDG_CONFIG_HOME=" + home}, program, "run", "--log-level", "error"),
-		state:    filepath.Join(home, "spool-agent"),
-	}
-	registry := mkdir(b, i.state, "projects")
+// newIdler returns when all projects are served, and a little has passed.
+func newIdler(b *testing.B, dir string, projects int) *idler {
+	home := filepath.Join(dir, fmt.Sprintf("home-%d", projects))
+	agenttest.Mkdir(b, home)
+	u := agenttest.NewUserIn(b, home)
 	for n := range projects {
-		project := mkdir(b, home, fmt.Sprintf("project-%04d", n))
-		spool(b, project)
-		write(b, filepath.Join(registry, fmt.Sprint(n)), project+"\n")
+		name := fmt.Sprintf("project-%04d", n)
+		u.Register(u.Project(name), name)
 	}
-	i.cmd.Stderr = os.Stderr
-	if err := i.cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
+	i := &idler{projects: projects, agent: u.Run("--log-level", "error")}
+	agenttest.Until(b, "all projects are served", func() bool { return u.States()["serving"] == projects })
+	<-time.After(5 * time.Second)
 	return i
 }
 
-// stop ends it before its directories are removed: it would make some anew.
-func (i *idler) stop(b *testing.B) {
-	i.cmd.Process.Signal(syscall.SIGTERM)
-	if err := i.cmd.Wait(); err != nil {
-		b.Errorf("the agent: %v", err)
-	}
-}
-
-// settle waits until all projects are served, and then a little.
-func (i *idler) settle(b *testing.B) {
-	for start := time.Now(); ; <-time.After(20 * time.Millisecond) {
-		infos, err := status.Running(i.state)
-		if err != nil {
-			b.Fatal(err)
-		}
-		serving := 0
-		for _, info := range infos {
-			for _, p := range info.Projects {
-				if p.State == agent.StateServing {
-					serving++
-				}
-			}
-		}
-		if serving == i.projects {
-			break
-		}
-		if time.Since(start) > time.Minute {
-			b.Fatalf("of %d projects, %d are served", i.projects, serving)
-		}
-	}
-	<-time.After(5 * time.Second)
-}
-
-// rest leaves the agent alone for a time, and counts meanwhile how often it
+// watch leaves the agent alone for a time, and counts meanwhile how often it
 // wakes up, and what it does.
-func (i *idler) rest(d time.Duration) (err error) {
-	first, err := agenttest.Watch(i.cmd.Process.Pid)
+func (i *idler) watch(d time.Duration) (err error) {
+	first, err := agenttest.Watch(i.agent.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -105,7 +61,7 @@ func (i *idler) rest(d time.Duration) (err error) {
 	defer tick.Stop()
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		at := <-tick.C
-		now, err := agenttest.Watch(i.cmd.Process.Pid)
+		now, err := agenttest.Watch(i.agent.Process.Pid)
 		if err != nil {
 			return err
 		}
@@ -122,7 +78,7 @@ func (i *idler) rest(d time.Duration) (err error) {
 }
 
 func (i *idler) rows(b *testing.B, most int) {
-	r, err := agenttest.Look(i.cmd.Process.Pid)
+	r, err := agenttest.Look(i.agent.Process.Pid)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -144,17 +100,15 @@ func (i *idler) rows(b *testing.B, most int) {
 }
 
 func idle(b *testing.B, dir string) {
-	program := build(b, dir, "agent", "spoolagent/cmd/agent")
-	one, many := newIdler(b, dir, program, 1), newIdler(b, dir, program, 1000)
-	defer one.stop(b)
-	defer many.stop(b)
-	one.settle(b)
-	many.settle(b)
+	one, many := newIdler(b, dir, 1), newIdler(b, dir, 1000)
+	// Before their directories are removed: they would make some anew.
+	defer one.agent.Stop()
+	defer many.agent.Stop()
 	if !testing.Short() {
 		var both sync.WaitGroup
 		for _, i := range []*idler{one, many} {
 			both.Go(func() {
-				if err := i.rest(idleWindow); err != nil {
+				if err := i.watch(idleWindow); err != nil {
 					b.Error(err)
 				}
 			})

@@ -19,6 +19,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// patience is for the broker, and for its publishers.
+const patience = 2 * time.Minute
+
 const (
 	streamName = "SIGNALS"
 	subject    = "signals.work"

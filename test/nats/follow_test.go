@@ -22,23 +22,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"spoolagent/configs"
-	"spoolagent/spoolfiles"
-	"spoolagent/spoolfiles/signal"
+	"spoolagent/internal/agenttest"
 )
 
 const (
-	hooks    = 4
-	perHook  = 100
-	longs    = 500
-	twins    = 60
-	deaths   = 5               // of the publisher
-	patience = 2 * time.Minute // for anything that must happen at all
+	hooks   = 4
+	perHook = 100
+	longs   = 500
+	twins   = 60
+	deaths  = 5 // of the publisher
 )
 
-// stage is one run: a project, the binary, and a broker.
+// stage is one run: a user with a project, and a broker.
 type stage struct {
-	*testing.T
-	agent, project, hook, config string
+	*agenttest.User
+	project, hook string
 
 	broker string
 	js     jetstream.JetStream
@@ -46,78 +44,38 @@ type stage struct {
 }
 
 func newStage(t *testing.T) *stage {
-	dir := t.TempDir()
-	s := &stage{
-		T:       t,
-		agent:   filepath.Join(dir, "agent"),
-		project: filepath.Join(dir, "a project"),
-		hook:    filepath.Join(dir, "hook.sh"),
-		config:  filepath.Join(dir, "config.toml"),
-	}
-	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
-	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
-	t.Setenv("CLAUDE_PROJECT_DIR", "")
-	for name, content := range map[string]string{
-		s.hook: configs.Hook(),
-		// No cap, so that every signal must turn up. Replies are not returned
-		// while the test runs: only a follower can bring what another left.
-		s.config: "cap = 0\nreply_ttl = \"10m\"\nlog_level = \"error\"\n",
-	} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(s.project, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("go", "build", "-o", s.agent, "spoolagent/cmd/agent").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
+	u := agenttest.NewUser(t)
+	// No cap, so that every signal must turn up. Replies are not returned
+	// while the test runs: only a follower can bring what another left.
+	u.Configure("cap = 0\nreply_ttl = \"10m\"\nlog_level = \"error\"\n")
+	s := &stage{User: u, project: filepath.Join(u.Home, "a project"), hook: filepath.Join(u.Home, "hook.sh")}
+	agenttest.Mkdir(t, s.project)
+	agenttest.Write(t, s.hook, configs.Hook())
 	s.broker, s.stream = newBroker(t)
 	s.js = connect(t, s.broker)
 	return s
-}
-
-func (s *stage) run(args ...string) *exec.Cmd {
-	c := exec.Command(s.agent, append([]string{"--config", s.config, "--project", s.project}, args...)...)
-	c.Dir = s.project
-	c.Stderr = os.Stderr
-	return c
 }
 
 // serve starts agents, kills them, and lets some time pass without one, until
 // done.
 func (s *stage) serve(done <-chan struct{}) (kills int) {
 	for {
-		c := s.run("run")
-		if err := c.Start(); err != nil {
-			s.Error(err)
+		agent := s.Run("--project", s.project)
+		over := wait(done, rand.N(200*time.Millisecond))
+		agent.Kill()
+		kills++
+		if over || wait(done, rand.N(50*time.Millisecond)) {
 			return kills
-		}
-		over := s.alive(c, done, 200*time.Millisecond)
-		c.Wait()
-		if kills++; over {
-			return kills
-		}
-		select {
-		case <-done:
-			return kills
-		case <-time.After(rand.N(50 * time.Millisecond)):
 		}
 	}
 }
 
-// alive lets a process live for some time, and kills it; at once if the rest is
-// over, which it reports.
-func (s *stage) alive(c *exec.Cmd, over <-chan struct{}, atMost time.Duration) bool {
-	life := time.NewTimer(rand.N(atMost))
-	defer life.Stop()
+// wait waits for a time, or until something is over, which it reports.
+func wait(over <-chan struct{}, atMost time.Duration) bool {
 	select {
 	case <-over:
-		c.Process.Kill()
 		return true
-	case <-life.C:
-		c.Process.Kill()
+	case <-time.After(atMost):
 		return false
 	}
 }
@@ -139,32 +97,25 @@ func (s *stage) produce(more func()) (n int) {
 	producers.Go(func() {
 		long := strings.Repeat("-", 3000) // so that pipes fill, and followers die over half a batch
 		for i := range longs {
-			s.drop(signal.Signal{RecordedAt: 2, CWD: "/l", Payload: new(fmt.Sprintf("<l-%d>%s", i, long))})
+			s.drop(fmt.Sprintf("l-%d", i), long)
 		}
 	})
 	producers.Go(func() {
 		for range twins {
-			s.drop(signal.Signal{RecordedAt: 1, CWD: "/t", Payload: new("<twin>")})
+			s.drop("twin")
 		}
 	})
 	producers.Wait()
 	return n + hooks*perHook + longs + twins
 }
 
-func (s *stage) runHook(id string) {
-	c := exec.Command("sh", s.hook)
+func (s *stage) runHook(name string) {
+	c := s.Command("sh", s.hook)
 	c.Dir = s.project
-	c.Stdin = strings.NewReader(fmt.Sprintf(`{"hook_event_name":"PostToolUse","tool_name":"Bash","cwd":"/w","id":"<%s>"}`, id))
-	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
-		s.Errorf("hook: %v %q", err, out)
-	}
+	s.Quiet(c, agenttest.Event(name))
 }
 
-func (s *stage) drop(sig signal.Signal) {
-	if err := spoolfiles.Drop(s.project, sig.AppendLine(nil)); err != nil {
-		s.Error(err)
-	}
-}
+func (s *stage) drop(name string, more ...string) { agenttest.Drop(s, s.project, name, more...) }
 
 // stop ends a follower as a person would, which must go well.
 func (s *stage) stop(c *exec.Cmd) {
@@ -174,55 +125,27 @@ func (s *stage) stop(c *exec.Cmd) {
 	}
 }
 
-// settled waits until the stream has n signals and the spool has none.
-func (s *stage) settled(n int) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		info, err := s.stream.Info(ctx)
+// delivered waits until the stream has n signals and the spool has none.
+func (s *stage) delivered(n int) {
+	var p agenttest.Project
+	agenttest.Until(s, fmt.Sprintf("the stream has %d signals and the spool has none", n), func() bool {
+		info, err := s.stream.Info(s.Context())
 		if err != nil {
 			s.Fatal(err)
 		}
-		st := s.status()
-		if int(info.State.Msgs) >= n && st.Queued == 0 && st.Incoming == 0 && st.Replies == 0 {
-			l := st.Ledger
-			if l.Folded+l.Returned+l.External != l.Drained+l.Evicted {
-				s.Errorf("the ledger does not close: %+v", l)
-			}
-			if int(l.Folded) != n || l.External != 0 || l.Evicted != 0 || l.Rejected != 0 {
-				s.Errorf("%d signals were made, the ledger says %+v", n, l)
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-			s.Fatalf("of %d signals the stream has %d: %+v", n, info.State.Msgs, st)
-		case <-tick.C:
-		}
+		p = s.ProjectStatus(s.project)
+		return int(info.State.Msgs) >= n && p.Empty()
+	})
+	if l := p.Ledger; !p.Closes() || l.Folded != n || l.External != 0 || l.Evicted != 0 || l.Rejected != 0 {
+		s.Errorf("%d signals were made, the ledger says %+v", n, l)
 	}
-}
-
-type status struct {
-	Queued, Incoming, Replies int
-	Ledger                    struct{ Folded, Returned, External, Drained, Evicted, Rejected int64 }
-}
-
-func (s *stage) status() status {
-	out, err := s.run("status", "--json").Output()
-	var st struct{ Projects []status }
-	if jerr := json.Unmarshal(out, &st); jerr != nil || len(st.Projects) != 1 {
-		s.Fatalf("status: %v, %v: %s", err, jerr, out)
-	}
-	return st.Projects[0]
 }
 
 // place is where a signal stood: the time at which its follower began, the
 // batch of that follower, and the line of the batch.
 type place [3]int
 
-func placeOf(t *testing.T, id string) (at place) {
+func placeOf(t testing.TB, id string) (at place) {
 	part := strings.Split(id, "-") // follow-TIME-PID-RANDOM-BATCH-LINE
 	if len(part) != 6 {
 		t.Fatalf("what an id is this? %q", id)
@@ -255,14 +178,14 @@ func (s *stage) check(more bool) {
 		if err := json.Unmarshal(msg.Data, &signal); err != nil {
 			s.Fatalf("the stream has a broken message: %v: %q", err, msg.Data)
 		}
-		at := placeOf(s.T, signal.ID)
+		at := placeOf(s, signal.ID)
 		if slices.Compare(last[:], at[:]) >= 0 {
 			s.Errorf("out of order: %v after %v", at, last)
 		}
 		last = at
-		_, id, _ := strings.Cut(signal.Payload, "<")
-		id, _, _ = strings.Cut(id, ">")
-		seen[id]++
+		for _, name := range agenttest.Names(signal.Payload) {
+			seen[name]++
+		}
 	}
 	want := map[string]int{"twin": twins}
 	for h := range hooks {
@@ -300,7 +223,7 @@ func (s *stage) play(more func(), follow func(quiet, done <-chan struct{})) {
 	others.Go(func() { follow(quiet, done) })
 	n := s.produce(more)
 	close(quiet)
-	s.settled(n)
+	s.delivered(n)
 	close(done)
 	others.Wait()
 	s.check(more != nil)
@@ -311,7 +234,8 @@ func (s *stage) play(more func(), follow func(quiet, done <-chan struct{})) {
 // closed. Each is prepared before it starts; ended is called after it.
 func (s *stage) follower(quiet, done <-chan struct{}, prepare func(*exec.Cmd), ended func(), args ...string) (kills int) {
 	for {
-		c := s.run(append([]string{"drain", "--follow", "--id"}, args...)...)
+		c := s.Agent(append([]string{"--project", s.project, "drain", "--follow", "--id"}, args...)...)
+		c.Stderr = os.Stderr
 		prepare(c)
 		if err := c.Start(); err != nil {
 			s.Error(err)
@@ -325,7 +249,8 @@ func (s *stage) follower(quiet, done <-chan struct{}, prepare func(*exec.Cmd), e
 			return kills
 		default:
 		}
-		s.alive(c, quiet, 100*time.Millisecond)
+		wait(quiet, rand.N(100*time.Millisecond))
+		c.Process.Kill() // not its publisher
 		c.Wait()
 		ended()
 		kills++
@@ -342,7 +267,7 @@ func TestCommand(t *testing.T) {
 	work := t.TempDir()
 	s.play(func() { s.certify(work) }, func(quiet, done <-chan struct{}) {
 		kills := s.follower(quiet, done, func(c *exec.Cmd) {
-			c.Env = append(os.Environ(), urlVariable+"="+s.broker, workVariable+"="+work)
+			c.Env = append(c.Env, urlVariable+"="+s.broker, workVariable+"="+work)
 		}, func() {}, "--", self)
 		repeats, err := os.ReadFile(filepath.Join(work, "repeats"))
 		if err != nil || len(bytes.Trim(repeats, "0\n")) == 0 {
@@ -362,8 +287,8 @@ func (s *stage) certify(work string) {
 			s.Error(err)
 			return
 		}
-		s.drop(signal.Signal{RecordedAt: 3, CWD: "/d", Payload: new(fmt.Sprintf("<d-%d>", i))})
-		s.until("a publisher has died and another has not", func() bool {
+		s.drop(fmt.Sprintf("d-%d", i))
+		agenttest.Until(s, "a publisher has died and another has not", func() bool {
 			if _, err := os.Lstat(certificate); err == nil {
 				return false
 			}
@@ -374,18 +299,6 @@ func (s *stage) certify(work string) {
 			size = info.Size()
 			return true
 		})
-	}
-}
-
-// until waits for what must come true.
-func (s *stage) until(what string, true func() bool) {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(patience); !true(); <-tick.C {
-		if time.Now().After(end) {
-			s.Errorf("never came true: %s", what)
-			return
-		}
 	}
 }
 
