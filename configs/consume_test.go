@@ -10,10 +10,11 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"syscall"
 	"testing"
+
+	"spoolagent/internal/agenttest"
 )
 
 const signals = `{"recorded_at":1,"tool_name":"Bash","cwd":"/r","payload":"a\\b %s"}

@@ -11,11 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"spoolagent/internal/agenttest"
 )
 
 const event = `{"hook_event_name":"Stop","cwd":"/r","x":"\u00fc \\ %s $HOME"}` + "\n"

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"spoolagent/internal/agenttest"
 	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"spoolagent/internal/agenttest"
 )
 
 // maxDrop is what the agent takes in a drop, by default.

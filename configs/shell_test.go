@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"testing"
+
+	"spoolagent/internal/agenttest"
 )
 
 // eachShell runs a test once with every shell.

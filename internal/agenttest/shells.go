@@ -2,6 +2,9 @@
 
 package agenttest
 
+// Tools says whether the build tag tools is set.
+const Tools = false
+
 // Shells are the shells that scripts are tested with, as the beginnings of
 // command lines: the one that every machine has, and with the build tag tools
 // those that there are behind its name elsewhere.

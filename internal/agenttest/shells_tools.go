@@ -2,6 +2,9 @@
 
 package agenttest
 
+// Tools says whether the build tag tools is set.
+const Tools = true
+
 // Shells are the shells that scripts are tested with, as the beginnings of
 // command lines.
 var Shells = [][]string{{"dash"}, {"bash"}, {"bash", "--posix"}, {"busybox", "sh"}}
