@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,34 +13,22 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"spoolagent/internal/agenttest"
 )
 
 // maxDrop is what the agent takes in a drop, by default.
 var maxDrop = int(Default().MaxDrop)
 
-// awks there may be behind the name.
-var awks = []string{"mawk", "gawk", "busybox awk", "original-awk"}
-
-// eachAwk runs a test with the hook and each of them.
+// eachAwk runs a test with the hook and each of them. It is called by a function:
+// a busybox may have its own before those in PATH.
 func eachAwk(t *testing.T, test func(t *testing.T, sh []string)) {
-	for i, awk := range awks {
-		t.Run(awk, func(t *testing.T) {
-			name, applet, _ := strings.Cut(awk, " ")
-			path, err := exec.LookPath(name)
-			if err != nil {
-				t.Skipf("%s is not installed", name)
-			}
-			bin := t.TempDir()
-			write(t, filepath.Join(bin, "awk"), fmt.Sprintf("#!/bin/sh\nexec '%s' %s \"$@\"\n", path, applet))
-			if err := os.Chmod(filepath.Join(bin, "awk"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			shell := shells[i%len(shells)].argv
-			if path, err = exec.LookPath(shell[0]); err != nil {
-				t.Skipf("%s is not installed", shell[0])
-			}
-			hook := script(t, strings.Replace(Hook(), "PATH=/usr/bin:", "PATH='"+bin+"':/usr/bin:", 1))
-			test(t, append(append([]string{path}, shell[1:]...), hook))
+	for i, awk := range agenttest.Awks {
+		t.Run(strings.Join(awk, " "), func(t *testing.T) {
+			shell := agenttest.Shells[i%len(agenttest.Shells)]
+			call := "\nawk() { LC_ALL=C " + agenttest.Tool(t, awk[0]) + " " + strings.Join(awk[1:], " ") + ` "$@"; }` + "\nPATH="
+			hook := script(t, strings.Replace(Hook(), "\nPATH=", call, 1))
+			test(t, append(append([]string{agenttest.Tool(t, shell[0])}, shell[1:]...), hook))
 		})
 	}
 }

@@ -11,29 +11,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"spoolagent/internal/agenttest"
 )
 
-// The shells that the scripts are run with.
-var shells = []struct {
-	name string
-	argv []string
-}{
-	{"dash", []string{"dash"}},
-	{"bash", []string{"bash"}},
-	{"bash as sh", []string{"bash", "--posix"}},
-	{"busybox", []string{"busybox", "sh"}},
-}
-
-// eachShell runs a test once with every shell there is.
+// eachShell runs a test once with every shell.
 func eachShell(t *testing.T, test func(t *testing.T, sh []string)) {
-	for _, shell := range shells {
-		t.Run(shell.name, func(t *testing.T) {
-			path, err := exec.LookPath(shell.argv[0])
-			if err != nil {
-				t.Skipf("%s is not installed", shell.argv[0])
-			}
-			test(t, append([]string{path}, shell.argv[1:]...))
+	for _, shell := range agenttest.Shells {
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			// By its path, for some tests have no PATH.
+			test(t, append([]string{agenttest.Tool(t, shell[0])}, shell[1:]...))
 		})
 	}
 }
@@ -86,35 +73,6 @@ func run(t *testing.T, cmd *exec.Cmd) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// eventually waits for a condition, with a limit that only a failure reaches.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
-// list is what a directory has; nothing if there is no such directory.
-func list(t *testing.T, elem ...string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(elem...))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
 func mkdir(t *testing.T, elem ...string) string {
 	t.Helper()
 	dir := filepath.Join(elem...)
@@ -122,15 +80,6 @@ func mkdir(t *testing.T, elem ...string) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func read(t *testing.T, elem ...string) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
 }
 
 func checkMode(t *testing.T, want fs.FileMode, elem ...string) {
@@ -144,16 +93,6 @@ func checkMode(t *testing.T, want fs.FileMode, elem ...string) {
 	}
 }
 
-// unshared is a command line that runs argv with file systems of its own to
-// mount. Where that is not allowed, the test is skipped.
-func unshared(t *testing.T, argv ...string) []string {
-	t.Helper()
-	if err := exec.Command("unshare", "-m", "true").Run(); err != nil {
-		t.Skipf("no mount namespace of our own: %v", err)
-	}
-	return append([]string{"unshare", "-m"}, argv...)
-}
-
 // bound is a command line that runs argv such that permissions bind it, also
 // as root.
 func bound(t *testing.T, argv []string) []string {
@@ -161,11 +100,7 @@ func bound(t *testing.T, argv []string) []string {
 	if os.Getuid() != 0 {
 		return argv
 	}
-	setpriv := []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search"}
-	if err := exec.Command(setpriv[0], setpriv[1], "true").Run(); err != nil {
-		t.Skipf("as root, permissions do not bind: %v", err)
-	}
-	return append(setpriv, argv...)
+	return append([]string{agenttest.Tool(t, "setpriv"), "--bounding-set=-dac_override,-dac_read_search"}, argv...)
 }
 
 // feed gives a command text through a pipe, and reports an error if the

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"spoolagent/internal/agenttest"
 )
 
 // commandsOf are all commands in a tool's settings, as another program would
@@ -63,12 +65,8 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	large := `{"hook_event_name":"PostToolUse","tool_name":"Bash","tool_response":"` + strings.Repeat("x", 300_000) + `"}`
-	for _, shell := range [][]string{{"dash"}, {"bash"}, {"bash", "--posix"}, {"busybox", "sh"}} {
-		path, err := exec.LookPath(shell[0])
-		if err != nil {
-			t.Errorf("%s is not installed", shell[0])
-			continue
-		}
+	for _, shell := range agenttest.Shells {
+		path := agenttest.Tool(t, shell[0])
 		for _, tool := range Tools() {
 			if _, ok := tool.edit.(settings); !ok {
 				continue

@@ -6,7 +6,6 @@ package hooks_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -14,16 +13,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"spoolagent/configs"
+	"spoolagent/internal/agenttest"
 )
 
 var update = flag.Bool("update-events", false, "write the golden files of the events anew")
@@ -54,123 +53,58 @@ func fixtures(t *testing.T, tool string) (fs []fixture) {
 	return fs
 }
 
-// agentBinary is the real agent, built once.
-var agentBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "events-test")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "agent")
-	out, err := exec.Command("go", "build", "-o", path, "spoolagent/cmd/agent").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	status := m.Run()
-	if path, err := agentBinary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(status)
-}
-
-// world is a project with a hostile name, the scripts, and an agent that serves it.
+// world is a user with a project of a hostile name, the scripts, and an agent
+// that serves it.
 type world struct {
-	t                      *testing.T
-	home, scripts, project string
-	agent                  string
+	*agenttest.User
+	scripts, project string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	agent, err := agentBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	top, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t, filepath.Join(top, "ho me"), filepath.Join(top, `scr'ipts "ü`), filepath.Join(top, "pro ject\n'\"日"), agent}
-	for _, dir := range []string{w.home, w.scripts, w.project} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	git, err := os.ReadFile("git.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.write(filepath.Join(w.scripts, "hook.sh"), configs.Hook())
-	w.write(filepath.Join(w.scripts, "git.sh"), string(git))
+	home := filepath.Join(t.TempDir(), "ho me")
+	agenttest.Mkdir(t, home)
+	u := agenttest.NewUserIn(t, home)
+	u.Env = []string{"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null"}
+	w := &world{u, filepath.Join(u.Home, `scr'ipts "ü`), filepath.Join(u.Home, "pro ject\n'\"日")}
+	agenttest.Mkdir(t, w.scripts)
+	agenttest.Mkdir(t, w.project)
+	w.script("hook.sh", configs.Hook())
+	w.script("git.sh", agenttest.Read(t, "git.sh"))
 	return w
 }
 
-func (w *world) write(path, text string) {
-	w.t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-		w.t.Fatal(err)
+// script writes an executable file beside the scripts, and returns its path.
+func (w *world) script(name, text string) string {
+	w.Helper()
+	path := filepath.Join(w.scripts, name)
+	agenttest.Write(w, path, text)
+	if err := os.Chmod(path, 0o700); err != nil {
+		w.Fatal(err)
 	}
+	return path
 }
 
-func (w *world) command(stdin string, argv ...string) *exec.Cmd {
-	cmd := exec.Command(argv[0], argv[1:]...)
+// in is a command in the project.
+func (w *world) in(name string, args ...string) *exec.Cmd {
+	cmd := w.Command(name, args...)
 	cmd.Dir = w.project
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.home, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null"}
-	cmd.Stdin = strings.NewReader(stdin)
 	return cmd
-}
-
-// run runs a command that must succeed and returns what it printed.
-func (w *world) run(cmd *exec.Cmd) string {
-	w.t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		w.t.Fatalf("%q: %v: %s", cmd.Args, err, stderr.String())
-	}
-	return stdout.String()
 }
 
 // hook runs a script, which must say nothing.
 func (w *world) hook(sh []string, stdin, script string, args ...string) {
-	w.t.Helper()
-	cmd := w.command(stdin, append(append(append([]string{}, sh...), filepath.Join(w.scripts, script)), args...)...)
-	if out := w.run(cmd); out != "" {
-		w.t.Errorf("%s printed %q", script, out)
-	}
+	w.Helper()
+	argv := slices.Concat(sh, []string{filepath.Join(w.scripts, script)}, args)
+	w.Quiet(w.in(argv[0], argv[1:]...), stdin)
 }
 
 // serve runs the agent until the test ends.
 func (w *world) serve() {
-	w.t.Helper()
-	if err := os.MkdirAll(filepath.Join(w.project, ".spool"), 0o700); err != nil {
-		w.t.Fatal(err)
-	}
-	cmd := w.command("", w.agent, "run", "--project", w.project, "--log-level", "error")
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			w.t.Errorf("the agent ended with %v", err)
-		}
-	})
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.After(time.Minute); ; {
-		if w.command("", w.agent, "status", "--project", w.project).Run() == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-limit:
-			w.t.Fatal("the agent does not serve")
-		}
-	}
+	w.Helper()
+	w.MakeSpool(w.project)
+	w.Run("--project", w.project, "--log-level", "error")
+	agenttest.Until(w, "the agent serves", func() bool { return w.ProjectStatus(w.project).State == "serving" })
 }
 
 type signal struct {
@@ -182,12 +116,12 @@ type signal struct {
 
 // drain returns the lines and the signals that the consumer gets.
 func (w *world) drain() (lines []string, signals []signal) {
-	w.t.Helper()
-	out := w.run(w.command("", w.agent, "drain", "--project", w.project, "--timeout", "60s"))
+	w.Helper()
+	out := w.Do(w.Agent("drain", "--project", w.project, "--timeout", "60s"))
 	for line := range strings.Lines(out) {
 		var s signal
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Payload == nil || !json.Valid([]byte(*s.Payload)) {
-			w.t.Errorf("%v: %s", err, line)
+			w.Errorf("%v: %s", err, line)
 		}
 		lines, signals = append(lines, line), append(signals, s)
 	}
@@ -197,10 +131,10 @@ func (w *world) drain() (lines []string, signals []signal) {
 // golden compares the signals with those of a file, in which the project and the
 // time of drops that have none of their own are spelt out.
 func (w *world) golden(name string, want int) {
-	w.t.Helper()
+	w.Helper()
 	lines, signals := w.drain()
 	if len(lines) != want {
-		w.t.Fatalf("%d signals of %d: %s", len(lines), want, lines)
+		w.Fatalf("%d signals of %d: %s", len(lines), want, lines)
 	}
 	project, _ := json.Marshal(w.project)
 	var got strings.Builder
@@ -213,32 +147,22 @@ func (w *world) golden(name string, want int) {
 	path := filepath.Join("testdata", "events", name+".golden")
 	if *update {
 		if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
-			w.t.Fatal(err)
+			w.Fatal(err)
 		}
 	}
 	want2, err := os.ReadFile(path)
 	if err != nil {
-		w.t.Fatal(err)
+		w.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want2), got.String()); diff != "" {
-		w.t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
-}
-
-var shells = [][]string{{"dash"}, {"bash"}, {"busybox", "sh"}}
-
-func need(t *testing.T, command string) {
-	t.Helper()
-	if _, err := exec.LookPath(command); err != nil {
-		t.Skipf("%s is not installed", command)
+		w.Errorf("%s (-want +got):\n%s", name, diff)
 	}
 }
 
 func TestEvents(t *testing.T) {
 	for _, tool := range []string{"claude", "codex", "codex-notify", "cursor", "gemini", "unknown"} {
-		for _, sh := range shells {
-			t.Run(tool+" "+sh[0], func(t *testing.T) {
-				need(t, sh[0])
+		for _, sh := range agenttest.Shells {
+			t.Run(tool+" "+strings.Join(sh, " "), func(t *testing.T) {
 				w := newWorld(t)
 				w.serve()
 				all := fixtures(t, tool)
@@ -255,87 +179,10 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestOpenCode(t *testing.T) {
-	need(t, "node")
-	w := newWorld(t)
-	w.serve()
-	plugin, err := os.ReadFile("opencode-plugin.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(w.scripts, "plugin.mjs")
-	w.write(path, string(plugin))
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(here, "testdata")
-	all := fixtures(t, "opencode")
-	out := w.run(w.command("", "node", filepath.Join(data, "opencode-run.mjs"), path, w.project, filepath.Join(data, "events", "opencode.jsonl")))
-	if out != "" {
-		t.Errorf("printed %q", out)
-	}
-	w.golden("opencode", len(all))
-}
-
-// The plugin makes and registers the spool, and follows no link.
-func TestOpenCodeSpool(t *testing.T) {
-	need(t, "node")
-	plugin, err := os.ReadFile("opencode-plugin.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const drop = `
-import p from %q
-const h = await p.server({ directory: process.argv[2] })
-await h["tool.execute.after"]({ tool: "bash", sessionID: "s" }, { output: "HEAD" + "x\n".repeat(3e6) + "😀TAIL", metadata: { n: 1n } })
-`
-	for _, name := range []string{"fresh", "linked", "linked incoming"} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			path := filepath.Join(w.scripts, "plugin.mjs")
-			w.write(path, string(plugin))
-			w.write(filepath.Join(w.scripts, "run.mjs"), fmt.Sprintf(drop, "./plugin.mjs"))
-			outside := t.TempDir()
-			spool := filepath.Join(w.project, ".spool")
-			switch name {
-			case "linked":
-				err = os.Symlink(outside, spool)
-			case "linked incoming":
-				if err = os.Mkdir(spool, 0o700); err == nil {
-					err = os.Symlink(outside, filepath.Join(spool, "incoming"))
-				}
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.run(w.command("", "node", filepath.Join(w.scripts, "run.mjs"), w.project))
-			if left, _ := os.ReadDir(outside); len(left) > 0 {
-				t.Errorf("outside has %v", left)
-			}
-			if name != "fresh" {
-				return
-			}
-			entries, err := filepath.Glob(filepath.Join(w.home, ".local/state/spool-agent/projects/*"))
-			if err != nil || len(entries) != 1 {
-				t.Fatalf("registered: %q, %v", entries, err)
-			}
-			if text, err := os.ReadFile(entries[0]); string(text) != w.project+"\n" {
-				t.Errorf("registered: %q, %v", text, err)
-			}
-			_, signals := w.drain()
-			if len(signals) != 1 || !strings.Contains(*signals[0].Payload, `"HEAD`) || !strings.Contains(*signals[0].Payload, `😀TAIL"`) {
-				t.Errorf("signals: %+v", signals)
-			}
-		})
-	}
-}
-
 // The whole output of a 5 MB build: valid JSON, with head and tail, and what it belongs to.
 func TestLongEvent(t *testing.T) {
-	for _, sh := range shells {
-		t.Run(sh[0], func(t *testing.T) {
-			need(t, sh[0])
+	for _, sh := range agenttest.Shells {
+		t.Run(strings.Join(sh, " "), func(t *testing.T) {
 			w := newWorld(t)
 			w.serve()
 			event, err := json.Marshal(map[string]any{
@@ -370,47 +217,48 @@ func TestLongEvent(t *testing.T) {
 
 // repository makes the project one of git's, with hooks that run git.sh.
 func (w *world) repository(sh []string) {
-	w.t.Helper()
+	w.Helper()
 	w.git("init", "-q", "-b", "main")
 	for _, name := range []string{"post-commit", "post-checkout", "post-merge", "post-rewrite", "pre-push"} {
-		w.write(filepath.Join(w.project, ".git", "hooks", name), fmt.Sprintf("#!/bin/sh\nexec %s %s %s \"$@\"\n",
-			strings.Join(sh, " "), `"$HOME"/../scr*/git.sh`, name))
+		path := filepath.Join(w.project, ".git", "hooks", name)
+		agenttest.Write(w, path, fmt.Sprintf("#!/bin/sh\nexec %s %s %s \"$@\"\n", strings.Join(sh, " "), `"$HOME"/scr*/git.sh`, name))
+		if err := os.Chmod(path, 0o700); err != nil {
+			w.Fatal(err)
+		}
 	}
 }
 
 func (w *world) git(args ...string) string {
-	w.t.Helper()
+	w.Helper()
 	argv := append([]string{"git", "-c", "user.name=Ü \"x\" \\ y", "-c", "user.email=u@example.org"}, args...)
-	return strings.TrimSpace(w.run(w.command("", argv...)))
+	return strings.TrimSpace(w.Do(w.in(argv[0], argv[1:]...)))
 }
 
 // payloads are the payloads of the signals, which are all of git.
 func (w *world) payloads(want int) (ps []map[string]any) {
-	w.t.Helper()
+	w.Helper()
 	_, signals := w.drain()
 	for _, s := range signals {
 		var p map[string]any
 		if err := json.Unmarshal([]byte(*s.Payload), &p); err != nil || s.ToolName == nil || *s.ToolName != "git" || len(*s.Payload) > 4000 {
-			w.t.Fatalf("%v: %+v, %d bytes", err, s, len(*s.Payload))
+			w.Fatalf("%v: %+v, %d bytes", err, s, len(*s.Payload))
 		}
 		ps = append(ps, p)
 	}
 	if len(ps) != want {
-		w.t.Fatalf("%d signals of %d: %v", len(ps), want, ps)
+		w.Fatalf("%d signals of %d: %v", len(ps), want, ps)
 	}
 	return ps
 }
 
 func TestGit(t *testing.T) {
-	need(t, "git")
-	for _, sh := range shells {
-		t.Run(sh[0], func(t *testing.T) {
-			need(t, sh[0])
+	for _, sh := range agenttest.Shells {
+		t.Run(strings.Join(sh, " "), func(t *testing.T) {
 			w := newWorld(t)
 			w.repository(sh)
 			file := "a \"b\"\n\\ü\x01"
-			w.write(filepath.Join(w.project, file), "x")
-			w.write(filepath.Join(w.project, "\xff\xfe"), "x")
+			agenttest.Write(w, filepath.Join(w.project, file), "x")
+			agenttest.Write(w, filepath.Join(w.project, "\xff\xfe"), "x")
 			w.git("add", "-A")
 			w.git("commit", "-q", "-m", "Sub \"q\" \\ \x01 é😀\n\nbody\n\nmore\n")
 			first := w.git("rev-parse", "HEAD")
@@ -444,15 +292,14 @@ func TestGit(t *testing.T) {
 
 // Much of everything: it is bounded, and says what is left out.
 func TestGitMuch(t *testing.T) {
-	need(t, "git")
 	w := newWorld(t)
 	w.repository([]string{"sh"})
 	for i := range 300 {
-		w.write(filepath.Join(w.project, fmt.Sprintf("%03d-%s", i, strings.Repeat("é", 50))), "x")
+		agenttest.Write(w, filepath.Join(w.project, fmt.Sprintf("%03d-%s", i, strings.Repeat("é", 50))), "x")
 	}
 	w.git("add", "-A")
-	message := filepath.Join(w.home, "message")
-	w.write(message, "subject "+strings.Repeat("日", 1000)+"\n\n"+strings.Repeat("body \"é\"\n", 500_000))
+	message := filepath.Join(w.Home, "message")
+	agenttest.Write(t, message, "subject "+strings.Repeat("日", 1000)+"\n\n"+strings.Repeat("body \"é\"\n", 500_000))
 	w.git("commit", "-q", "-F", message)
 	p := w.payloads(1)[0]
 	files := p["files"].([]any)
@@ -469,7 +316,6 @@ func TestGitMuch(t *testing.T) {
 // git never notices: in a bare repository, with a spool that takes nothing,
 // without the hook, from a worktree.
 func TestGitElsewhere(t *testing.T) {
-	need(t, "git")
 	w := newWorld(t)
 	w.repository([]string{"sh"})
 	w.git("commit", "-q", "--allow-empty", "-m", "one")
@@ -483,9 +329,9 @@ func TestGitElsewhere(t *testing.T) {
 
 	bare := filepath.Join(t.TempDir(), "bare.git")
 	w.git("clone", "-q", "--bare", w.project, bare)
-	cmd := w.command(strings.Repeat("x\n", 100_000), "sh", filepath.Join(w.scripts, "git.sh"), "pre-push", "a", "b")
+	cmd := w.Command("sh", filepath.Join(w.scripts, "git.sh"), "pre-push", "a", "b")
 	cmd.Dir = bare
-	w.run(cmd)
+	w.Quiet(cmd, strings.Repeat("x\n", 100_000))
 	if _, err := os.Lstat(filepath.Join(bare, ".spool")); err == nil {
 		t.Error("a bare repository has got a spool")
 	}

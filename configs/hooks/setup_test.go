@@ -222,24 +222,6 @@ func TestPermissionsStay(t *testing.T) {
 	}
 }
 
-// Root may edit the settings of somebody else, to whom they go on to belong.
-func TestOwnerStays(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make files of others")
-	}
-	s := newSetup(t)
-	path := put(t, "{}\n", s.home, ".claude", "settings.json")
-	if err := os.Chown(path, 1234, 5678); err != nil {
-		t.Fatal(err)
-	}
-	install(t, s, "claude", "")
-	for _, p := range []string{path, path + backupSuffix} {
-		if st := mustStat(t, p).Sys().(*syscall.Stat_t); st.Uid != 1234 || st.Gid != 5678 {
-			t.Errorf("%s belongs to %d:%d", p, st.Uid, st.Gid)
-		}
-	}
-}
-
 func mustStat(t *testing.T, path string) fs.FileInfo {
 	t.Helper()
 	fi, err := os.Lstat(path)

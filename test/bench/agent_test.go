@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"spoolagent/internal/agenttest"
 )
 
 // served is a project with an agent, in a process of its own, that serves it.

@@ -17,12 +17,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"spoolagent/internal/agenttest"
 )
 
 func TestMain(m *testing.M) {

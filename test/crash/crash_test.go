@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"sync"
 	"testing"
+
+	"spoolagent/internal/agenttest"
 )
 
 // whole: every point. With -short, it is a spread of them.

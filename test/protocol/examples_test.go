@@ -8,10 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"sync"
 	"testing"
+
+	"spoolagent/internal/agenttest"
 )
 
 const protocol = "../../spoolfiles/PROTOCOL.md"

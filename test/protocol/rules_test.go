@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"spoolagent/internal/agenttest"
 )
 
 // ruleTests names the tests of each rule of PROTOCOL.md: here, or in another

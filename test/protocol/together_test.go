@@ -10,12 +10,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"spoolagent/internal/agenttest"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"spoolagent/internal/agenttest"
 )
 
 // Each producer makes batches*batch signals, from two processes at once.
