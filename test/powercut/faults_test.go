@@ -21,7 +21,7 @@ func scenario(t *testing.T, c setup, act func(*stage) int, cuts func(*recording,
 	c.ttl = 10 * time.Minute
 	limit := 12
 	if full() {
-		limit = 80
+		limit = 40
 	}
 	for _, f := range fileSystems {
 		t.Run(f.name, func(t *testing.T) {

@@ -76,7 +76,7 @@ func (h host) command(name string, args ...string) *exec.Cmd {
 	if h.boot == unreadable {
 		script = `mount -t tmpfs -o ro none /proc/sys/kernel/random && exec "$@"`
 	}
-	cmd := exec.Command("unshare", append([]string{"--mount", "sh", "-c", script, h.file("boot"), name}, args...)...)
+	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "slave", "sh", "-c", script, h.file("boot"), name}, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.mnt + "/home"}
 	return cmd
 }

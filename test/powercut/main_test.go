@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(insideVariable) == "" {
 		enter()
 	}
+	// Mounts and their ends propagate to the namespaces of the agents, else each
+	// agent would keep the disks of other tests mounted.
+	check(unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, ""))
 	check(unix.Mount("powercut", room, "tmpfs", 0, "mode=0700"))
 	check(os.Setenv("TMPDIR", room))
 	agentProgram = os.Getenv(programVariable)
