@@ -129,12 +129,22 @@ func (r *recording) replay(t *testing.T, cuts []cut) {
 			t.Errorf("cut at %d of %d, mode %s, then %v:\n\t%s", c.at, len(r.writes), c.mode, c.boot, strings.Join(o.faults, "\n\t"))
 			if dir := os.Getenv(keepVariable); dir != "" {
 				name := fmt.Sprintf("%s-%d-%d.img", strings.ReplaceAll(t.Name(), "/", "-"), c.at, time.Now().UnixNano())
-				im.save(filepath.Join(dir, name), unsynced, c.survived)
+				im.save(filepath.Join(dir, name), unsynced, r.survived(unsynced, c))
 			}
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// survived is what the cut says, but for the superblock.
+func (r *recording) survived(unsynced []write, c cut) func(i, sector int) bool {
+	return func(i, sector int) bool {
+		if w := unsynced[i]; w.off <= r.fs.super && r.fs.super < w.off+int64(len(w.data)) {
+			sector = 0
+		}
+		return c.survived(i, sector)
 	}
 }
 
@@ -144,12 +154,12 @@ func (r *recording) cut(im *image, unsynced []write, c cut) *outcome {
 	after := r.setup
 	after.boot, after.ttl = c.boot, 720*time.Hour // what was answered stays where it is
 	h := newHost(r.dir, after)
-	im.save(h.file("cut"), unsynced, c.survived)
+	im.save(h.file("cut"), unsynced, r.survived(unsynced, c))
 	defer os.Remove(h.file("cut"))
 	r.fs.mount(h.file("cut"), h.mnt)
 	defer unmount(h.mnt)
-	o := &outcome{have: map[string]int{}}
 	before := h.names()
+	o := &outcome{have: map[string]int{}, drops: before.signals()}
 	if c.alone {
 		out, err := h.agent("drain", "--project", h.project()).Output()
 		if err != nil {

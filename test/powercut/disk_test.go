@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,23 +19,24 @@ import (
 // fileSystem is a kind of file system.
 type fileSystem struct {
 	name    string
-	size    int64  // of the disk, in bytes
-	force   string // makes mkfs quiet and fearless
-	options string // of mount
+	size    int64    // of the disk, in bytes
+	mkfs    []string // options
+	options string   // of mount
+	super   int64    // where the superblock is, which is never torn: its file system needs it whole
 }
 
 // Every cut disk of a recording has the same UUID, which xfs would refuse.
 var fileSystems = []fileSystem{
-	{"ext4", 64 << 20, "-qF", "loop"},
-	{"xfs", 300 << 20, "-qf", "loop,nouuid"},
-	{"btrfs", 128 << 20, "-qf", "loop"},
+	{"ext4", 64 << 20, []string{"-qF", "-b4096"}, "loop", 1024},
+	{"xfs", 300 << 20, []string{"-qf"}, "loop,nouuid", 0},
+	{"btrfs", 128 << 20, []string{"-qf"}, "loop", 64 << 10},
 }
 
 // make makes an empty file system in a new file.
 func (f fileSystem) make(name string) {
 	check(os.WriteFile(name, nil, 0o600))
 	check(os.Truncate(name, f.size))
-	run(exec.Command("mkfs."+f.name, f.force, name))
+	run(exec.Command("mkfs."+f.name, append(slices.Clone(f.mkfs), name)...))
 }
 
 // mount mounts a file system that lies in a file, on a loop device that goes
