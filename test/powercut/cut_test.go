@@ -54,7 +54,7 @@ func (r *recording) atWrites(rnd *rand.Rand, n int) (cuts []cut) {
 	for range n {
 		seed := rnd.Uint64()
 		survived := choose(rnd, none, all, partly(seed, 0.5, false), partly(seed, 0.85, false), partly(seed, 0.5, true))
-		cuts = append(cuts, cut{at: r.start + 1 + rnd.IntN(len(r.writes)-r.start), mode: "write", survived: survived})
+		cuts = append(cuts, cut{at: r.start + rnd.IntN(len(r.writes)-r.start+1), mode: "write", survived: survived})
 	}
 	return r.pick(rnd, cuts, n)
 }
