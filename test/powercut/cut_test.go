@@ -227,6 +227,7 @@ type tally struct {
 	cuts    map[string]int // by file system, mode and boot ID
 	faults  map[string]int // by file system and the fault's first word
 	repeats map[string]int // by file system
+	lag     int // the longest
 	longest time.Duration
 }
 
@@ -241,6 +242,7 @@ func (y *tally) add(fs string, c cut, o *outcome, repeats int, took time.Duratio
 		y.faults[fs+" "+what]++
 	}
 	y.repeats[fs] += repeats
+	y.lag = max(y.lag, o.lag)
 	y.longest = max(y.longest, took)
 }
 
@@ -253,7 +255,8 @@ func (y *tally) print() {
 			sums[i] += m[k]
 		}
 	}
-	fmt.Printf("powercut: %d cuts, %d repeats, %d faults; the longest cut took %v\n", sums[0], sums[1], sums[2], y.longest.Round(ms))
+	fmt.Printf("powercut: %d cuts, %d repeats, %d faults\n", sums[0], sums[1], sums[2])
+	fmt.Printf("powercut: totals lag behind by %d signals at most; the longest cut took %v\n", y.lag, y.longest.Round(ms))
 }
 
 // TestPowerCut cuts the power of a host at work.

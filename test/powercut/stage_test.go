@@ -79,14 +79,16 @@ func record(t *testing.T, f fileSystem, c setup, act func(*stage) int) *recordin
 	return r
 }
 
-// raise has the main project served, and everything on the disk.
+// raise has the main project served, a signal drained, and everything on the
+// disk.
 func (s *stage) raise() {
 	check(os.Mkdir(s.project(), 0o700))
 	check(os.Mkdir(s.mnt+"/home", 0o700))
 	run(s.host.agent("add", s.project()))
 	s.agent = s.start()
+	s.dropAll(999999, 1000000, 1)
 	s.drain("ready", true)
-	s.syncfs()
+	s.commit()
 }
 
 // crash kills the agent, if it runs.
