@@ -227,7 +227,7 @@ type tally struct {
 	cuts    map[string]int // by file system, mode and boot ID
 	faults  map[string]int // by file system and the fault's first word
 	repeats map[string]int // by file system
-	lag     int // the longest
+	lag     int            // the longest
 	longest time.Duration
 }
 

@@ -21,13 +21,15 @@
 //
 //   - What was seen in a queue under its lock, or in a reply, is there: in the
 //     answer, a queue, or a reply. Exceptions: it was acknowledged, a stranger
-//     took it, or the cap may have evicted it since as many newer signals came.
+//     took it, or the cap may have evicted it, since as many signals came later,
+//     those that come again included.
 //   - A line that a stranger appended and synced is there, likewise.
 //   - Every signal carries a checksum of itself. No garbled line is in an
 //     answer, a reply or a queue.
 //   - Nothing is in rejected but what a producer or a stranger left garbled: no
 //     piece of the agent's own writing, no record of its own.
-//   - The ledger closes, counts the queue, and its totals go on.
+//   - The ledger closes and counts the queue. Its totals go on: they are at
+//     least what they were before the last syncfs(2).
 //   - The agent answers within 15 seconds by itself, and stops on SIGTERM.
 //   - A signal that was gone before a syncfs(2) is not there again after it.
 //     Repeats of later ones are permitted, and counted.
