@@ -76,10 +76,13 @@ func (h host) command(name string, args ...string) *exec.Cmd {
 	if h.boot == unreadable {
 		script = `mount -t tmpfs -o ro none /proc/sys/kernel/random && exec "$@"`
 	}
-	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "slave", "sh", "-c", script, h.file("boot"), name}, args...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.mnt + "/home"}
+	before := []string{"--mount", "--propagation", "slave", "sh", "-c", script, h.file("boot"), name}
+	cmd := exec.Command("unshare", append(before, args...)...)
+	cmd.Env = h.env()
 	return cmd
 }
+
+func (h host) env() []string { return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.mnt + "/home"} }
 
 func (h host) agent(args ...string) *exec.Cmd {
 	return h.command(agentProgram, append(args, "--config", h.file("config"))...)
@@ -155,8 +158,8 @@ func (h host) reply(id string) string { return h.spool("control/" + id + ".signa
 // hook leaves a signal as a tool does whose working directory the project is.
 func (h host) hook(project, id string) {
 	check(os.MkdirAll(project, 0o700))
-	cmd := h.command("sh", hookScript)
-	cmd.Dir = project
+	cmd := exec.Command("sh", hookScript)
+	cmd.Dir, cmd.Env = project, h.env()
 	cmd.Stdin = bytes.NewReader(event(id))
 	run(cmd)
 }

@@ -58,8 +58,9 @@ func TestMain(m *testing.M) {
 // unmounts what they have mounted.
 func enter() {
 	unshare := must(exec.LookPath("unshare"))
-	args := []string{unshare, "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--", must(os.Executable())}
-	check(syscall.Exec(unshare, append(args, os.Args[1:]...), append(os.Environ(), insideVariable+"=1")))
+	args := []string{unshare, "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"}
+	args = append(append(args, "--", must(os.Executable())), os.Args[1:]...)
+	check(syscall.Exec(unshare, args, append(os.Environ(), insideVariable+"=1")))
 }
 
 func build(dir, pkg, name string) string {

@@ -70,7 +70,7 @@ func identify(text []byte) (id string, ok bool) {
 		return "", false
 	}
 	id = m[1]
-	if id[0] == 'H' { // the agent wrote the rest of the line
+	if id[0] == 'H' { // the agent made the line
 		return id, proof == payload(id)
 	}
 	return id, bytes.Equal(text, bytes.TrimSuffix(line(id), []byte("\n")))
