@@ -4,6 +4,7 @@
 GO ?= go
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
+POWERCUT ?= full
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PLATFORMS = linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64
 
@@ -41,6 +42,10 @@ fault: ## kill the real process at every file-system call, one after another
 soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
 	SPOOL_SOAK=$(SOAKTIME) $(GO) test -count 1 -run TestSoak -timeout 0 -v ./test/soak
 
+.PHONY: powercut
+powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; POWERCUT=short for a spread of the cuts
+	SPOOL_POWERCUT=$(POWERCUT) $(GO) test -tags powercut -count 1 -parallel 4 -timeout 1h -v ./test/powercut
+
 .PHONY: scale
 scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
 	SPOOL_SCALE=full $(GO) test -count 1 -timeout 1h -v ./test/scale
@@ -59,6 +64,8 @@ fuzz: ## run each fuzz target for FUZZTIME
 lint: ## check the form: gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags powercut ./test/powercut
+	cd test/powercut/recorder && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
 .PHONY: cross
