@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"spoolagent/spoolfiles"
@@ -121,10 +122,7 @@ func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
 // the queue's bytes from first on, which are canonical lines.
 func (q *Queue) writeReply(h *held, id string, first int64) error {
 	name := replyName(id)
-	if err := gone(q.sp.Tmp.Remove(name)); err != nil { // nothing of ours is under way
-		return err
-	}
-	f, err := q.sp.Tmp.Create(name)
+	f, err := q.sp.Tmp.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}

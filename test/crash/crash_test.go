@@ -140,6 +140,7 @@ func TestKill(t *testing.T) {
 			}
 			reached[len(filter(r.calls, changing))] = true
 			y.add("crash points, then " + string(v))
+			w.full = true
 			w.visit(v)
 			s.end(w, v)
 		}
@@ -223,6 +224,7 @@ func TestKillRecovery(t *testing.T) {
 					} else {
 						y.add("times too late")
 					}
+					w.full = true
 					s.drive.after(w, r)
 					w.locked(func(*os.File, string) {})
 					w.visit(last)
