@@ -159,13 +159,12 @@ func (e *event) add(name, value jsontext.Value) {
 	e.rest = append(append(e.rest, ','), name...)
 	e.rest = append(append(e.rest, ':'), value...)
 	key, _ := unescape(name)
-	field := string(key)
-	if kind, ok := formFields[field]; ok && (kind == 0 || kind == value.Kind()) {
-		e.is[field] = true
+	if kind, ok := formFields[string(key)]; ok && (kind == 0 || kind == value.Kind()) {
+		e.is[string(key)] = true
 	}
 	x := excerpt{from: len(e.rest), to: len(e.rest)} // stays
 	ok := false
-	switch field {
+	switch string(key) {
 	case "tool_name", "toolName", "cwd", "working_dir":
 		x.text, ok = unquote(value)
 		x.from = start
@@ -181,8 +180,8 @@ func (e *event) add(name, value jsontext.Value) {
 	case "workspace_roots":
 		x.text = firstString(value)
 	}
-	if x.text != "" || ok && field == "tool_name" {
-		e.says[field] = x
+	if x.text != "" || ok && string(key) == "tool_name" {
+		e.says[string(key)] = x
 	}
 }
 
@@ -211,8 +210,11 @@ func (e *event) signal(o Origin) (Signal, error) {
 	}
 	e.rest = slices.Delete(e.rest, tool.from, tool.to)
 	e.rest = slices.Delete(e.rest, dir.from, dir.to)
-	object := append(jsontext.Value("{"), bytes.TrimPrefix(e.rest, []byte(","))...)
-	object = append(object, '}')
+	object := append(jsontext.Value(e.rest), '}')
+	if len(e.rest) == 0 {
+		object = jsontext.Value("{}")
+	}
+	object[0] = '{' // for the first comma
 	halves := bytes.Contains(object, []byte(`\u`)) && !object.IsValid(jsontext.AllowDuplicateNames(true))
 	if err := object.Compact(jsontext.PreserveRawStrings(!halves)); err != nil {
 		return Signal{}, syntaxError(err)

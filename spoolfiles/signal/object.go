@@ -5,15 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// newDecoder returns a decoder of data, which it parses where it lies. It reads
-// what the grammar of JSON allows: that a name comes twice, or that an escape is
-// half a surrogate pair, is an error only where the field matters.
+// decoders are kept for the next one.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// lax reads what the grammar of JSON allows: that a name comes twice, or that an
+// escape is half a surrogate pair, is an error only where the field matters.
+var lax = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// newDecoder returns a decoder of data, which it parses where it lies; it may be
+// put back into decoders.
 func newDecoder(data []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := decoders.Get().(*jsontext.Decoder)
+	dec.Reset(bytes.NewBuffer(data), lax...)
+	return dec
 }
 
 var errNoObject = errors.New("not a JSON object")
@@ -24,6 +33,7 @@ var errNoObject = errors.New("not a JSON object")
 // are an error.
 func eachMember(data []byte, f func(name, value jsontext.Value, at int) error) error {
 	dec := newDecoder(data)
+	defer decoders.Put(dec)
 	next := func() (jsontext.Value, int, error) {
 		v, err := dec.ReadValue()
 		end := int(dec.InputOffset())

@@ -1,8 +1,8 @@
 package signal
 
 import (
-	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"unicode/utf8"
 
@@ -48,73 +48,48 @@ type span struct{ start, end int }
 func shorten(event []byte, limit int) []byte {
 	for _, within := range []bool{true, false} {
 		spans := long(event, within)
-		fixed := len(event)
-		lengths := make([]int, 0, len(spans))
-		for _, s := range spans {
-			fixed -= s.end - s.start
-			lengths = append(lengths, s.end-s.start)
-		}
-		if most := level(fixed, lengths, limit); most >= floor {
+		most := sort.Search(limit, func(n int) bool {
+			size := len(event)
+			for _, s := range spans {
+				size -= max(0, s.end-s.start-n)
+			}
+			return size > limit
+		}) - 1
+		if most >= floor {
 			return cutAll(event, spans, most)
 		}
 	}
 	return identified(event, limit)
 }
 
-// long lists the values of the object's members that are longer than floor, but
-// for its identity; with within, not the objects and arrays, but the strings in
-// them.
+// long lists the strings of an object that are longer than floor, but for its
+// identity; without within, not those in values of its members, but these values.
 func long(event []byte, within bool) (spans []span) {
-	_ = eachMember(event, func(name, value jsontext.Value, at int) error { // event is valid
-		key, _ := unescape(name)
-		switch isString := value.Kind() == '"'; {
-		case len(value) <= floor || isString && slices.Contains(identity, string(key)):
-		case isString || !within:
-			spans = append(spans, span{at, at + len(value)})
-		default:
-			spans = appendStrings(spans, value, at)
-		}
-		return nil
-	})
-	return spans
-}
-
-// appendStrings appends the strings longer than floor in a value that begins at
-// at, but for names.
-func appendStrings(spans []span, value jsontext.Value, at int) []span {
-	dec := newDecoder(value)
+	dec := newDecoder(event)
+	defer decoders.Put(dec)
+	_, _ = dec.ReadToken() // the first brace
+	name := ""
 	for {
-		if dec.PeekKind() != '"' {
+		in, count := dec.StackIndex(dec.StackDepth())
+		if kind := dec.PeekKind(); kind != '"' && (within || kind == '}') {
 			if _, err := dec.ReadToken(); err != nil {
-				return spans
+				return spans // it is the end, for event is valid
 			}
+			name = ""
 			continue
 		}
-		s, _ := dec.ReadValue()
-		in, count := dec.StackIndex(dec.StackDepth())
-		if isName := in == '{' && count%2 == 1; !isName && len(s) > floor {
-			end := at + int(dec.InputOffset())
-			spans = append(spans, span{end - len(s), end})
+		v, err := dec.ReadValue()
+		if err != nil {
+			return spans
+		}
+		isName := in == '{' && count%2 == 0
+		if isName {
+			key, _ := unescape(v)
+			name = string(key)
+		} else if end := int(dec.InputOffset()); len(v) > floor && (v.Kind() != '"' || !slices.Contains(identity, name)) {
+			spans = append(spans, span{end - len(v), end})
 		}
 	}
-}
-
-// level returns the greatest length to which all that are longer can be cut so
-// that fixed and the lengths together come to at most limit; less than 0 if fixed
-// alone is more. It sorts lengths.
-func level(fixed int, lengths []int, limit int) int {
-	left := limit - fixed
-	if left < 0 {
-		return -1
-	}
-	slices.Sort(lengths)
-	for i, n := range lengths {
-		if share := left / (len(lengths) - i); n > share {
-			return share
-		}
-		left -= n
-	}
-	return math.MaxInt
 }
 
 // cutAll cuts the spans that are longer than most to that length.
@@ -186,9 +161,11 @@ func appendCut(dst, quoted []byte, limit int) []byte {
 // begins with: a character, or an escape, and of a surrogate pair both.
 func unit(body []byte) int {
 	switch {
-	case body[0] != '\\':
+	case body[0] >= utf8.RuneSelf:
 		_, n := utf8.DecodeRune(body)
 		return n
+	case body[0] != '\\':
+		return 1
 	case body[1] != 'u':
 		return len(`\n`)
 	case body[2]|0x20 == 'd' && body[3] >= '8': // there are no halves

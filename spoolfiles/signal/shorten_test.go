@@ -201,14 +201,17 @@ func genObject(t *rapid.T, depth int) string {
 	return "{" + strings.Join(vs, ",") + "}"
 }
 
-// withStringsCut returns the length of a JSON value with all strings cut to n.
+// withStringsCut returns the length of a JSON value with all strings cut to n, but
+// for those of an identity.
 func withStringsCut(v json.RawMessage, n int) int {
 	size := len(v)
 	if v[0] == '"' {
 		return min(size, n)
 	}
 	for _, c := range children(v) {
-		size += withStringsCut(c.value, n) - len(c.value)
+		if c.value[0] != '"' || !slices.Contains(identity, c.name) {
+			size += withStringsCut(c.value, n) - len(c.value)
+		}
 	}
 	return size
 }
