@@ -2,9 +2,8 @@ package signal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 func FuzzParseLine(f *testing.F) {
@@ -37,7 +36,7 @@ func FuzzParseLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if diff := cmp.Diff(want, s); diff != "" {
+		if diff := gocmp.Diff(want, s); diff != "" {
 			t.Fatalf("not what encoding/json makes of it: %s", diff)
 		}
 		checkCanonical(t, s)
@@ -50,7 +49,7 @@ func checkCanonical(t *testing.T, s Signal) {
 	t.Helper()
 	line := s.AppendLine(nil)
 	back, err := ParseLine(line)
-	if diff := cmp.Diff(s, back); err != nil || diff != "" {
+	if diff := gocmp.Diff(s, back); err != nil || diff != "" {
 		t.Fatalf("another signal from its line: %v %s", err, diff)
 	}
 	if again := back.AppendLine(nil); !bytes.Equal(line, again) {
@@ -142,6 +141,8 @@ func FuzzDecodeDrop(f *testing.F) {
 		`{"hook_event_name":"PostToolUse","tool_name":"Bash","cwd":"/r","session_id":"s","tool_response":{"stdout":"` + strings.Repeat(`a\n\ud83d\ude00é\u0041`, 50) + `","list":[1,2,3,[4]]}}`,
 		`{"type":"agent-turn-complete","turn-id":"1","input-messages":["` + strings.Repeat(`x\\`, 100) + `","\ud800"]}`,
 		`{"hook_event_name":"AfterTool","timestamp":"2025-11-22T23:00:01.5+01:00","workspace_roots":["/r\ud83d\ude00",["/s"]],"x":"` + strings.Repeat("y", 99) + `"}`,
+		`{"event":"x","working_dir":"/w","toolName":"a","agent_action_name":"b","tool_info":{"cwd":"/i","x":["\ud800"]},"cwd":""}`,
+		`{"sessionId":"s","toolName":"a","toolArgs":{"x":"` + strings.Repeat("y", 99) + `"},"tool_name":"","cwd":"/c","hookEventName":"h"}`,
 		`{"hook_event_name":"x","` + strings.Repeat("k", 200) + `":[[[[{"a":"b"}]]]],"y":[` + strings.Repeat("1,", 99) + `1]}`,
 	} {
 		for _, limit := range []int{-1, 0, MinPayload, 100, 300} {
@@ -192,65 +193,90 @@ func FuzzDecodeDrop(f *testing.F) {
 
 // eventOf reports whether data, which is an object, is a raw event.
 func eventOf(data []byte) bool {
-	var named, typed, id bool
+	is := map[string]bool{}
 	for _, c := range children(data) {
-		switch c.name {
-		case "hook_event_name":
-			named = named || c.value[0] == '"'
-		case "type":
-			typed = typed || c.value[0] == '"'
-		case "turn-id", "thread-id":
-			id = true
-		}
+		is[c.name] = true
+		is[c.name+" "+string(c.value[0])] = true
 	}
-	return named || typed && id
+	text := func(name string) bool { return is[name+` "`] }
+	return text("hook_event_name") || text("type") && (is["turn-id"] || is["thread-id"]) ||
+		!is["payload"] && !is["recorded_at"] && (text("hookEventName") || text("event") && text("working_dir") ||
+			text("agent_action_name") && is["tool_info {"] || text("sessionId") || text("toolName") && is["toolArgs"])
 }
+
+// compacted is a value without white space; with normal, its strings are spelt in
+// one way, and halves of surrogate pairs are U+FFFD.
+func compacted(t *testing.T, value json.RawMessage, normal bool) string {
+	t.Helper()
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, value); err != nil {
+		t.Fatal(err)
+	}
+	if !normal {
+		return compact.String()
+	}
+	return quotedStrings.ReplaceAllStringFunc(compact.String(), func(quoted string) string {
+		var text string
+		if err := json.Unmarshal([]byte(quoted), &text); err != nil {
+			t.Fatal(err)
+		}
+		again, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(again)
+	})
+}
+
+var quotedStrings = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 func checkEventPayload(t *testing.T, data []byte, short, whole string) {
 	t.Helper()
 	if !json.Valid([]byte(short)) || short[0] != '{' {
 		t.Fatalf("no JSON object: %q", short)
 	}
-	// Uncut, it is the event less at most a tool_name and a cwd, in compact form.
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, []byte(whole)); err != nil || compact.String() != whole {
-		t.Fatalf("not compact: %v: %q", err, whole)
+	if hasHalfPair([]byte(short)) || hasHalfPair([]byte(whole)) {
+		t.Fatalf("half a surrogate pair: %q", short)
 	}
+	// Uncut, it is the event less at most a tool_name and a cwd, in compact form,
+	// and as it was spelt, if that was text.
+	if whole != compacted(t, []byte(whole), false) {
+		t.Fatalf("not compact: %q", whole)
+	}
+	normal := hasHalfPair(data)
 	rest := children([]byte(whole))
 	taken := map[string]int{}
 	for _, c := range children(data) {
-		compact.Reset()
-		if err := json.Compact(&compact, c.value); err != nil && !errors.Is(err, io.EOF) {
-			t.Fatal(err)
-		}
-		if len(rest) > 0 && rest[0].name == c.name && compact.String() == string(rest[0].value) {
+		if len(rest) > 0 && rest[0].name == c.name && compacted(t, c.value, normal) == compacted(t, rest[0].value, normal) {
 			rest = rest[1:]
 		} else {
-			taken[c.name]++
+			taken[map[string]string{"toolName": "tool_name", "working_dir": "cwd"}[c.name]+c.name]++
 		}
 	}
 	if len(rest) > 0 {
 		t.Fatalf("not in the event: %q", rest[0].name)
 	}
-	for name, n := range taken {
-		if n > 1 || name != "tool_name" && name != "cwd" {
-			t.Fatalf("%d times %q is missing in %s", n, name, whole)
+	if n := taken["tool_name"] + taken["tool_nametoolName"]; n > 1 {
+		t.Fatalf("%d tools are missing in %s", n, whole)
+	}
+	if n := taken["cwd"] + taken["cwdworking_dir"]; n > 1 {
+		t.Fatalf("%d directories are missing in %s", n, whole)
+	}
+	for name := range taken {
+		switch name {
+		case "tool_name", "tool_nametoolName", "cwd", "cwdworking_dir":
+		default:
+			t.Fatalf("%q is missing in %s", name, whole)
 		}
 	}
 }
 
 // checkEventFields checks the fields that an event gives its signal, by other
 // means: encoding/json, and the rules written down once more.
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 	t.Helper()
-	at, cwd, root := uint64(max(0, unix)), "", ""
+	at, cwd, dir, inTool, root := uint64(max(0, unix)), "", "", "", ""
+	var tool, camel, action *string
 	text := func(raw json.RawMessage) (s string) {
 		if len(raw) > 0 && raw[0] == '"' && !hasHalfPair(raw) {
 			_ = json.Unmarshal(raw, &s)
@@ -260,11 +286,33 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 	for _, c := range children(data) {
 		switch c.name {
 		case "cwd":
-			cwd = firstOf(text(c.value), cwd)
+			cwd = cmp.Or(text(c.value), cwd)
+		case "working_dir":
+			dir = cmp.Or(text(c.value), dir)
+		case "tool_info":
+			if c.value[0] == '{' {
+				for _, c := range children(c.value) {
+					if c.name == "cwd" {
+						inTool = cmp.Or(text(c.value), inTool)
+					}
+				}
+			}
+		case "tool_name":
+			if c.value[0] == '"' && !hasHalfPair(c.value) {
+				tool = new(text(c.value))
+			}
+		case "toolName":
+			if name := text(c.value); name != "" {
+				camel = &name
+			}
+		case "agent_action_name":
+			if name := text(c.value); name != "" {
+				action = &name
+			}
 		case "workspace_roots":
 			var roots []json.RawMessage
 			if json.Unmarshal(c.value, &roots) == nil && len(roots) > 0 {
-				root = firstOf(text(roots[0]), root)
+				root = cmp.Or(text(roots[0]), root)
 			}
 		case "timestamp":
 			if when, err := time.Parse("2006-01-02T15:04:05.999999999Z07:00", text(c.value)); err == nil && !when.Before(time.Unix(0, 0)) {
@@ -272,7 +320,10 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 			}
 		}
 	}
-	if want := firstOf(cwd, firstOf(root, "/project")); s.CWD != want || s.RecordedAt != at {
+	if diff := gocmp.Diff(cmp.Or(tool, camel, action), s.ToolName); diff != "" {
+		t.Fatal(diff)
+	}
+	if want := cmp.Or(cwd, dir, inTool, root, "/project"); s.CWD != want || s.RecordedAt != at {
 		t.Fatalf("recorded at %d in %q, want %d and %q", s.RecordedAt, s.CWD, at, want)
 	}
 }

@@ -10,76 +10,58 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// lax reads what the grammar of JSON allows and no more: that a name comes
-// twice, or that a \u escape is half a surrogate pair, is for the caller to
-// mind, who knows whether the field matters. Bytes that are not UTF-8 are no
-// text at all, so everyone checks for them first.
-var lax = []jsontext.Options{
-	jsontext.AllowDuplicateNames(true),
-	jsontext.AllowInvalidUTF8(true),
+// decoders are kept for the next one.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// lax reads what the grammar of JSON allows: that a name comes twice, or that an
+// escape is half a surrogate pair, is an error only where the field matters.
+var lax = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// newDecoder returns a decoder of data, which it parses where it lies; it may be
+// put back into decoders.
+func newDecoder(data []byte) *jsontext.Decoder {
+	dec := decoders.Get().(*jsontext.Decoder)
+	dec.Reset(bytes.NewBuffer(data), lax...)
+	return dec
 }
-
-// reader is a decoder that parses a slice where it lies, kept for the next one.
-type reader struct {
-	dec jsontext.Decoder
-	in  bytes.Buffer
-}
-
-var readers = sync.Pool{New: func() any { return new(reader) }}
-
-// readJSON returns a reader of data, to be given back with done.
-func readJSON(data []byte) *reader {
-	r := readers.Get().(*reader)
-	r.in = *bytes.NewBuffer(data)
-	r.dec.Reset(&r.in, lax...)
-	return r
-}
-
-func (r *reader) done() {
-	r.in = bytes.Buffer{}
-	r.dec.Reset(&r.in) // lets go of the data: it may be large
-	readers.Put(r)
-}
-
-// offset is where the last token or value ended.
-func (r *reader) offset() int { return int(r.dec.InputOffset()) }
 
 var errNoObject = errors.New("not a JSON object")
 
 // eachMember calls f for each member of the one JSON object that data holds,
-// with name and value as they stand in data, valid as long as data is. An error
-// of f ends it. Objects nested more than 10,000 deep are an error.
-func eachMember(data []byte, f func(name, value jsontext.Value) error) error {
-	r := readJSON(data)
-	defer r.done()
-	next := func() (jsontext.Value, error) {
-		v, err := r.dec.ReadValue()
-		end := r.offset()
-		return data[end-len(v) : end : end], err
+// with name and value as they stand in data, valid as long as data is, and where
+// the value begins. An error of f ends it. Objects nested more than 10,000 deep
+// are an error.
+func eachMember(data []byte, f func(name, value jsontext.Value, at int) error) error {
+	dec := newDecoder(data)
+	defer decoders.Put(dec)
+	next := func() (jsontext.Value, int, error) {
+		v, err := dec.ReadValue()
+		end := int(dec.InputOffset())
+		return data[end-len(v) : end : end], end - len(v), err
 	}
-	switch tok, err := r.dec.ReadToken(); {
+	switch tok, err := dec.ReadToken(); {
 	case err != nil:
 		return syntaxError(err)
 	case tok.Kind() != '{':
 		return errNoObject
 	}
-	for r.dec.PeekKind() != '}' {
-		name, err := next()
+	for dec.PeekKind() != '}' {
+		name, _, err := next()
 		if err != nil {
 			return syntaxError(err)
 		}
-		value, err := next()
+		value, at, err := next()
 		if err != nil {
 			return syntaxError(err)
 		}
-		if err := f(name, value); err != nil {
+		if err := f(name, value, at); err != nil {
 			return err
 		}
 	}
-	if _, err := r.dec.ReadToken(); err != nil {
+	if _, err := dec.ReadToken(); err != nil {
 		return syntaxError(err)
 	}
-	if _, err := r.dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); err != io.EOF {
 		return errors.New("more text after the JSON object")
 	}
 	return nil
@@ -100,26 +82,27 @@ func syntaxError(err error) error {
 	return fmt.Errorf("not JSON: %w", err)
 }
 
-// isName reports whether a member's name, as it stands in the text, means want.
-func isName(raw jsontext.Value, want string) bool {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1:len(raw)-1]) == want
+// unescape returns what a JSON string says; it may alias it. ok is false if it
+// has half a surrogate pair, which is no text.
+func unescape(quoted jsontext.Value) (text []byte, ok bool) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1], true
 	}
-	name, ok := unquote(raw)
-	return ok && name == want
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	return text, err == nil
 }
 
-// unquote returns what a JSON string says, without aliasing it; ok is false if
-// it is no string, or one with half a surrogate pair, which is no text.
-func unquote(raw jsontext.Value) (s string, ok bool) {
-	if raw.Kind() != '"' {
+// unquote returns what a JSON value says, without aliasing it; ok is false if it
+// is no string that is text.
+func unquote(value jsontext.Value) (text string, ok bool) {
+	if value.Kind() != '"' {
 		return "", false
 	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true
+	b, ok := unescape(value)
+	if !ok {
+		return "", false
 	}
-	b, err := jsontext.AppendUnquote(nil, raw)
-	return string(b), err == nil
+	return string(b), true
 }
 
 // firstString returns what the first element of a JSON array says, if it is a
@@ -128,17 +111,22 @@ func firstString(array jsontext.Value) string {
 	if array.Kind() != '[' {
 		return ""
 	}
-	r := readJSON(array)
-	defer r.done()
-	if _, err := r.dec.ReadToken(); err != nil {
-		return ""
-	}
-	first, err := r.dec.ReadValue()
+	first, err := newDecoder(array[1:]).ReadValue()
 	if err != nil { // the array is empty
 		return ""
 	}
-	if s, ok := unquote(first); ok {
-		return s
-	}
-	return ""
+	text, _ := unquote(first)
+	return text
+}
+
+// cwdOf returns the cwd that a JSON object has, if it is a string that is text.
+func cwdOf(object jsontext.Value) (cwd string) {
+	_ = eachMember(object, func(name, value jsontext.Value, _ int) error { // else it has none
+		key, _ := unescape(name)
+		if text, _ := unquote(value); string(key) == "cwd" && text != "" {
+			cwd = text
+		}
+		return nil
+	})
+	return cwd
 }

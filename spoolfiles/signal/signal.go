@@ -52,13 +52,13 @@ func ParseLine(line []byte) (Signal, error) {
 		return Signal{}, errors.New("more than one line")
 	}
 	var f fields
-	if err := eachMember(line, f.add); err != nil {
+	err := eachMember(line, func(name, value jsontext.Value, _ int) error { return f.add(name, value) })
+	switch {
+	case err != nil:
 		return Signal{}, err
-	}
-	if f.seen&hasTime == 0 {
+	case !f.seen[recordedAt]:
 		return Signal{}, errors.New("recorded_at is missing")
-	}
-	if f.seen&hasCWD == 0 {
+	case !f.seen[cwd]:
 		return Signal{}, errors.New("cwd is missing")
 	}
 	return f.Signal, nil
@@ -92,86 +92,70 @@ func appendQuote[T ~[]byte | ~string](dst []byte, s T) []byte {
 	return dst
 }
 
-// The fields of a signal that have been seen.
+// The fields of a signal.
 const (
-	hasTime = 1 << iota
-	hasTool
-	hasCWD
-	hasPayload
+	recordedAt = iota
+	toolName
+	cwd
+	payload
+	none
 )
+
+var fieldNames = [...]string{"recorded_at", "tool_name", "cwd", "payload"}
 
 // fields gathers a signal from the members of its object.
 type fields struct {
 	Signal
-	seen int
+	seen [none]bool
 }
 
 // add takes one member.
 func (f *fields) add(name, value jsontext.Value) error {
-	inner := name[1 : len(name)-1]
-	if bytes.IndexByte(inner, '\\') >= 0 {
-		s, ok := unquote(name)
-		if !ok {
-			return errors.New("a field's name has half a surrogate pair")
-		}
-		inner = []byte(s)
+	key, ok := unescape(name)
+	if !ok {
+		return errors.New("a field's name has half a surrogate pair")
 	}
-	switch string(inner) {
-	case "recorded_at":
+	field := 0
+	for field < none && string(key) != fieldNames[field] {
+		field++
+	}
+	switch {
+	case field == none:
+		return nil
+	case f.seen[field]:
+		return fmt.Errorf("%s is given twice", key)
+	}
+	f.seen[field] = true
+	switch kind := value.Kind(); {
+	case field == recordedAt:
 		return f.setTime(value)
-	case "tool_name":
-		return f.setOption(hasTool, "tool_name", &f.ToolName, value)
-	case "cwd":
-		return f.setText(hasCWD, "cwd", &f.CWD, value)
-	case "payload":
-		return f.setOption(hasPayload, "payload", &f.Payload, value)
+	case kind == 'n' && (field == toolName || field == payload):
+		return nil
+	case kind != '"':
+		return fmt.Errorf("%s is not a string", key)
+	}
+	text, ok := unquote(value)
+	if !ok {
+		return fmt.Errorf("%s has half a surrogate pair", key)
+	}
+	switch field {
+	case toolName:
+		f.ToolName = &text
+	case cwd:
+		f.CWD = text
+	case payload:
+		f.Payload = &text
 	}
 	return nil
 }
 
-func (f *fields) once(field int, name string) error {
-	if f.seen&field != 0 {
-		return fmt.Errorf("%s is given twice", name)
-	}
-	f.seen |= field
-	return nil
-}
-
-func (f *fields) setTime(value jsontext.Value) error {
-	if err := f.once(hasTime, "recorded_at"); err != nil {
-		return err
-	}
+func (f *fields) setTime(value jsontext.Value) (err error) {
 	// ParseUint alone would not do: it knows neither null nor a quote, but all
 	// that it takes in base 10 is JSON's form of a whole number, once the
 	// decoder has refused leading zeros.
-	n, err := strconv.ParseUint(string(value), 10, 64)
+	f.RecordedAt, err = strconv.ParseUint(string(value), 10, 64)
 	if err != nil {
 		return errors.New("recorded_at is not a whole number from 0 to 18446744073709551615")
 	}
-	f.RecordedAt = n
-	return nil
-}
-
-func (f *fields) setOption(field int, name string, to **string, value jsontext.Value) error {
-	if value.Kind() == 'n' {
-		return f.once(field, name)
-	}
-	s := new(string)
-	*to = s
-	return f.setText(field, name, s, value)
-}
-
-func (f *fields) setText(field int, name string, to *string, value jsontext.Value) error {
-	if err := f.once(field, name); err != nil {
-		return err
-	}
-	if value.Kind() != '"' {
-		return fmt.Errorf("%s is not a string", name)
-	}
-	s, ok := unquote(value)
-	if !ok {
-		return fmt.Errorf("%s has half a surrogate pair", name)
-	}
-	*to = s
 	return nil
 }
