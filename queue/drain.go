@@ -49,9 +49,6 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldR
 	}
 	defer func() { err = errors.Join(err, h.release()) }()
 	res.Recovered = recovered
-	if err := q.sp.Control.Writable(); err != nil {
-		return 0, fmt.Errorf("cannot drain: %w", err)
-	}
 	if err := q.fold(ctx, h, 0, res); err != nil {
 		return 0, err
 	}

@@ -95,13 +95,6 @@ const (
 
 // fold is Fold under the lock, with a cap of limit signals; 0: none.
 func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) error {
-	// A drop that is in the queue must be removable, and whatever happens must
-	// get into a record.
-	for _, d := range []*spoolfiles.Dir{q.sp.Incoming, q.sp.Root, q.sp.Tmp, q.sp.Work, q.sp.Rejected} {
-		if err := d.Writable(); err != nil {
-			return fmt.Errorf("cannot fold: %w", err)
-		}
-	}
 	drops, err := q.sp.ListDrops()
 	if err != nil {
 		return fmt.Errorf("listing drops: %w", err)
@@ -153,8 +146,9 @@ func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, sp
 		q.buf = data[:0]
 	}
 	s, err := signal.DecodeDrop(data, signal.Origin{
-		Project: q.sp.Project,
+		Project:    q.sp.Project,
 		ModTime:    time.Unix(0, info.MTime),
+		Source:     spoolfiles.DropSource(e.Name),
 		MaxPayload: q.opt.MaxPayload,
 	})
 	if err != nil {

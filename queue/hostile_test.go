@@ -17,13 +17,6 @@ import (
 	"spoolagent/spoolfiles/signal"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestHostileDrops: none is folded, none delays the good one, and nothing
 // outside changes.
 func TestHostileDrops(t *testing.T) {

@@ -403,3 +403,10 @@ func TestOthersWorkIsNoticed(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

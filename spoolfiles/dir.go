@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -16,8 +17,8 @@ import (
 // blocks. They may be called concurrently, but not beside Close.
 type Dir struct {
 	path string
-	root *os.Root // resolves names
-	self *os.File // the directory itself: to stat, sync and rename
+	root *os.Root                 // resolves names
+	self func() (*os.File, error) // the directory itself, opened when first needed: to sync, and to rename in
 
 	// An os.Root renames only what is below it, so where Rename uses one, it is
 	// that of .spool for all directories of the spool.
@@ -71,16 +72,12 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, pathError("open", path, err)
 	}
-	return newDir(path, root)
+	return newDir(path, root), nil
 }
 
-func newDir(path string, root *os.Root) (*Dir, error) {
-	self, err := root.OpenFile(".", os.O_RDONLY|nonblock, 0)
-	if err != nil {
-		root.Close()
-		return nil, pathError("open", path, err)
-	}
-	return &Dir{path: path, root: root, self: self, top: root}, nil
+func newDir(path string, root *os.Root) *Dir {
+	self := sync.OnceValues(func() (*os.File, error) { return root.OpenFile(".", os.O_RDONLY|nonblock, 0) })
+	return &Dir{path: path, root: root, self: self, top: root}
 }
 
 // OpenDir opens the directory name in d, which must belong to this user: in
@@ -102,10 +99,7 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 	if err != nil {
 		return nil, d.fail("open", name, err)
 	}
-	sub, err := newDir(d.join(name), root)
-	if err != nil {
-		return nil, err
-	}
+	sub := newDir(d.join(name), root)
 	opened, err := sub.Stat()
 	if err == nil && !opened.is(info) {
 		err = d.fail("open", name, errReplaced)
@@ -129,7 +123,13 @@ func (d *Dir) isAt(parent *Dir, name string) bool {
 }
 
 // Close releases the directory.
-func (d *Dir) Close() error { return errors.Join(d.self.Close(), d.root.Close()) }
+func (d *Dir) Close() error {
+	err := d.root.Close() // from here on self fails, unless it was open
+	if self, serr := d.self(); serr == nil {
+		err = errors.Join(err, self.Close())
+	}
+	return err
+}
 
 // Path is the path under which the directory was opened. The directory may have
 // been moved since.
@@ -166,7 +166,7 @@ func (d *Dir) Lstat(name string) (Info, error) {
 
 // Stat describes the directory itself.
 func (d *Dir) Stat() (Info, error) {
-	info, err := stat(d.self)
+	info, err := lstat(d.root, ".")
 	return info, pathError("stat", d.path, err)
 }
 
@@ -297,11 +297,14 @@ func (d *Dir) Touch(name string) error {
 	return d.fail("touch", name, d.root.Chtimes(name, time.Time{}, time.Now()))
 }
 
-// Writable returns an error if this process may not create and remove entries.
-func (d *Dir) Writable() error { return pathError("write to", d.path, writable(d.self)) }
-
 // Sync brings the directory's entries to the disk.
-func (d *Dir) Sync() error { return pathError("sync", d.path, syncDir(d.self)) }
+func (d *Dir) Sync() error {
+	self, err := d.self()
+	if err == nil {
+		err = syncDir(self)
+	}
+	return pathError("sync", d.path, err)
+}
 
 // List returns the names of the entries, in no order. Entries made or removed
 // meanwhile may or may not be among them. A nil Dir has none.
@@ -309,7 +312,7 @@ func (d *Dir) List() ([]string, error) {
 	if d == nil {
 		return nil, nil
 	}
-	// Not d.self: concurrent callers would share its position.
+	// Not self: concurrent callers would share its position.
 	f, err := d.root.OpenFile(".", os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, pathError("list", d.path, err)

@@ -46,10 +46,6 @@ func infoOf(fi fs.FileInfo) Info {
 	}
 }
 
-func writable(dir *os.File) error {
-	return unix.Faccessat(int(dir.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-}
-
 func syncDir(dir *os.File) error { return dir.Sync() }
 
 func retry(op func() error) error { return op() }

@@ -48,9 +48,6 @@ func stat(f *os.File) (Info, error) {
 	}, nil
 }
 
-// writable cannot tell: on Windows only trying does.
-func writable(*os.File) error { return nil }
-
 // syncDir does nothing: Windows brings entries to the disk by itself.
 func syncDir(*os.File) error { return nil }
 

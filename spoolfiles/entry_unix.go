@@ -9,18 +9,28 @@ import "golang.org/x/sys/unix"
 // directories whatever is at their paths by now.
 
 func remove(d *Dir, name string) error {
-	for {
-		err := unix.Unlinkat(int(d.self.Fd()), name, 0)
-		if err != unix.EINTR {
-			return err
-		}
+	self, err := d.self()
+	if err != nil {
+		return err
 	}
+	return uninterrupted(func() error { return unix.Unlinkat(int(self.Fd()), name, 0) })
 }
 
 func rename(from *Dir, name string, to *Dir, toName string) error {
+	old, err := from.self()
+	if err != nil {
+		return err
+	}
+	new, err := to.self()
+	if err != nil {
+		return err
+	}
+	return uninterrupted(func() error { return unix.Renameat(int(old.Fd()), name, int(new.Fd()), toName) })
+}
+
+func uninterrupted(call func() error) error {
 	for {
-		err := unix.Renameat(int(from.self.Fd()), name, int(to.self.Fd()), toName)
-		if err != unix.EINTR {
+		if err := call(); err != unix.EINTR {
 			return err
 		}
 	}

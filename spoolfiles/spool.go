@@ -152,7 +152,7 @@ func (s *Spool) tighten() error {
 			return fmt.Errorf("opening spool: %w", err)
 		}
 		if info.loose() {
-			_ = dir.self.Chmod(info.Mode & 0o700) // fails where the file system has no modes
+			_ = dir.root.Chmod(".", info.Mode&0o700) // fails where the file system has no modes
 		}
 	}
 	return nil
