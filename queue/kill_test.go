@@ -295,14 +295,6 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func TestKillBesideStrangers(t *testing.T) {
-	t.Parallel()
-	k := killing(t, "exact", true, rounds(200))
-	if !testing.Short() && k.pending == 0 {
-		t.Error("no kill hit a transaction")
-	}
-}
-
 func TestKillPlain(t *testing.T) {
 	t.Parallel()
 	k := killing(t, "plain", false, rounds(60))

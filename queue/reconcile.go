@@ -19,7 +19,8 @@ import (
 //
 //   - A reply of the newest transaction is published, and its lines leave the
 //     queue.
-//   - Lines of an unfinished rewrite that the queue lacks come back.
+//   - An unfinished rewrite is made again: what it was to overwrite leaves the
+//     queue, and its lines come back.
 //   - A drop in work whose line is in the queue, or in a reply, has been folded.
 //     Any other is folded again.
 //   - What is malformed is a piece that the disk has left of a line. It goes.
@@ -34,8 +35,8 @@ type reconciliation struct {
 	files  []*os.File    // to be closed
 
 	queue  lineSet       // the lines of the queue
-	reply  *os.File      // whose lines leave it; nil: none
-	must   []io.ReaderAt // lines that have to be in it
+	leaves lineSet       // lines that leave it
+	must   []io.ReaderAt // lines that it must have then
 	ledger Ledger
 }
 
@@ -114,28 +115,43 @@ func (r *reconciliation) open(dir *spoolfiles.Dir, name string) (*os.File, error
 }
 
 // readLast finds what the newest transaction was to do.
-func (r *reconciliation) readLast() (err error) {
+func (r *reconciliation) readLast() error {
 	q, last := r.q, r.h.last
 	switch {
 	case last == nil:
 	case last.Verb == drainVerb:
-		if _, lerr := q.sp.Tmp.Lstat(replyName(last.ID)); lerr == nil {
+		if _, err := q.sp.Tmp.Lstat(replyName(last.ID)); err == nil {
 			if err := q.publish(last.ID); err != nil {
 				return err
 			}
 		}
-		r.reply, err = r.open(q.sp.Control, last.ID+spoolfiles.ReplySuffix)
+		reply, err := r.open(q.sp.Control, last.ID+spoolfiles.ReplySuffix)
+		if err != nil || reply == nil {
+			return err
+		}
+		r.leaves, err = r.lines(reply)
+		return err
 	case last.state == pending && (last.Verb == returnVerb || last.Verb == compactVerb):
 		f, err := r.open(q.sp.Root, recordName(last.Seq))
 		if err != nil {
 			return err
 		}
-		r.must = append(r.must, io.NewSectionReader(f, last.bodyAt(), last.Body))
+		body := io.NewSectionReader(f, last.bodyAt(), last.Body)
+		if r.leaves, err = r.lines(io.NewSectionReader(f, last.oldAt(), last.Old)); err != nil {
+			return err
+		}
+		written, err := r.lines(body)
+		for sum, n := range written {
+			r.leaves[sum] = max(r.leaves[sum], n)
+		}
+		r.must = append(r.must, body)
+		return err
 	}
-	return err
+	return nil
 }
 
-// removeFolded removes the drops in work that have been folded.
+// removeFolded removes the drops in work that have been folded, and puts the
+// others back.
 func (r *reconciliation) removeFolded() error {
 	q := r.q
 	names, err := q.sp.Work.List()
@@ -172,7 +188,10 @@ func (r *reconciliation) removeFolded() error {
 	} else {
 		r.ledger.Folded += folded
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return q.clearWork() // before a rewrite, which rejects what is in work
 }
 
 // removePresent removes the drops whose lines are present, and counts them.
@@ -224,20 +243,18 @@ func (r *reconciliation) rewrite() error {
 	if err != nil {
 		return err
 	}
-	if len(r.must) == 0 && r.reply == nil && c.bad == 0 {
+	if len(r.must)+len(r.leaves) == 0 && c.bad == 0 {
 		return q.commit(h, change{record: record{Verb: compactVerb, Ledger: l}})
 	}
-	leaves := lineSet{}
-	if r.reply != nil {
-		if leaves, err = r.lines(r.reply); err != nil {
-			return fmt.Errorf("reading reply: %w", err)
-		}
+	stays := maps.Clone(r.queue)
+	for sum, n := range r.leaves {
+		stays[sum] -= min(n, stays[sum])
 	}
 	_, err = q.rewrite(h, rewriting{
 		verb: compactVerb,
 		ours: func([]byte) bool { return true },
 		lead: func(w io.Writer) error {
-			there := maps.Clone(r.queue)
+			there := maps.Clone(stays)
 			for _, m := range r.must {
 				if err := copySignals(w, whole(m), func(l *line) bool { return !there.take(r.sum(l)) }); err != nil {
 					return err
@@ -246,7 +263,7 @@ func (r *reconciliation) rewrite() error {
 			return nil
 		},
 		keep: func() func(*line) bool {
-			left := maps.Clone(leaves)
+			left := maps.Clone(r.leaves)
 			return func(l *line) bool { return !left.take(r.sum(l)) }
 		},
 	}, new(FoldResult))
