@@ -116,7 +116,7 @@ func cutAll(event []byte, spans []span, most int) []byte {
 func identified(event []byte, limit int) []byte {
 	const rest = `"shortened":`
 	found := make([]jsontext.Value, len(identity))
-	_ = eachMember(event, func(name, value jsontext.Value, _ int) error { // event is valid
+	_ = eachMember(event, func(name, value jsontext.Value) error { // event is valid
 		key, _ := unescape(name)
 		if i := slices.Index(identity, string(key)); i >= 0 && found[i] == nil && value.Kind() == '"' {
 			found[i] = value

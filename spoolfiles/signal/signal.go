@@ -52,7 +52,7 @@ func ParseLine(line []byte) (Signal, error) {
 		return Signal{}, errors.New("more than one line")
 	}
 	var f fields
-	err := eachMember(line, func(name, value jsontext.Value, _ int) error { return f.add(name, value) })
+	err := eachMember(line, f.add)
 	switch {
 	case err != nil:
 		return Signal{}, err
