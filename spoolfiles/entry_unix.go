@@ -8,20 +8,8 @@ import "golang.org/x/sys/unix"
 // one system call where os.Root takes up to six, and it reaches those
 // directories whatever is at their paths by now.
 
-func remove(d *Dir, name string) error {
-	for {
-		err := unix.Unlinkat(int(d.self.Fd()), name, 0)
-		if err != unix.EINTR {
-			return err
-		}
-	}
-}
+func remove(d *Dir, name string) error { return unix.Unlinkat(int(d.self.Fd()), name, 0) }
 
 func rename(from *Dir, name string, to *Dir, toName string) error {
-	for {
-		err := unix.Renameat(int(from.self.Fd()), name, int(to.self.Fd()), toName)
-		if err != unix.EINTR {
-			return err
-		}
-	}
+	return unix.Renameat(int(from.self.Fd()), name, int(to.self.Fd()), toName)
 }

@@ -30,14 +30,6 @@ func (o Origin) recordedAt() uint64 { return uint64(max(0, o.ModTime.Unix())) }
 // in a signal as it is.
 func (o Origin) cwd() string { return strings.ToValidUTF8(o.Project, "\ufffd") }
 
-// limit is the greatest length of a payload.
-func (o Origin) limit() int {
-	if o.MaxPayload <= 0 {
-		return math.MaxInt
-	}
-	return max(o.MaxPayload, MinPayload)
-}
-
 // DecodeDrop makes a signal of the content of a drop: one JSON object in UTF-8,
 // with nothing but JSON's white space around it. The error says what is wrong
 // with the drop; the signal is then empty.
@@ -82,6 +74,10 @@ func DecodeDrop(data []byte, o Origin) (Signal, error) {
 	if !utf8.Valid(data) {
 		return Signal{}, errNotUTF8
 	}
+	if o.MaxPayload <= 0 {
+		o.MaxPayload = math.MaxInt
+	}
+	o.MaxPayload = max(o.MaxPayload, MinPayload)
 	var ms members
 	err := eachMember(data, func(name, value jsontext.Value) error {
 		if len(ms) == maxMembers {
@@ -176,8 +172,8 @@ func (ms members) event(o Origin, size int) (Signal, error) {
 	if err := rest.Compact(jsontext.PreserveRawStrings(!halves)); err != nil {
 		return Signal{}, syntaxError(err)
 	}
-	if limit := o.limit(); len(rest) > limit {
-		rest = shorten(rest, limit)
+	if len(rest) > o.MaxPayload {
+		rest = shorten(rest, o.MaxPayload)
 	}
 	s.Payload = new(string(rest))
 	return s, nil
@@ -200,8 +196,8 @@ func (ms members) signal(o Origin) (Signal, error) {
 	if !f.seen[cwd] {
 		f.CWD = o.cwd()
 	}
-	if limit := o.limit(); f.Payload != nil && len(*f.Payload) > limit {
-		f.Payload = new(shortenText(*f.Payload, limit))
+	if f.Payload != nil && len(*f.Payload) > o.MaxPayload {
+		f.Payload = new(shortenText(*f.Payload, o.MaxPayload))
 	}
 	return f.Signal, nil
 }

@@ -92,23 +92,22 @@ func unescape(quoted jsontext.Value) (text []byte, ok bool) {
 	return text, err == nil
 }
 
-// unquote returns what a JSON value says, without aliasing it; ok is false if it
-// is no string that is text.
+// unquote is unescape for any value, without aliasing it; ok is false also if it
+// is no string.
 func unquote(value jsontext.Value) (text string, ok bool) {
 	if value.Kind() != '"' {
 		return "", false
 	}
 	b, ok := unescape(value)
-	if !ok {
-		return "", false
-	}
-	return string(b), true
+	return string(b), ok
 }
 
 // textOf is unquote, where no text is as good as an empty one.
 func textOf(value jsontext.Value) string {
-	text, _ := unquote(value)
-	return text
+	if text, ok := unquote(value); ok {
+		return text
+	}
+	return ""
 }
 
 // firstString returns what the first element of a JSON array says, if it is a
