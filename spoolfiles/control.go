@@ -60,20 +60,12 @@ func (s *Spool) ScanControl() (Controls, error) {
 	slices.SortFunc(files, older)
 	for _, e := range files {
 		suffix := filepath.Ext(e.Name)
-		f := ControlFile{Entry: e}
 		id := strings.TrimSuffix(e.Name, suffix)
-		list := lists[suffix]
-		switch {
-		case e.Mode.IsDir():
-			list = &c.Misfits
-		case ValidID(id):
-			f.ID = id
-		case suffix == RequestSuffix:
-			list = &c.Misfits
-		default:
-			continue
+		if ValidID(id) && !e.Mode.IsDir() {
+			*lists[suffix] = append(*lists[suffix], ControlFile{id, e})
+		} else if suffix == RequestSuffix || e.Mode.IsDir() {
+			c.Misfits = append(c.Misfits, ControlFile{Entry: e})
 		}
-		*list = append(*list, f)
 	}
 	return c, err
 }

@@ -2,11 +2,10 @@ package spoolfiles
 
 import (
 	"errors"
-	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 )
@@ -53,31 +52,25 @@ func (i Info) Ours() bool { return !hasOwners || i.UID == uint32(os.Geteuid()) }
 // loose reports whether others than the owner have any permission.
 func (i Info) loose() bool { return hasOwners && i.Mode&0o077 != 0 }
 
-var (
-	errLink     = errors.New("is a symbolic link, which is not followed")
-	errLinkDir  = errors.New("is a symbolic link, which is not followed; remove it, or make it a directory")
-	errNoDir    = errors.New("is not a directory")
-	errNoFile   = errors.New("is not a regular file")
-	errReplaced = errors.New("was replaced while it was opened")
-)
-
 // isLink includes Windows' junctions.
-func isLink(mode fs.FileMode) bool { return mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
+func (i Info) isLink() bool { return i.Mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
+
+var errReplaced = errors.New("was replaced while it was opened")
 
 // OpenDir opens a directory by its path. Links on the way there are followed,
 // and it may belong to anybody.
 func OpenDir(path string) (*Dir, error) {
-	// "/." keeps the open from blocking on a FIFO.
-	root, err := os.OpenRoot(filepath.Clean(path) + "/.")
-	if err != nil {
-		return nil, pathError("open", path, err)
-	}
-	return newDir(path, root), nil
+	root, err := os.OpenRoot(filepath.Clean(path) + "/.") // so that it does not block on a FIFO
+	return newDir(path, root, err)
 }
 
-func newDir(path string, root *os.Root) *Dir {
+// newDir takes the result of opening a root.
+func newDir(path string, root *os.Root, err error) (*Dir, error) {
+	if err != nil {
+		return nil, (&Dir{path: path}).fail("open", "", err)
+	}
 	self := sync.OnceValues(func() (*os.File, error) { return root.OpenFile(".", os.O_RDONLY|nonblock, 0) })
-	return &Dir{path: path, root: root, self: self, top: root}
+	return &Dir{path: path, root: root, top: root, self: self}, nil
 }
 
 // OpenDir opens the directory name in d, which must belong to this user: in
@@ -88,25 +81,20 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case isLink(info.Mode):
-		return nil, d.fail("open", name, errLinkDir)
+	case info.isLink():
+		return nil, d.fail("open", name, errors.New("is a symbolic link, which is not followed; remove it, or make it a directory"))
 	case !info.Mode.IsDir():
-		return nil, d.fail("open", name, errNoDir)
+		return nil, d.fail("open", name, errors.New("is not a directory"))
 	case !info.Ours():
 		return nil, d.fail("open", name, &OwnerError{info.UID})
 	}
 	root, err := d.root.OpenRoot(name + "/.")
+	sub, err := newDir(d.join(name), root, err)
 	if err != nil {
-		return nil, d.fail("open", name, err)
-	}
-	sub := newDir(d.join(name), root)
-	opened, err := sub.Stat()
-	if err == nil && !opened.is(info) {
-		err = d.fail("open", name, errReplaced)
-	}
-	if err != nil {
-		sub.Close()
 		return nil, err
+	}
+	if !sub.isAt(d, name) {
+		return nil, errors.Join(d.fail("open", name, errReplaced), sub.Close())
 	}
 	sub.top, sub.rel = d.top, d.rel+name+"/"
 	return sub, nil
@@ -115,15 +103,15 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 // isAt reports whether d is what the entry name of parent is.
 func (d *Dir) isAt(parent *Dir, name string) bool {
 	there, err := parent.Lstat(name)
-	if err != nil {
-		return false
-	}
-	info, err := d.Stat()
-	return err == nil && info.is(there)
+	here, herr := d.Stat()
+	return err == nil && herr == nil && here.is(there)
 }
 
-// Close releases the directory.
+// Close releases the directory. A nil Dir has nothing to release.
 func (d *Dir) Close() error {
+	if d == nil {
+		return nil
+	}
 	err := d.root.Close() // from here on self fails, unless it was open
 	if self, serr := d.self(); serr == nil {
 		err = errors.Join(err, self.Close())
@@ -137,25 +125,16 @@ func (d *Dir) Path() string { return d.path }
 
 func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
 
+// fail names the file by its whole path, whatever err calls it. The empty name
+// is the directory itself.
 func (d *Dir) fail(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return pathError(op, d.join(name), err)
-}
-
-// pathError names the file by its whole path, whatever err calls it.
-func pathError(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	if e := (*os.LinkError)(nil); errors.As(err, &e) {
-		err = e.Err
-	}
-	return &fs.PathError{Op: op, Path: path, Err: err}
+	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
 }
 
 // Lstat describes the entry name itself, be it a link.
@@ -167,41 +146,48 @@ func (d *Dir) Lstat(name string) (Info, error) {
 // Stat describes the directory itself.
 func (d *Dir) Stat() (Info, error) {
 	info, err := lstat(d.root, ".")
-	return info, pathError("stat", d.path, err)
+	return info, d.fail("stat", "", err)
+}
+
+// tighten takes from others what they may do with the directory. It fails where
+// the file system has no modes, and this changes nothing.
+func (d *Dir) tighten() {
+	if d == nil {
+		return
+	}
+	if info, err := d.Stat(); err == nil && info.loose() {
+		_ = d.root.Chmod(".", info.Mode&0o700)
+	}
 }
 
 // OpenFile opens the regular file name, which must belong to this user. flag is
 // one of os.O_RDONLY, os.O_WRONLY and os.O_RDWR, with os.O_CREATE and os.O_EXCL
 // as wished. A new file has mode 0600, and a file that is opened for writing is
-// made private if it was not.
+// made private if it was not. The error wraps an *UnfitError if something else is
+// there.
 func (d *Dir) OpenFile(name string, flag int) (*os.File, error) {
+	create, excl := flag&os.O_CREATE != 0, flag&os.O_EXCL != 0
 	for {
 		info, err := d.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) && flag&os.O_CREATE != 0 {
+		if create && (excl || errors.Is(err, fs.ErrNotExist)) {
 			f, err := d.create(name, flag)
-			if errors.Is(err, fs.ErrExist) && flag&os.O_EXCL == 0 {
+			if !excl && errors.Is(err, fs.ErrExist) {
 				continue // made since
 			}
 			return f, err
 		}
-		switch {
-		case err != nil:
-			return nil, err
-		case flag&os.O_EXCL != 0:
-			return nil, d.fail("open", name, fs.ErrExist)
-		case isLink(info.Mode):
-			return nil, d.fail("open", name, errLink)
-		case !info.Mode.IsRegular():
-			return nil, d.fail("open", name, errNoFile)
-		case !info.Ours():
-			return nil, d.fail("open", name, &OwnerError{info.UID})
+		if err == nil {
+			err = d.fail("open", name, info.checkFit(math.MaxInt64))
 		}
-		f, info, err := d.openSame(name, flag&^os.O_CREATE, info)
-		if errors.Is(err, errReplaced) || errors.Is(err, fs.ErrNotExist) && flag&os.O_CREATE != 0 {
+		if err != nil {
+			return nil, err
+		}
+		f, _, err := d.openSame(name, flag&^os.O_CREATE, info)
+		if errors.Is(err, errReplaced) || create && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err == nil && flag != os.O_RDONLY && info.loose() {
-			_ = f.Chmod(0o600) // it fails where the file system has no modes
+		if err == nil && flag&(os.O_WRONLY|os.O_RDWR) != 0 && info.loose() {
+			_ = f.Chmod(0o600) // fails where the file system has no modes
 		}
 		return f, err
 	}
@@ -219,8 +205,7 @@ func (d *Dir) openSame(name string, flag int, before Info) (*os.File, Info, erro
 		err = errReplaced
 	}
 	if err != nil {
-		f.Close()
-		return nil, info, d.fail("open", name, err)
+		return nil, info, d.fail("open", name, errors.Join(err, f.Close()))
 	}
 	return f, info, nil
 }
@@ -235,7 +220,7 @@ func (d *Dir) create(name string, flag int) (*os.File, error) {
 	}
 	// The umask may have taken the owner's permissions.
 	if info, err := stat(f); err == nil && hasOwners && info.Mode.Perm() != 0o600 {
-		_ = f.Chmod(0o600) // it fails where the file system has no modes
+		_ = f.Chmod(0o600) // fails where the file system has no modes
 	}
 	return f, nil
 }
@@ -243,27 +228,10 @@ func (d *Dir) create(name string, flag int) (*os.File, error) {
 // Mkdir makes the directory name, mode 0700.
 func (d *Dir) Mkdir(name string) error {
 	err := d.root.Mkdir(name, 0o700)
-	if err != nil {
-		return d.fail("mkdir", name, err)
-	}
-	if info, err := d.Lstat(name); err == nil && hasOwners && info.Mode.Perm() != 0o700 {
-		_ = d.root.Chmod(name, 0o700) // it fails where the file system has no modes
-	}
-	return nil
-}
-
-// Remove removes the entry name, which is no directory.
-func (d *Dir) Remove(name string) error {
-	err := checkName(name)
 	if err == nil {
-		err = retry(func() error { return remove(d, name) })
+		_ = d.root.Chmod(name, 0o700) // despite the umask; fails where the file system has no modes
 	}
-	return d.fail("remove", name, err)
-}
-
-// RemoveAll removes the entry name and, if it is a directory, all that is in it.
-func (d *Dir) RemoveAll(name string) error {
-	return d.fail("remove", name, retry(func() error { return d.root.RemoveAll(name) }))
+	return d.fail("mkdir", name, err)
 }
 
 // Symlink makes name a symbolic link to target, which may be anything.
@@ -271,25 +239,30 @@ func (d *Dir) Symlink(target, name string) error {
 	return d.fail("symlink", name, d.root.Symlink(target, name))
 }
 
+// Remove removes the entry name, which is no directory.
+func (d *Dir) Remove(name string) error {
+	return d.change("remove", func() error { return remove(d, name) }, name)
+}
+
+// RemoveAll removes the entry name and, if it is a directory, all that is in it.
+func (d *Dir) RemoveAll(name string) error {
+	return d.change("remove", func() error { return d.root.RemoveAll(name) }, name)
+}
+
 // Rename moves the entry name to toName in the directory to, over a file that
 // is there. Both are of one spool.
 func (d *Dir) Rename(name string, to *Dir, toName string) error {
-	err := errors.Join(checkName(name), checkName(toName))
-	if err == nil {
-		err = retry(func() error { return rename(d, name, to, toName) })
-	}
-	if err != nil {
-		err = &os.LinkError{Op: "rename", Old: d.join(name), New: to.join(toName), Err: err}
-	}
-	return err
+	return d.change("rename", func() error { return rename(d, name, to, toName) }, name, toName)
 }
 
-// checkName refuses names that would leave the directory.
-func checkName(name string) error {
-	if name != filepath.Base(name) || !filepath.IsLocal(name) {
-		return errors.New("is not a plain file name")
+// change does something to entries, if their names do not leave the directory.
+func (d *Dir) change(op string, do func() error, names ...string) error {
+	for _, name := range names {
+		if name != filepath.Base(name) || !filepath.IsLocal(name) {
+			return d.fail(op, name, errors.New("is not a plain file name"))
+		}
 	}
-	return nil
+	return d.fail(op, names[0], retry(do))
 }
 
 // Touch sets the modification time of the file name to now.
@@ -303,7 +276,7 @@ func (d *Dir) Sync() error {
 	if err == nil {
 		err = syncDir(self)
 	}
-	return pathError("sync", d.path, err)
+	return d.fail("sync", "", err)
 }
 
 // List returns the names of the entries, in no order. Entries made or removed
@@ -315,56 +288,11 @@ func (d *Dir) List() ([]string, error) {
 	// Not self: concurrent callers would share its position.
 	f, err := d.root.OpenFile(".", os.O_RDONLY|nonblock, 0)
 	if err != nil {
-		return nil, pathError("list", d.path, err)
+		return nil, d.fail("list", "", err)
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
-	return names, pathError("list", d.path, err)
-}
-
-// ReadFile reads the regular file name, which must belong to this user and have
-// at most max bytes.
-func (d *Dir) ReadFile(name string, max int64) ([]byte, Info, error) {
-	info, err := d.Lstat(name)
-	if err != nil {
-		return nil, info, err
-	}
-	data, info, err := d.readSame(name, info, max, nil)
-	if err != nil {
-		err = d.fail("read", name, err)
-	}
-	return data, info, err
-}
-
-// readSame reads the file name, into buf if there is room, if it is the one that
-// before describes. The error is an *UnfitError if it is not to be read, and
-// wraps errReplaced if it is another file.
-func (d *Dir) readSame(name string, before Info, max int64, buf []byte) ([]byte, Info, error) {
-	if err := checkFit(before, max); err != nil {
-		return nil, before, err
-	}
-	f, info, err := d.openSame(name, os.O_RDONLY, before)
-	if err != nil {
-		return nil, info, err
-	}
-	defer f.Close()
-	if err := checkFit(info, max); err != nil {
-		return nil, info, err
-	}
-	// One byte more than the file has, so that one read shows its end.
-	buf = slices.Grow(buf[:0], int(info.Size)+1)
-	for {
-		n, err := f.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch size := int64(len(buf)); {
-		case err == io.EOF, err == nil && size == info.Size:
-			return buf, info, nil
-		case err != nil:
-			return nil, info, d.fail("read", name, err)
-		case size > info.Size:
-			return nil, info, &UnfitError{Reason: "has grown while it was read", MayHeal: true}
-		}
-	}
+	return names, d.fail("list", "", err)
 }
 
 // WriteFile writes a file that others see whole or not at all: first to a
@@ -375,11 +303,11 @@ func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
 	if err := via.writeNew(tmp, data, sync); err != nil {
 		return err
 	}
-	if err := via.Rename(tmp, d, name); err != nil {
+	err := via.Rename(tmp, d, name)
+	if err != nil {
 		via.Remove(tmp)
-		return err
 	}
-	return nil
+	return err
 }
 
 // writeNew creates name, which must not exist, with data in it. On an error

@@ -19,23 +19,14 @@ const (
 	hasOwners = true
 )
 
-func lstat(root *os.Root, name string) (Info, error) {
-	fi, err := root.Lstat(name)
+func lstat(root *os.Root, name string) (Info, error) { return infoOf(root.Lstat(name)) }
+
+func stat(f *os.File) (Info, error) { return infoOf(f.Stat()) }
+
+func infoOf(fi fs.FileInfo, err error) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return infoOf(fi), nil
-}
-
-func stat(f *os.File) (Info, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return Info{}, err
-	}
-	return infoOf(fi), nil
-}
-
-func infoOf(fi fs.FileInfo) Info {
 	st := fi.Sys().(*syscall.Stat_t)
 	return Info{
 		Identity: Identity{Ino: uint64(st.Ino), Size: fi.Size(), MTime: fi.ModTime().UnixNano()},
@@ -43,7 +34,7 @@ func infoOf(fi fs.FileInfo) Info {
 		UID:      st.Uid,
 		Links:    uint64(st.Nlink),
 		dev:      uint64(st.Dev),
-	}
+	}, nil
 }
 
 func syncDir(dir *os.File) error { return dir.Sync() }

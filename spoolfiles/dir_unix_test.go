@@ -126,10 +126,10 @@ func TestReadDrop(t *testing.T) {
 		{name: "replaced since", before: []func(){write("x", "abc", 0o600)}, after: []func(){write("y", "def", 0o600), func() { must(t, os.Rename(in("y"), in("x"))) }}, want: "def"},
 		{name: "gone", before: []func(){write("x", "abc", 0o600)}, after: []func(){remove("x")}, gone: true},
 		{name: "a link since", before: []func(){write("x", "abc", 0o600), write("y", "secret", 0o600)},
-			after: []func(){remove("x"), func() { must(t, os.Symlink("y", in("x"))) }}, want: "a symbolic link, not a regular file"},
-		{name: "a directory", before: []func(){func() { must(t, os.Mkdir(in("x"), 0o700)) }}, want: "a directory, not a regular file"},
-		{name: "a FIFO", before: []func(){func() { must(t, syscall.Mkfifo(in("x"), 0o600)) }}, want: "a FIFO, not a regular file"},
-		{name: "a FIFO since", before: []func(){write("x", "abc", 0o600)}, after: []func(){remove("x"), func() { must(t, syscall.Mkfifo(in("x"), 0o600)) }}, want: "a FIFO, not a regular file"},
+			after: []func(){remove("x"), func() { must(t, os.Symlink("y", in("x"))) }}, want: "a symbolic link, which is not followed"},
+		{name: "a directory", before: []func(){func() { must(t, os.Mkdir(in("x"), 0o700)) }}, want: "not a regular file"},
+		{name: "a FIFO", before: []func(){func() { must(t, syscall.Mkfifo(in("x"), 0o600)) }}, want: "not a regular file"},
+		{name: "a FIFO since", before: []func(){write("x", "abc", 0o600)}, after: []func(){remove("x"), func() { must(t, syscall.Mkfifo(in("x"), 0o600)) }}, want: "not a regular file"},
 		{name: "two hard links", before: []func(){write("x", "abc", 0o600), func() { must(t, os.Link(in("x"), in("y"))) }}, want: "has 2 hard links", heals: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

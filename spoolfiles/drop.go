@@ -2,6 +2,7 @@ package spoolfiles
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -25,9 +26,7 @@ func Drop(project string, data []byte) error {
 		}
 	}
 	defer s.Close()
-	if err := s.tighten(); err != nil {
-		return err
-	}
+	s.tighten()
 	_, err = s.Drop(data)
 	return err
 }
@@ -47,12 +46,8 @@ func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
 		return "", fmt.Errorf("dropping: %q is not a source's name, 1 to 32 of a-z, 0-9 and -", source)
 	}
 	name = NewID() + ending
-	if err := s.Tmp.writeNew(name, data, false); err != nil {
-		return "", fmt.Errorf("writing drop: %w", err)
-	}
-	if err := s.Tmp.Rename(name, s.Incoming, name); err != nil {
-		s.Tmp.Remove(name)
-		return "", fmt.Errorf("handing over drop: %w", err)
+	if err := s.Incoming.WriteFile(name, data, s.Tmp, false); err != nil {
+		return "", fmt.Errorf("dropping: %w", err)
 	}
 	return name, nil
 }
@@ -61,12 +56,8 @@ func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
 // NAME.SOURCE.json, or "" if it tells none.
 func DropSource(name string) string {
 	stem, ok := strings.CutSuffix(name, ".json")
-	i := strings.LastIndexByte(stem, '.')
-	if !ok || i < 0 {
-		return ""
-	}
-	source := stem[i+1:]
-	if source == "" || len(source) > 32 || strings.Trim(source, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	source := strings.TrimPrefix(filepath.Ext(stem), ".")
+	if !ok || len(source) > 32 || strings.Trim(source, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
 		return ""
 	}
 	return source

@@ -6,7 +6,7 @@ import "errors"
 
 // remove removes no directories, which os.Root would.
 func remove(d *Dir, name string) error {
-	info, err := lstat(d.root, name)
+	info, err := d.Lstat(name)
 	if err == nil && info.Mode.IsDir() {
 		err = errors.New("is a directory")
 	}

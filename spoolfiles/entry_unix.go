@@ -13,7 +13,7 @@ func remove(d *Dir, name string) error {
 	if err != nil {
 		return err
 	}
-	return uninterrupted(func() error { return unix.Unlinkat(int(self.Fd()), name, 0) })
+	return unix.Unlinkat(int(self.Fd()), name, 0)
 }
 
 func rename(from *Dir, name string, to *Dir, toName string) error {
@@ -25,13 +25,5 @@ func rename(from *Dir, name string, to *Dir, toName string) error {
 	if err != nil {
 		return err
 	}
-	return uninterrupted(func() error { return unix.Renameat(int(old.Fd()), name, int(new.Fd()), toName) })
-}
-
-func uninterrupted(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
-			return err
-		}
-	}
+	return unix.Renameat(int(old.Fd()), name, int(new.Fd()), toName)
 }

@@ -2,6 +2,7 @@ package spoolfiles
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -14,10 +15,7 @@ type Entry struct {
 
 // older is the order in which drops are folded: modification time, then name.
 func older(a, b Entry) int {
-	if c := cmp.Compare(a.MTime, b.MTime); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Name, b.Name)
+	return cmp.Or(cmp.Compare(a.MTime, b.MTime), strings.Compare(a.Name, b.Name))
 }
 
 // IsDropName reports whether incoming/NAME is a drop, and not a file that a
@@ -33,37 +31,28 @@ func (s *Spool) ListDrops() ([]Entry, error) {
 	return drops, err
 }
 
+// names lists the names that are wanted, in no order.
+func (d *Dir) names(wanted func(name string) bool) ([]string, error) {
+	names, err := d.List()
+	return slices.DeleteFunc(names, func(name string) bool { return !wanted(name) }), err
+}
+
 // entries describes the entries whose names are wanted, in no order. Those that
 // are removed meanwhile are left out.
 func (d *Dir) entries(wanted func(name string) bool) ([]Entry, error) {
-	names, err := d.List()
-	if err != nil {
-		return nil, err
-	}
-	var list []Entry
+	names, err := d.names(wanted)
+	list := make([]Entry, 0, len(names))
 	for _, name := range names {
-		if !wanted(name) {
-			continue
-		}
 		if info, err := d.Lstat(name); err == nil {
 			list = append(list, Entry{name, info})
 		}
 	}
-	return list, nil
+	return list, err
 }
 
 // CountDrops counts the drops that are not yet in the queue.
-func (s *Spool) CountDrops() (n int, err error) {
-	for _, dir := range []*Dir{s.Incoming, s.Work} {
-		names, err := dir.List()
-		if err != nil {
-			return 0, err
-		}
-		for _, name := range names {
-			if IsDropName(name) {
-				n++
-			}
-		}
-	}
-	return n, nil
+func (s *Spool) CountDrops() (int, error) {
+	waiting, err := s.Incoming.names(IsDropName)
+	begun, werr := s.Work.names(IsDropName)
+	return len(waiting) + len(begun), errors.Join(err, werr)
 }

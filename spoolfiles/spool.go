@@ -34,25 +34,19 @@ func (s *Spool) subdirs() []subdir {
 // Find returns the project for a working directory: the nearest directory from
 // dir upwards that has a spool, else dir itself.
 func Find(dir string) string {
-	for d := dir; ; {
+	for d := dir; ; d = filepath.Dir(d) {
 		if fi, err := os.Lstat(filepath.Join(d, DirName)); err == nil && fi.IsDir() {
 			return d
 		}
-		up := filepath.Dir(d)
-		if up == d {
+		if d == filepath.Dir(d) {
 			return dir
 		}
-		d = up
 	}
 }
 
 // Create is Open, but makes the spool where there is none. The project's
 // directory itself must exist.
 func Create(project string) (*Spool, error) {
-	s, err := Open(project)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return s, err
-	}
 	p, err := OpenDir(project)
 	if err != nil {
 		return nil, fmt.Errorf("opening project: %w", err)
@@ -119,17 +113,14 @@ func open(project string, names ...string) (*Spool, error) {
 // makes all of them private. If one was missing, the spool is new, and gets its
 // .gitignore, too: signals hold prompts, which must not come into a repository.
 func (s *Spool) Complete() error {
-	dirs := s.subdirs()
-	if slices.ContainsFunc(dirs, func(sub subdir) bool { return *sub.dir == nil }) {
+	missing := slices.DeleteFunc(s.subdirs(), func(sub subdir) bool { return *sub.dir != nil })
+	if len(missing) > 0 {
 		err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("making spool: %w", err)
 		}
 	}
-	for _, sub := range dirs {
-		if *sub.dir != nil {
-			continue
-		}
+	for _, sub := range missing {
 		err := s.Root.Mkdir(sub.name)
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			*sub.dir, err = s.Root.OpenDir(sub.name)
@@ -138,31 +129,16 @@ func (s *Spool) Complete() error {
 			return fmt.Errorf("making spool: %w", err)
 		}
 	}
-	return s.tighten()
-}
-
-// tighten takes from others what they may do with the open directories.
-func (s *Spool) tighten() error {
-	for _, dir := range []*Dir{s.Root, s.Tmp, s.Incoming, s.Work, s.Control, s.Rejected} {
-		if dir == nil {
-			continue
-		}
-		info, err := dir.Stat()
-		if err != nil {
-			return fmt.Errorf("opening spool: %w", err)
-		}
-		if info.loose() {
-			_ = dir.root.Chmod(".", info.Mode&0o700) // fails where the file system has no modes
-		}
-	}
+	s.tighten()
 	return nil
 }
 
-// OwnerError says that a file or directory belongs to another user.
-type OwnerError struct{ UID uint32 }
-
-func (e *OwnerError) Error() string {
-	return fmt.Sprintf("belongs to user %d, not to this user (%d)", e.UID, os.Geteuid())
+// tighten makes the open directories private.
+func (s *Spool) tighten() {
+	s.Root.tighten()
+	for _, sub := range s.subdirs() {
+		(*sub.dir).tighten()
+	}
 }
 
 // Stale reports whether the spool's path no longer leads to what was opened:
@@ -174,24 +150,12 @@ func (s *Spool) Stale() bool {
 		return true
 	}
 	defer p.Close()
-	if !s.Root.isAt(p, DirName) {
-		return true
-	}
-	for _, sub := range s.subdirs() {
-		if *sub.dir == nil || !(*sub.dir).isAt(s.Root, sub.name) {
-			return true
-		}
-	}
-	return false
+	return !s.Root.isAt(p, DirName) || slices.ContainsFunc(s.subdirs(), func(sub subdir) bool {
+		return *sub.dir == nil || !(*sub.dir).isAt(s.Root, sub.name)
+	})
 }
 
 // Close releases the spool's directories.
 func (s *Spool) Close() error {
-	var errs []error
-	for _, sub := range s.subdirs() {
-		if *sub.dir != nil {
-			errs = append(errs, (*sub.dir).Close())
-		}
-	}
-	return errors.Join(append(errs, s.Root.Close())...)
+	return errors.Join(s.Root.Close(), s.Tmp.Close(), s.Incoming.Close(), s.Work.Close(), s.Control.Close(), s.Rejected.Close())
 }

@@ -2,7 +2,9 @@ package signal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -27,14 +29,6 @@ func (o Origin) recordedAt() uint64 { return uint64(max(0, o.ModTime.Unix())) }
 // cwd is the project's directory as text: a path that is not UTF-8 cannot stand
 // in a signal as it is.
 func (o Origin) cwd() string { return strings.ToValidUTF8(o.Project, "\ufffd") }
-
-// limit is the greatest length of a payload.
-func (o Origin) limit() int {
-	if o.MaxPayload <= 0 {
-		return math.MaxInt
-	}
-	return max(o.MaxPayload, MinPayload)
-}
 
 // DecodeDrop makes a signal of the content of a drop: one JSON object in UTF-8,
 // with nothing but JSON's white space around it. The error says what is wrong
@@ -80,32 +74,120 @@ func DecodeDrop(data []byte, o Origin) (Signal, error) {
 	if !utf8.Valid(data) {
 		return Signal{}, errNotUTF8
 	}
-	e := event{
-		rest: make([]byte, 0, len(data)+len(o.Source)+32),
-		at:   o.recordedAt(),
-		is:   map[string]bool{},
-		says: map[string]excerpt{},
+	if o.MaxPayload <= 0 {
+		o.MaxPayload = math.MaxInt
 	}
-	if o.Source != "" {
-		e.rest = appendQuote(append(e.rest, `,"spool_source":`...), o.Source)
-	}
-	var f fields
-	var unfit error
-	err := eachMember(data, func(name, value jsontext.Value, _ int) error {
-		e.add(name, value)
-		if unfit == nil {
-			unfit = f.add(name, value)
+	o.MaxPayload = max(o.MaxPayload, MinPayload)
+	var ms members
+	err := eachMember(data, func(name, value jsontext.Value) error {
+		if len(ms) == maxMembers {
+			return fmt.Errorf("has more than %d fields", maxMembers)
 		}
+		key, _ := unescape(name)
+		ms = append(ms, member{key, name, value})
 		return nil
 	})
 	switch {
 	case err != nil:
 		return Signal{}, err
-	case e.isEvent():
-		return e.signal(o)
-	case unfit != nil:
-		return Signal{}, unfit
-	case f.ToolName == nil && f.Payload == nil:
+	case ms.isEvent():
+		return ms.event(o, len(data))
+	default:
+		return ms.signal(o)
+	}
+}
+
+// maxMembers bounds the memory that a drop takes.
+const maxMembers = 1 << 16
+
+// members are those of a drop's object, as they stand in the text.
+type members []member
+
+type member struct {
+	key         []byte // the name, unescaped
+	name, value jsontext.Value
+}
+
+// has reports whether there is such a member; kind 0 is any.
+func (ms members) has(key string, kind jsontext.Kind) bool {
+	return slices.ContainsFunc(ms, func(m member) bool {
+		return string(m.key) == key && (kind == 0 || kind == m.value.Kind())
+	})
+}
+
+// last returns the text that read finds in the last member with the first of the
+// keys that has one, and the index of this member, -1 if there is none.
+func (ms members) last(read func(jsontext.Value) string, keys ...string) (text string, at int) {
+	for _, key := range keys {
+		for i, m := range slices.Backward(ms) {
+			if string(m.key) == key {
+				if text := read(m.value); text != "" {
+					return text, i
+				}
+			}
+		}
+	}
+	return "", -1
+}
+
+func (ms members) isEvent() bool {
+	switch {
+	case ms.has("hook_event_name", '"'), ms.has("type", '"') && (ms.has("turn-id", 0) || ms.has("thread-id", 0)):
+		return true
+	case ms.has("payload", 0), ms.has("recorded_at", 0):
+		return false
+	}
+	return ms.has("hookEventName", '"') || ms.has("event", '"') && ms.has("working_dir", '"') ||
+		ms.has("agent_action_name", '"') && ms.has("tool_info", '{') ||
+		ms.has("sessionId", '"') || ms.has("toolName", '"') && ms.has("toolArgs", 0)
+}
+
+// event makes a signal of an event whose text has size bytes.
+func (ms members) event(o Origin, size int) (Signal, error) {
+	tool, toolAt := ms.last(textOf, "tool_name", "toolName")
+	dir, dirAt := ms.last(textOf, "cwd", "working_dir")
+	action, _ := ms.last(textOf, "agent_action_name")
+	toolDir, _ := ms.last(cwdOf, "tool_info")
+	root, _ := ms.last(firstString, "workspace_roots")
+	when, _ := ms.last(textOf, "timestamp")
+
+	s := Signal{RecordedAt: o.recordedAt(), CWD: cmp.Or(dir, toolDir, root, o.cwd())}
+	if tool = cmp.Or(tool, action); tool != "" {
+		s.ToolName = &tool
+	}
+	if t, err := time.Parse(time.RFC3339, when); err == nil && t.Unix() >= 0 {
+		s.RecordedAt = uint64(t.Unix())
+	}
+	rest := append(make(jsontext.Value, 0, size+64), '{')
+	if o.Source != "" {
+		rest = append(appendQuote(append(rest, `"spool_source":`...), o.Source), ',')
+	}
+	for i, m := range ms {
+		if i != toolAt && i != dirAt {
+			rest = append(append(append(append(rest, m.name...), ':'), m.value...), ',')
+		}
+	}
+	rest = append(bytes.TrimSuffix(rest, []byte(",")), '}')
+	halves := bytes.Contains(rest, []byte(`\u`)) && !rest.IsValid(jsontext.AllowDuplicateNames(true))
+	if err := rest.Compact(jsontext.PreserveRawStrings(!halves)); err != nil {
+		return Signal{}, syntaxError(err)
+	}
+	if len(rest) > o.MaxPayload {
+		rest = shorten(rest, o.MaxPayload)
+	}
+	s.Payload = new(string(rest))
+	return s, nil
+}
+
+// signal makes a signal of one that is written as such.
+func (ms members) signal(o Origin) (Signal, error) {
+	var f fields
+	for _, m := range ms {
+		if err := f.add(m.name, m.value); err != nil {
+			return Signal{}, err
+		}
+	}
+	if f.ToolName == nil && f.Payload == nil {
 		return Signal{}, errors.New("neither a signal nor a hook event: no tool_name, payload or hook_event_name")
 	}
 	if !f.seen[recordedAt] {
@@ -114,114 +196,8 @@ func DecodeDrop(data []byte, o Origin) (Signal, error) {
 	if !f.seen[cwd] {
 		f.CWD = o.cwd()
 	}
-	if limit := o.limit(); f.Payload != nil && len(*f.Payload) > limit {
-		f.Payload = new(shortenText(*f.Payload, limit))
+	if f.Payload != nil && len(*f.Payload) > o.MaxPayload {
+		f.Payload = new(shortenText(*f.Payload, o.MaxPayload))
 	}
 	return f.Signal, nil
-}
-
-// event gathers a raw event from the members of its object.
-type event struct {
-	rest []byte             // the members, each with a comma before it
-	at   uint64             // recorded_at
-	is   map[string]bool    // the fields of forms that have the type they need
-	says map[string]excerpt // by field, the last that says anything
-}
-
-// excerpt is what a member says, and the part of rest that then goes.
-type excerpt struct {
-	text     string
-	from, to int
-}
-
-// formFields are the fields that tell an event from a signal, and what they are:
-// 0 for anything.
-var formFields = map[string]jsontext.Kind{
-	"hook_event_name": '"', "type": '"', "turn-id": 0, "thread-id": 0, "hookEventName": '"', "event": '"', "working_dir": '"',
-	"agent_action_name": '"', "tool_info": '{', "sessionId": '"', "toolName": '"', "toolArgs": 0, "payload": 0, "recorded_at": 0,
-}
-
-func (e *event) isEvent() bool {
-	switch is := e.is; {
-	case is["hook_event_name"], is["type"] && (is["turn-id"] || is["thread-id"]):
-		return true
-	case is["payload"], is["recorded_at"]:
-		return false
-	default:
-		return is["hookEventName"] || is["event"] && is["working_dir"] || is["agent_action_name"] && is["tool_info"] ||
-			is["sessionId"] || is["toolName"] && is["toolArgs"]
-	}
-}
-
-// add takes one member.
-func (e *event) add(name, value jsontext.Value) {
-	start := len(e.rest)
-	e.rest = append(append(e.rest, ','), name...)
-	e.rest = append(append(e.rest, ':'), value...)
-	key, _ := unescape(name)
-	if kind, ok := formFields[string(key)]; ok && (kind == 0 || kind == value.Kind()) {
-		e.is[string(key)] = true
-	}
-	x := excerpt{from: len(e.rest), to: len(e.rest)} // stays
-	ok := false
-	switch string(key) {
-	case "tool_name", "toolName", "cwd", "working_dir":
-		x.text, ok = unquote(value)
-		x.from = start
-	case "agent_action_name":
-		x.text, _ = unquote(value)
-	case "timestamp":
-		text, _ := unquote(value)
-		if t, err := time.Parse(time.RFC3339, text); err == nil && t.Unix() >= 0 {
-			e.at = uint64(t.Unix())
-		}
-	case "tool_info":
-		x.text = cwdOf(value)
-	case "workspace_roots":
-		x.text = firstString(value)
-	}
-	if x.text != "" || ok && string(key) == "tool_name" {
-		e.says[string(key)] = x
-	}
-}
-
-// first returns what the first of the fields says that says anything.
-func (e *event) first(fields ...string) (excerpt, bool) {
-	for _, field := range fields {
-		if x, ok := e.says[field]; ok {
-			return x, true
-		}
-	}
-	return excerpt{}, false
-}
-
-func (e *event) signal(o Origin) (Signal, error) {
-	s := Signal{RecordedAt: e.at, CWD: o.cwd()}
-	tool, ok := e.first("tool_name", "toolName", "agent_action_name")
-	if ok {
-		s.ToolName = new(tool.text)
-	}
-	dir, ok := e.first("cwd", "working_dir", "tool_info", "workspace_roots")
-	if ok {
-		s.CWD = dir.text
-	}
-	if tool.from < dir.from {
-		tool, dir = dir, tool // what is later goes first, so that the other does not move
-	}
-	e.rest = slices.Delete(e.rest, tool.from, tool.to)
-	e.rest = slices.Delete(e.rest, dir.from, dir.to)
-	object := append(jsontext.Value(e.rest), '}')
-	if len(e.rest) == 0 {
-		object = jsontext.Value("{}")
-	}
-	object[0] = '{' // for the first comma
-	halves := bytes.Contains(object, []byte(`\u`)) && !object.IsValid(jsontext.AllowDuplicateNames(true))
-	if err := object.Compact(jsontext.PreserveRawStrings(!halves)); err != nil {
-		return Signal{}, syntaxError(err)
-	}
-	if limit := o.limit(); len(object) > limit {
-		object = shorten(object, limit)
-	}
-	s.Payload = new(string(object))
-	return s, nil
 }

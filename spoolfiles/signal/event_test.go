@@ -351,6 +351,7 @@ func TestDecodeDropRefuses(t *testing.T) {
 		{`{"payload":"p","payload":"p"}`, "payload is given twice"},
 		{`{"payload":"\ud800"}`, "payload has half a surrogate pair"},
 		{`{"payload":"p","\ud800":1}`, "name has half a surrogate pair"},
+		{`{"hook_event_name":"x"` + strings.Repeat(`,"y":0`, maxMembers) + `}`, "more than 65536 fields"},
 		{`{"hook_event_name":"x","y":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`, "exceeded max depth"},
 	} {
 		s, err := DecodeDrop([]byte(tt.drop), origin)
@@ -433,7 +434,7 @@ func BenchmarkDecodeDrop(b *testing.B) {
 		{"Event64K", benchEvent(64 << 10)},
 		{"Event1M", benchEvent(900 << 10)},
 		{"Hostile/Numbers", []byte(`{"hook_event_name":"x","y":[` + numbers + `]}`)},
-		{"Hostile/Members", []byte(`{"hook_event_name":"x"` + strings.Repeat(`,"y":0`, 170_000) + `}`)},
+		{"Hostile/Members", []byte(`{"hook_event_name":"x"` + strings.Repeat(`,"y":0`, 65_000) + `}`)},
 		{"Hostile/Escapes", []byte(`{"hook_event_name":"x","y":"` + strings.Repeat(`\ud83d`, 170_000) + `"}`)},
 		{"Hostile/Depth", []byte(`{"hook_event_name":"x"` + strings.Repeat(`,"y":`+strings.Repeat("[", 9_000)+strings.Repeat("]", 9_000), 56) + `}`)},
 		{"Hostile/Strings", []byte(`{"hook_event_name":"x","y":["` + strings.Repeat(strings.Repeat("x", 60)+`","`, 16_000) + `"]}`)},

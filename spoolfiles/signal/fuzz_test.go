@@ -275,7 +275,7 @@ func checkEventPayload(t *testing.T, data []byte, short, whole string) {
 // means: encoding/json, and the rules written down once more.
 func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 	t.Helper()
-	at, cwd, dir, inTool, root := uint64(max(0, unix)), "", "", "", ""
+	at, when, cwd, dir, inTool, root := uint64(max(0, unix)), "", "", "", "", ""
 	var tool, camel, action *string
 	text := func(raw json.RawMessage) (s string) {
 		if len(raw) > 0 && raw[0] == '"' && !hasHalfPair(raw) {
@@ -298,8 +298,8 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 				}
 			}
 		case "tool_name":
-			if c.value[0] == '"' && !hasHalfPair(c.value) {
-				tool = new(text(c.value))
+			if name := text(c.value); name != "" {
+				tool = &name
 			}
 		case "toolName":
 			if name := text(c.value); name != "" {
@@ -315,10 +315,11 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 				root = cmp.Or(text(roots[0]), root)
 			}
 		case "timestamp":
-			if when, err := time.Parse("2006-01-02T15:04:05.999999999Z07:00", text(c.value)); err == nil && !when.Before(time.Unix(0, 0)) {
-				at = uint64(when.Unix())
-			}
+			when = cmp.Or(text(c.value), when)
 		}
+	}
+	if when, err := time.Parse("2006-01-02T15:04:05.999999999Z07:00", when); err == nil && !when.Before(time.Unix(0, 0)) {
+		at = uint64(when.Unix())
 	}
 	if diff := gocmp.Diff(cmp.Or(tool, camel, action), s.ToolName); diff != "" {
 		t.Fatal(diff)

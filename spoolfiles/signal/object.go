@@ -2,6 +2,7 @@ package signal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -28,16 +29,15 @@ func newDecoder(data []byte) *jsontext.Decoder {
 var errNoObject = errors.New("not a JSON object")
 
 // eachMember calls f for each member of the one JSON object that data holds,
-// with name and value as they stand in data, valid as long as data is, and where
-// the value begins. An error of f ends it. Objects nested more than 10,000 deep
-// are an error.
-func eachMember(data []byte, f func(name, value jsontext.Value, at int) error) error {
+// with name and value as they stand in data, valid as long as data is. An error
+// of f ends it. Objects nested more than 10,000 deep are an error.
+func eachMember(data []byte, f func(name, value jsontext.Value) error) error {
 	dec := newDecoder(data)
 	defer decoders.Put(dec)
-	next := func() (jsontext.Value, int, error) {
+	next := func() (jsontext.Value, error) {
 		v, err := dec.ReadValue()
 		end := int(dec.InputOffset())
-		return data[end-len(v) : end : end], end - len(v), err
+		return data[end-len(v) : end : end], err
 	}
 	switch tok, err := dec.ReadToken(); {
 	case err != nil:
@@ -46,15 +46,15 @@ func eachMember(data []byte, f func(name, value jsontext.Value, at int) error) e
 		return errNoObject
 	}
 	for dec.PeekKind() != '}' {
-		name, _, err := next()
+		name, err := next()
 		if err != nil {
 			return syntaxError(err)
 		}
-		value, at, err := next()
+		value, err := next()
 		if err != nil {
 			return syntaxError(err)
 		}
-		if err := f(name, value, at); err != nil {
+		if err := f(name, value); err != nil {
 			return err
 		}
 	}
@@ -92,17 +92,22 @@ func unescape(quoted jsontext.Value) (text []byte, ok bool) {
 	return text, err == nil
 }
 
-// unquote returns what a JSON value says, without aliasing it; ok is false if it
-// is no string that is text.
+// unquote is unescape for any value, without aliasing it; ok is false also if it
+// is no string.
 func unquote(value jsontext.Value) (text string, ok bool) {
 	if value.Kind() != '"' {
 		return "", false
 	}
 	b, ok := unescape(value)
-	if !ok {
-		return "", false
+	return string(b), ok
+}
+
+// textOf is unquote, where no text is as good as an empty one.
+func textOf(value jsontext.Value) string {
+	if text, ok := unquote(value); ok {
+		return text
 	}
-	return string(b), true
+	return ""
 }
 
 // firstString returns what the first element of a JSON array says, if it is a
@@ -115,16 +120,14 @@ func firstString(array jsontext.Value) string {
 	if err != nil { // the array is empty
 		return ""
 	}
-	text, _ := unquote(first)
-	return text
+	return textOf(first)
 }
 
 // cwdOf returns the cwd that a JSON object has, if it is a string that is text.
 func cwdOf(object jsontext.Value) (cwd string) {
-	_ = eachMember(object, func(name, value jsontext.Value, _ int) error { // else it has none
-		key, _ := unescape(name)
-		if text, _ := unquote(value); string(key) == "cwd" && text != "" {
-			cwd = text
+	_ = eachMember(object, func(name, value jsontext.Value) error { // else it has none
+		if key, _ := unescape(name); string(key) == "cwd" {
+			cwd = cmp.Or(textOf(value), cwd)
 		}
 		return nil
 	})

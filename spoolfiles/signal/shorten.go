@@ -116,7 +116,7 @@ func cutAll(event []byte, spans []span, most int) []byte {
 func identified(event []byte, limit int) []byte {
 	const rest = `"shortened":`
 	found := make([]jsontext.Value, len(identity))
-	_ = eachMember(event, func(name, value jsontext.Value, _ int) error { // event is valid
+	_ = eachMember(event, func(name, value jsontext.Value) error { // event is valid
 		key, _ := unescape(name)
 		if i := slices.Index(identity, string(key)); i >= 0 && found[i] == nil && value.Kind() == '"' {
 			found[i] = value
@@ -125,12 +125,10 @@ func identified(event []byte, limit int) []byte {
 	})
 	dst := append(make([]byte, 0, limit), '{')
 	for i, value := range found {
-		need := len(identity[i]) + len(`"":,`) + len(value)
-		if value == nil || len(dst)+need+len(rest)+minString+len("}") > limit {
-			continue
+		longer := append(append(append(appendQuote(dst, identity[i]), ':'), value...), ',')
+		if value != nil && len(longer)+len(rest)+minString+len("}") <= limit {
+			dst = longer
 		}
-		dst = append(appendQuote(dst, identity[i]), ':')
-		dst = append(append(dst, value...), ',')
 	}
 	dst = append(dst, rest...)
 	dst = appendCut(dst, appendQuote(nil, event), limit-len(dst)-len("}"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -52,7 +53,7 @@ func ParseLine(line []byte) (Signal, error) {
 		return Signal{}, errors.New("more than one line")
 	}
 	var f fields
-	err := eachMember(line, func(name, value jsontext.Value, _ int) error { return f.add(name, value) })
+	err := eachMember(line, f.add)
 	switch {
 	case err != nil:
 		return Signal{}, err
@@ -98,15 +99,14 @@ const (
 	toolName
 	cwd
 	payload
-	none
 )
 
-var fieldNames = [...]string{"recorded_at", "tool_name", "cwd", "payload"}
+var fieldNames = []string{"recorded_at", "tool_name", "cwd", "payload"}
 
 // fields gathers a signal from the members of its object.
 type fields struct {
 	Signal
-	seen [none]bool
+	seen [4]bool
 }
 
 // add takes one member.
@@ -115,23 +115,29 @@ func (f *fields) add(name, value jsontext.Value) error {
 	if !ok {
 		return errors.New("a field's name has half a surrogate pair")
 	}
-	field := 0
-	for field < none && string(key) != fieldNames[field] {
-		field++
-	}
-	switch {
-	case field == none:
+	field := slices.Index(fieldNames, string(key))
+	if field < 0 {
 		return nil
-	case f.seen[field]:
+	}
+	if f.seen[field] {
 		return fmt.Errorf("%s is given twice", key)
 	}
 	f.seen[field] = true
-	switch kind := value.Kind(); {
-	case field == recordedAt:
-		return f.setTime(value)
-	case kind == 'n' && (field == toolName || field == payload):
+	if field == recordedAt {
+		// ParseUint alone would not do: it knows neither null nor a quote, but all
+		// that it takes in base 10 is JSON's form of a whole number, once the
+		// decoder has refused leading zeros.
+		n, err := strconv.ParseUint(string(value), 10, 64)
+		if err != nil {
+			return errors.New("recorded_at is not a whole number from 0 to 18446744073709551615")
+		}
+		f.RecordedAt = n
 		return nil
-	case kind != '"':
+	}
+	if value.Kind() == 'n' && field != cwd {
+		return nil // as good as absent
+	}
+	if value.Kind() != '"' {
 		return fmt.Errorf("%s is not a string", key)
 	}
 	text, ok := unquote(value)
@@ -145,17 +151,6 @@ func (f *fields) add(name, value jsontext.Value) error {
 		f.CWD = text
 	case payload:
 		f.Payload = &text
-	}
-	return nil
-}
-
-func (f *fields) setTime(value jsontext.Value) (err error) {
-	// ParseUint alone would not do: it knows neither null nor a quote, but all
-	// that it takes in base 10 is JSON's form of a whole number, once the
-	// decoder has refused leading zeros.
-	f.RecordedAt, err = strconv.ParseUint(string(value), 10, 64)
-	if err != nil {
-		return errors.New("recorded_at is not a whole number from 0 to 18446744073709551615")
 	}
 	return nil
 }
