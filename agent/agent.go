@@ -23,11 +23,10 @@ const (
 
 	// scansAtOnce is how many workers may scan at the same time.
 	scansAtOnce = 4
-	// filesPerScan is how many open files there should be for each of them.
-	filesPerScan = 64
-	// filesReserved is how many open files are left for all but the projects'
-	// locks.
-	filesReserved = 24
+	// filesPerScan is how many files a scan has open at most, with some to spare.
+	filesPerScan = 20
+	// filesBase is how many files an agent has open besides, with some to spare.
+	filesBase = 16
 )
 
 // agent is what the workers share, and decides which there are.
@@ -39,6 +38,7 @@ type agent struct {
 	status   *statusFile
 	watches  *watch.Table
 	locks    locks
+	maxLocks int64          // the most that are held by workers that do not scan
 	slots    chan struct{}  // has one for each worker that scans
 	changed  chan struct{}  // one slot: a source was listed, or a worker has ended
 	running  sync.WaitGroup // workers and sources
@@ -71,17 +71,19 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	files := maxOpen()
+	// Of few open files most are for the locks.
+	files := maxOpen() - filesBase
+	slots := max(min(files/4/filesPerScan, scansAtOnce), 1)
 	a := &agent{
-		cfg:     cfg,
-		self:    self,
-		began:   time.Now(),
-		status:  status,
-		locks:   locks{max: int64(max(files-filesReserved, 1))},
-		slots:   make(chan struct{}, max(min(files/filesPerScan, scansAtOnce), 1)),
-		changed: make(chan struct{}, 1),
-		workers: map[string]*worker{},
-		sources: map[string]*source{},
+		cfg:      cfg,
+		self:     self,
+		began:    time.Now(),
+		status:   status,
+		maxLocks: int64(files - slots*filesPerScan),
+		slots:    make(chan struct{}, slots),
+		changed:  make(chan struct{}, 1),
+		workers:  map[string]*worker{},
+		sources:  map[string]*source{},
 	}
 	a.settings.Store(&Settings{ScanInterval: DefaultScanInterval, Options: queue.DefaultOptions()})
 	a.watches = watch.NewTable(cfg.NewWatcher, func(err error) {

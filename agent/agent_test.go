@@ -31,13 +31,16 @@ import (
 const limit = 30 * time.Second
 
 // helperEnv makes the test binary do something else, as a process of its own:
-// "agent" serves the projects in its arguments, "lock" locks a file. Both say
-// so on stdout, and end when stdin does.
+// "agent" serves the projects in its arguments, "limited" does so with 64 open
+// files, "lock" locks a file. All say so on stdout, and end when stdin does.
 const helperEnv = "AGENT_TEST_HELPER"
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(helperEnv) {
 	case "agent":
+		helpAgent()
+	case "limited":
+		limitFiles(64)
 		helpAgent()
 	case "lock":
 		helpLock()
@@ -103,6 +106,13 @@ func help(t *testing.T, what, ready string, args ...string) (kill func()) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), ready) {
+			var log syncBuffer
+			go io.Copy(&log, out)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("the helper:\n%s", log.String())
+				}
+			})
 			return kill
 		}
 	}

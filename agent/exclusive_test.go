@@ -100,7 +100,7 @@ func TestAskingDoesNotHinder(t *testing.T) {
 	}
 	defer askers.Wait()
 	defer cancel()
-	l := locks{max: 1}
+	var l locks
 	for range 10 {
 		must(t, l.acquire(ctx, sp, Holder{PID: 1}))
 		must(t, l.release(p))

@@ -166,7 +166,6 @@ func Serving(sp *spoolfiles.Spool) (h Holder, ok bool, err error) {
 // locks are the projects' locks that this agent holds. The methods are safe for
 // concurrent use.
 type locks struct {
-	max  int64 // there are no more, so that open files are left for all else
 	n    atomic.Int64
 	held sync.Map // *flock.Flock, by project
 }
@@ -174,9 +173,6 @@ type locks struct {
 // acquire makes this agent the one that serves sp. The error is a *HeldError if
 // it is served already.
 func (l *locks) acquire(ctx context.Context, sp *spoolfiles.Spool, self Holder) error {
-	if l.n.Load() >= l.max {
-		return fmt.Errorf("%d projects are served, and the other open files are needed; raise their limit: ulimit -n", l.max)
-	}
 	got, err := lock(ctx, sp.Root, self)
 	if err != nil {
 		return err

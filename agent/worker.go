@@ -164,7 +164,12 @@ func (w *worker) scan(ctx context.Context, full bool) error {
 	if err != nil {
 		return err
 	}
-	defer sp.Close()
+	defer func() {
+		sp.Close()
+		if w.serving && w.agent.locks.n.Load() > w.agent.maxLocks {
+			w.unlock() // there are too few open files to keep the lock until the next scan
+		}
+	}()
 	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
 	if full || !w.watched && w.unwatched == nil {
 		w.watch(ctx, q)
@@ -189,21 +194,23 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 	}
 	sp, err := open(w.project)
 	switch {
-	case w.serving && errors.Is(err, fs.ErrNotExist):
-		err = errMoved
+	case errors.Is(err, fs.ErrNotExist):
+		if w.serving {
+			err = errMoved
+		}
+		w.release()
+		return nil, err
 	case err != nil:
 		return nil, err
-	case w.serving && (sp.Stale() || !w.agent.locks.valid(w.project, w.project)):
-		err = errMoved
 	case !w.serving:
 		w.made = true
 		err = w.agent.locks.acquire(ctx, sp, w.agent.self)
 		w.serving = err == nil
-	}
-	if err == errMoved {
+	case sp.Stale() || !w.agent.locks.valid(w.project, w.project):
+		err = errMoved
 		w.release()
 	}
-	if err != nil && sp != nil {
+	if err != nil {
 		sp.Close()
 	}
 	return sp, err
@@ -214,11 +221,16 @@ func (w *worker) release() {
 	for _, dir := range w.dirs() {
 		w.agent.watches.Remove(dir)
 	}
+	w.unlock()
+	w.watched, w.unwatched = false, nil
+	w.replyAt, w.freshUntil = time.Time{}, time.Time{}
+}
+
+func (w *worker) unlock() {
+	w.serving = false
 	if err := w.agent.locks.release(w.project); err != nil {
 		w.log.Debug().Err(err).Msg("releasing the lock")
 	}
-	w.serving, w.watched, w.unwatched = false, false, nil
-	w.replyAt, w.freshUntil = time.Time{}, time.Time{}
 }
 
 // dirs are the directories that are watched: the spool, incoming and control.
