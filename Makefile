@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 SOAKTIME ?= 10m
 POWERCUT ?= full
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PLATFORMS = linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64
+PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/amd64 windows/386 freebsd/amd64 openbsd/amd64 netbsd/amd64
 
 # The race detector needs cgo, and so a C compiler. Without one, the tests run all the same.
 RACE := $(shell $(GO) list -race ./spoolfiles >/dev/null 2>&1 && echo -race)
@@ -27,20 +27,34 @@ demo: build ## show the main job from end to end, in a directory of its own
 	@sh configs/demo.sh
 
 .PHONY: test
-test: ## run the tests
-	$(GO) test $(RACE) $(TESTFLAGS) ./...
+test: ## run the tests that need nothing but Go and a POSIX sh; a few minutes
+	$(GO) test -short $(TESTFLAGS) $$($(GO) list ./... | grep -v -e '/queue$$' -e '/agent$$' -e '/spoolfiles')
+	$(GO) test -short $(RACE) $(TESTFLAGS) ./queue ./agent ./spoolfiles/...
+
+.PHONY: tools
+tools: ## run the tests that need strace, Python, Node, other shells, git, NATS; and the long forms of the others
+	$(GO) test -tags 'tools long' -timeout 30m $(TESTFLAGS) ./queue ./spoolfiles/... ./configs/... ./test/protocol ./test/stress
+	cd test/nats && $(GO) test $(TESTFLAGS) ./...
+
+.PHONY: root
+root: ## run the tests that need root: other users, mounts, permissions
+	$(GO) test -tags 'tools root' $(TESTFLAGS) -run 'Root|Other|Foreign|Mount|User|Owner|Unwritable' ./configs/... ./test/protocol ./agent ./spoolfiles
+
+.PHONY: portable
+portable: ## run the tests of the core on what other systems than Linux use
+	$(GO) test -short -tags portable $(TESTFLAGS) ./queue ./spoolfiles/... ./agent/...
 
 .PHONY: bench
 bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./test/bench
 
 .PHONY: fault
-fault: ## kill the real process at every file-system call, one after another
-	SPOOL_FAULT=all $(GO) test -count 1 -timeout 1h -v ./test/crash
+fault: ## kill the real process at every file-system call, one after another; FAULTFLAGS=-short for a spread
+	$(GO) test -tags tools -count 1 -timeout 2h -v $(FAULTFLAGS) ./test/crash
 
 .PHONY: soak
 soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
-	SPOOL_SOAK=$(SOAKTIME) $(GO) test -count 1 -run TestSoak -timeout 0 -v ./test/soak
+	SPOOL_SOAK=$(SOAKTIME) $(GO) test -tags long -count 1 -run TestSoak -timeout 0 -v ./test/soak
 
 .PHONY: powercut
 powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; POWERCUT=short for a spread of the cuts
@@ -48,7 +62,7 @@ powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; P
 
 .PHONY: scale
 scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
-	SPOOL_SCALE=full $(GO) test -count 1 -timeout 1h -v ./test/scale
+	SPOOL_SCALE=full $(GO) test -tags long -count 1 -timeout 1h -v ./test/scale
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
