@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +20,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"agent": main})
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "script") }
+
+// runScripts runs the scripts in a directory of testdata.
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,
 		Deadline:            time.Now().Add(2 * time.Minute), // only what hangs needs so long
 		Setup: func(env *testscript.Env) error {
@@ -41,12 +43,6 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ESC", "\x1b")
 			env.Setenv("BAD", "\xff")
 			return os.MkdirAll(filepath.Join(env.WorkDir, "home", "config", "spool-agent"), 0o700)
-		},
-		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
-				return os.Geteuid() == 0, nil
-			}
-			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,

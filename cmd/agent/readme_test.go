@@ -39,7 +39,7 @@ func TestReadme(t *testing.T) {
 		}
 		script += fmt.Sprintf("cat <<'END'\n$ %s\nEND\n%s\n", command, command)
 		if strings.HasSuffix(command, "&") {
-			script += "until agent status >/dev/null; do kill -0 $! || exit; done\n"
+			script += "until agent status >/dev/null; do kill -0 $! && sleep 0.02 || exit; done\n"
 		}
 	}
 	home, err := filepath.EvalSymlinks(t.TempDir())

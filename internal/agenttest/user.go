@@ -138,6 +138,7 @@ func (p Project) Empty() bool { return p.Queued == 0 && p.Incoming == 0 && p.Rep
 type Report struct {
 	Running  bool
 	PID      int
+	Problem  string
 	Projects []Project
 }
 

@@ -1,3 +1,5 @@
+//go:build linux && systemd
+
 package main
 
 import (
@@ -20,11 +22,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"spoolagent/agent"
-	"spoolagent/agent/status"
+	"spoolagent/internal/agenttest"
 	"spoolagent/service"
-	"spoolagent/spoolfiles"
-	"spoolagent/spoolfiles/signal"
 )
 
 // TestService proves the service with a real systemd --user, as an ordinary
@@ -35,19 +34,6 @@ func TestService(t *testing.T) {
 		inside(t)
 		return
 	}
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to cut off a systemd from the machine")
-	}
-	for _, tool := range []string{"/lib/systemd/systemd", "systemctl", "unshare", "setpriv", "mountpoint", "strace"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(err)
-		}
-	}
-	if err := exec.Command("unshare", "--mount", "--pid", "--cgroup", "--fork", "true").Run(); err != nil {
-		t.Skip("may not unshare: ", err)
-	}
-	t.Parallel()
-
 	dir := t.TempDir()
 	self, err := os.Executable()
 	if err != nil {
@@ -56,10 +42,8 @@ func TestService(t *testing.T) {
 	files := []string{"testdata/systemd.sh", self}
 	for name, flags := range map[string]string{"agent-old": "-s", "agent-new": "-s -w"} {
 		file := filepath.Join(dir, name)
-		build := exec.Command("go", "build", "-ldflags", flags, "-o", file, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("building %s: %v\n%s", name, err, out)
+		if err := agenttest.Build(file, "./cmd/agent", "-ldflags="+flags); err != nil {
+			t.Fatal(err)
 		}
 		files = append(files, file)
 	}
@@ -146,16 +130,6 @@ func (b *box) check(err error) {
 	}
 }
 
-// eventually waits for something. The limit is for what will never happen.
-func (b *box) eventually(what string, ok func() bool) {
-	b.Helper()
-	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			b.Fatal("never came true: ", what)
-		}
-	}
-}
-
 // try runs a command, in the first project, and returns all it prints.
 func (b *box) try(name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
@@ -239,67 +213,57 @@ func (b *box) files() []string {
 }
 
 // drop leaves n drops in each of the projects.
-func (b *box) drop(n int, projects ...string) error {
+func (b *box) drop(n int, projects ...string) {
+	b.Helper()
 	for range n {
 		for _, project := range projects {
-			payload := fmt.Sprintf("%s %d", filepath.Base(project), len(b.dropped[project]))
-			if err := spoolfiles.Drop(project, signal.Signal{Payload: &payload}.AppendLine(nil)); err != nil {
-				return err
-			}
-			b.dropped[project] = append(b.dropped[project], payload)
+			name := fmt.Sprintf("%s %d", filepath.Base(project), len(b.dropped[project]))
+			agenttest.Drop(b, project, name)
+			b.dropped[project] = append(b.dropped[project], name)
 		}
 	}
-	return nil
 }
 
 // folded waits until all drops are in the queues.
 func (b *box) folded(projects ...string) {
 	b.Helper()
 	for _, project := range projects {
-		b.eventually("all drops are folded in "+project, func() bool {
+		agenttest.Until(b, "all drops are folded in "+project, func() bool {
 			return len(b.peek(project)) == len(b.dropped[project])
 		})
 	}
 }
 
-func (b *box) peek(project string) []string { return b.payloads("peek", project) }
+func (b *box) peek(project string) []string { return b.names("peek", project) }
 
-func (b *box) payloads(verb, project string) (payloads []string) {
+// names are those of the signals that a verb prints.
+func (b *box) names(verb, project string) []string {
 	b.Helper()
 	out, err := exec.Command(b.agent, verb, "--project", project).Output()
 	b.check(err)
-	for line := range strings.Lines(string(out)) {
-		var signal struct{ Payload string }
-		b.check(json.Unmarshal([]byte(line), &signal))
-		payloads = append(payloads, signal.Payload)
-	}
-	return payloads
+	names, err := agenttest.WholeNames(string(out))
+	b.check(err)
+	return names
 }
 
 // meanwhile drops without end, until what is to be done is done.
 func (b *box) meanwhile(do func()) {
 	b.Helper()
-	stop, stopped := make(chan struct{}), make(chan error)
+	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(stopped)
 		for {
 			select {
 			case <-stop:
-				stopped <- nil
 				return
 			case <-time.After(time.Millisecond):
-				if err := b.drop(1, b.projects...); err != nil {
-					<-stop
-					stopped <- err
-					return
-				}
+				b.drop(1, b.projects...)
 			}
 		}
 	}()
 	defer func() {
 		close(stop)
-		if err := <-stopped; err != nil {
-			b.Error(err)
-		}
+		<-stopped
 	}()
 	do()
 }
@@ -319,7 +283,7 @@ func (b *box) unreachable() {
 	before := b.files()
 	for _, verb := range []string{"install", "uninstall", "start", "stop", "restart"} {
 		out, err := b.try(b.agent, verb)
-		if exitStatus(err) != exitFailed || !strings.Contains(out, "export XDG_RUNTIME_DIR=/run/user/") {
+		if status(err) != exitFailed || !strings.Contains(out, "export XDG_RUNTIME_DIR=/run/user/") {
 			b.Errorf("%s does not say what to do", verb)
 		}
 	}
@@ -334,7 +298,7 @@ func (b *box) unreachable() {
 // systemd-logind would need the whole machine, so somebody else does its part.
 func (b *box) lingering() {
 	out, err := b.try(b.agent, "install", "--linger")
-	if exitStatus(err) != exitFailed || !strings.Contains(out, "sudo loginctl enable-linger jo") {
+	if status(err) != exitFailed || !strings.Contains(out, "sudo loginctl enable-linger jo") {
 		b.Error("install does not say what to do without systemd-logind")
 	}
 	tools := b.TempDir()
@@ -355,7 +319,7 @@ func (b *box) lingering() {
 func (b *box) halfInstalled() {
 	b.says("uninstall", "nothing to do")
 	out, err := b.try(b.agent, "start")
-	if exitStatus(err) != exitFailed || !strings.Contains(out, "not installed") {
+	if status(err) != exitFailed || !strings.Contains(out, "not installed") {
 		b.Error("start does not say that nothing is installed")
 	}
 	b.says("install")
@@ -483,11 +447,11 @@ func (b *box) elsewhere() {
 	b.run("systemctl", "--user", "mask", "spool-agent.service")
 	for _, verb := range []string{"install", "uninstall"} {
 		out, err := b.try(b.agent, verb)
-		if exitStatus(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
+		if status(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
 			b.Errorf("%s does not respect a masked unit", verb)
 		}
 	}
-	if out, err := b.try(b.agent, "start"); exitStatus(err) != exitFailed || !strings.Contains(out, "masked") {
+	if out, err := b.try(b.agent, "start"); status(err) != exitFailed || !strings.Contains(out, "masked") {
 		b.Error("start does not say that the unit is masked")
 	}
 	b.run("systemctl", "--user", "unmask", "spool-agent.service")
@@ -572,32 +536,19 @@ func (b *box) anotherAgent() {
 	b.check(other.Start())
 	defer other.Wait()
 	defer other.Process.Signal(syscall.SIGTERM)
-	b.eventually("the other agent runs", func() bool { return b.status().PID == other.Process.Pid })
+	agenttest.Until(b, "the other agent runs", func() bool { return b.status().PID == other.Process.Pid })
 	b.says("start", "started it")
-	b.eventually("the service says that it waits", func() bool { return strings.Contains(b.property("StatusText"), "waiting") })
+	agenttest.Until(b, "the service says that it waits", func() bool { return strings.Contains(b.property("StatusText"), "waiting") })
 	b.check(other.Process.Signal(syscall.SIGTERM))
-	b.eventually("the service serves", func() bool { return b.status().PID == b.number("MainPID") })
+	agenttest.Until(b, "the service serves", func() bool { return b.status().PID == b.number("MainPID") })
 }
 
 // status is what 'agent status --json' says.
-func (b *box) status() (r status.Status) {
+func (b *box) status() (r agenttest.Report) {
 	b.Helper()
 	out, _ := exec.Command(b.agent, "status", "--json").Output() // its exit status tells what it says
 	b.check(json.Unmarshal(out, &r))
 	return r
-}
-
-// info is what the service says of itself.
-func (b *box) info() agent.Info {
-	b.Helper()
-	agents, err := status.Running(filepath.Join(b.home, ".local", "state", "spool-agent"))
-	b.check(err)
-	for _, a := range agents {
-		if a.PID == b.number("MainPID") {
-			return a
-		}
-	}
-	return agent.Info{}
 }
 
 // state is what other commands are told of the service.
@@ -622,13 +573,13 @@ func (b *box) serve() {
 	b.check(os.WriteFile(hook, text, 0o600))
 	cmd := exec.Command("sh", hook)
 	cmd.Dir = b.projects[2]
-	cmd.Stdin = strings.NewReader(`{"payload":"three 0"}`)
+	cmd.Stdin = strings.NewReader(`{"payload":"<three 0>"}`)
 	b.check(cmd.Run())
 	b.dropped[b.projects[2]] = []string{"three 0"}
 
-	b.check(b.drop(20, b.projects...))
+	b.drop(20, b.projects...)
 	b.folded(b.projects...)
-	b.eventually("systemd shows how things are", func() bool { return strings.Contains(b.property("StatusText"), "3 of 3 projects") })
+	agenttest.Until(b, "systemd shows how things are", func() bool { return strings.Contains(b.property("StatusText"), "3 of 3 projects") })
 }
 
 // systemd dates what it does; a clock of ours would measure this machine's load.
@@ -638,7 +589,7 @@ func (b *box) killed() {
 	b.meanwhile(func() {
 		b.check(unix.ClockGettime(unix.CLOCK_MONOTONIC, &killed))
 		b.check(syscall.Kill(pid, syscall.SIGKILL))
-		b.eventually("the service is back", func() bool {
+		agenttest.Until(b, "the service is back", func() bool {
 			return b.number("NRestarts") == 1 && b.property("ActiveState") == "active" && b.number("MainPID") != pid
 		})
 	})
@@ -660,7 +611,7 @@ func (b *box) hung() {
 	pid, restarts := b.number("MainPID"), b.number("NRestarts")
 	b.meanwhile(func() {
 		b.check(syscall.Kill(pid, syscall.SIGSTOP))
-		b.eventually("the service is back", func() bool {
+		agenttest.Until(b, "the service is back", func() bool {
 			return b.number("NRestarts") > restarts && b.property("ActiveState") == "active" && b.number("MainPID") != pid
 		})
 	})
@@ -678,19 +629,22 @@ func (b *box) reload() {
 		b.run("systemctl", "--user", "reload", "spool-agent.service")
 	}
 	reload("cap = 100000")
-	b.eventually("the new configuration counts", func() bool { return b.info().Cap == 100000 && b.status().Projects[0].Cap == 100000 })
+	agenttest.Until(b, "the new configuration counts", func() bool { return b.status().Projects[0].Cap == 100000 })
 	reload("cup = 1")
-	b.eventually("the service reports the problem", func() bool { return strings.Contains(b.info().Problem, "cup") })
-	b.eventually("systemd shows it", func() bool { return strings.Contains(b.property("StatusText"), "cup") })
+	agenttest.Until(b, "the service reports the problem", func() bool { return strings.Contains(b.status().Problem, "cup") })
+	agenttest.Until(b, "systemd shows it", func() bool { return strings.Contains(b.property("StatusText"), "cup") })
 	if out, err := b.try(b.agent, "status"); err == nil || !strings.Contains(out, "cup") {
 		b.Error("status does not show it")
 	}
-	if got := b.info().Cap; got != 100000 {
+	if got := b.status().Projects[0].Cap; got != 100000 {
 		b.Errorf("after a bad configuration, the cap is %d", got)
 	}
 	reload("cap = 0")
-	b.eventually("the first configuration counts again", func() bool { return b.info().Cap == 0 && b.info().Problem == "" })
-	b.check(b.drop(1, b.projects...))
+	agenttest.Until(b, "the first configuration counts again", func() bool {
+		r := b.status()
+		return r.Projects[0].Cap == 0 && r.Problem == ""
+	})
+	b.drop(1, b.projects...)
 	b.folded(b.projects...)
 	if b.number("MainPID") != pid {
 		b.Error("the service was restarted")
@@ -712,7 +666,7 @@ func (b *box) upgrade() {
 			b.Error("the service does not run the old binary")
 		}
 		out, err := b.try(fmt.Sprintf("/proc/%d/exe", b.number("MainPID")), "install")
-		if exitStatus(err) != exitFailed || !strings.Contains(out, "deleted or replaced") {
+		if status(err) != exitFailed || !strings.Contains(out, "deleted or replaced") {
 			b.Error("a binary that has been replaced can be installed")
 		}
 		b.says("restart", "restarted it: active (running)")
@@ -732,12 +686,12 @@ func (b *box) upgrade() {
 func (b *box) nothingLost() {
 	for _, p := range b.status().Projects {
 		l := p.Ledger
-		if want := int64(len(b.dropped[p.Path])); l.Folded != want || l.Rejected+l.Evicted+l.Returned != 0 || l.External != 0 {
+		if want := len(b.dropped[p.Path]); l.Folded != want || l.Rejected+l.Evicted+l.Returned != 0 || l.External != 0 {
 			b.Errorf("%s: %d drops, and the ledger says %+v", p.Path, want, l)
 		}
 	}
 	for _, project := range b.projects {
-		got, want := b.payloads("drain", project), b.dropped[project]
+		got, want := b.names("drain", project), b.dropped[project]
 		slices.Sort(got)
 		slices.Sort(want)
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -766,7 +720,7 @@ func (b *box) broken() {
 	b.check(os.Rename(b.agent+".new", b.agent))
 	for _, verb := range []string{"restart", "start"} {
 		out, err := b.try(filepath.Join(b.home, "test", "agent-old"), verb)
-		if exitStatus(err) != exitFailed || !strings.Contains(out, "exit-code") || !strings.Contains(out, "journalctl --user -u spool-agent") {
+		if status(err) != exitFailed || !strings.Contains(out, "exit-code") || !strings.Contains(out, "journalctl --user -u spool-agent") {
 			b.Errorf("%s does not say what is wrong", verb)
 		}
 	}
