@@ -60,6 +60,10 @@ soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTI
 powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; POWERCUT=short for a spread of the cuts
 	SPOOL_POWERCUT=$(POWERCUT) $(GO) test -tags powercut -count 1 -parallel 4 -timeout 1h -v ./test/powercut
 
+.PHONY: mutants
+mutants: ## build agents with deliberate faults and require that cuts of the power find each, as root; some minutes
+	$(GO) test -tags powercut -count 1 -timeout 1h -v ./test/mutants
+
 .PHONY: scale
 scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
 	SPOOL_SCALE=full $(GO) test -tags long -count 1 -timeout 1h -v ./test/scale
@@ -78,7 +82,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 lint: ## check the form: gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags powercut ./test/powercut
+	$(GO) vet -tags powercut ./test/powercut ./test/mutants
 	cd test/powercut/recorder && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 

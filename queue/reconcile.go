@@ -55,7 +55,7 @@ func (q *Queue) reconcile(h *held, legacy bool) (err error) {
 	if r.queue, err = r.lines(h.f); err != nil {
 		return fmt.Errorf("reading queue: %w", err)
 	}
-	for _, step := range []func() error{r.readLast, r.removeFolded, r.removeReplies, r.rewrite} {
+	for _, step := range []func() error{r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite} {
 		q.next("reconcile", 0)
 		if err := step(); err != nil {
 			return err

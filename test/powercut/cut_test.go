@@ -176,6 +176,12 @@ func (r *recording) cut(im *image, unsynced []write, c cut) *outcome {
 		o.read("the answer", answer)
 		check(os.Remove(h.reply("after")))
 	}
+	err = poll(answerPatience, "the end of returns", func() bool {
+		return len(must(filepath.Glob(h.spool("control/*.returning")))) == 0
+	})
+	if err != nil {
+		o.fault("SERVICE: %v", err)
+	}
 	if err := r.useOthers(h, c.at); err != nil {
 		o.fault("REGISTRATION: %v", err)
 	}
@@ -187,6 +193,13 @@ func (r *recording) cut(im *image, unsynced []write, c cut) *outcome {
 	if data, err := os.ReadFile(h.spool("distill-pending.queue")); err == nil {
 		if ids, _ := scan(data); t.Error != "" || !t.balanced() || t.Queued != len(ids) {
 			o.fault("STATUS: with %d signals in the queue: %+v", len(ids), t)
+		}
+	}
+	for _, n := range r.notes {
+		if n.kind == added && n.seq <= c.at {
+			if t := h.totalsOf(n.project); t.Error != "" {
+				o.fault("REGISTRATION: %s: %s", n.project, t.Error)
+			}
 		}
 	}
 	o.inspect(h, before)

@@ -18,7 +18,9 @@ import (
 // scenario runs a test on each file system. act returns the number of records
 // from which on the power is cut.
 func scenario(t *testing.T, c setup, act func(*stage) int, cuts func(*recording, *rand.Rand, int) []cut) {
-	c.ttl = 10 * time.Minute
+	if c.ttl == 0 {
+		c.ttl = 10 * time.Minute
+	}
 	limit := 12
 	if full() {
 		limit = 40

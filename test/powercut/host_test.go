@@ -213,8 +213,11 @@ func (t totals) balanced() bool {
 	return l.Folded+l.Returned+l.External == t.Queued+l.Drained+l.Evicted
 }
 
-// totals asks the agent's command line. Its exit status is of no importance.
-func (h host) totals() totals {
+// totals asks the agent's command line for those of the main project.
+func (h host) totals() totals { return h.totalsOf(h.project()) }
+
+// totalsOf takes no notice of the exit status.
+func (h host) totalsOf(project string) totals {
 	out, err := h.agent("status", "--json").Output()
 	var s struct {
 		Projects []totals `json:"projects"`
@@ -223,7 +226,7 @@ func (h host) totals() totals {
 		check(fmt.Errorf("agent status --json: %w, %w: %q", err, jerr, out))
 	}
 	for _, t := range s.Projects {
-		if t.Path == h.project() {
+		if t.Path == project {
 			return t
 		}
 	}

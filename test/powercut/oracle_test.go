@@ -23,10 +23,11 @@ const (
 	taken                  // was acknowledged, or taken by a stranger
 	committed              // a syncfs has ended, before which these were taken
 	registered             // the project is served
+	added                  // "agent add" has registered the project
 )
 
 func (k kind) String() string {
-	return [...]string{"sent", "seen", "answered", "synced", "taken", "committed", "registered"}[k]
+	return [...]string{"sent", "seen", "answered", "synced", "taken", "committed", "registered", "added"}[k]
 }
 
 // note is what an observer knows at a point of the record. Its seq is the
@@ -36,7 +37,7 @@ type note struct {
 	kind    kind
 	ids     []string
 	folded  int    // of committed: the total
-	project string // of registered
+	project string // of registered and added
 }
 
 // outcome is what there is after a cut and a restart.
