@@ -94,6 +94,9 @@ func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
 		return 0, err
 	}
 	if c.count == 0 {
+		if err := h.f.Truncate(0); err != nil { // there are only blanks
+			return 0, fmt.Errorf("emptying queue: %w", err)
+		}
 		if err := q.sp.Control.WriteFile(id+spoolfiles.ReplySuffix, nil, q.sp.Tmp, false); err != nil {
 			return 0, fmt.Errorf("writing reply: %w", err)
 		}

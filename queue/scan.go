@@ -66,6 +66,9 @@ func scan(r io.Reader, fn func(*line) error) error {
 		} else {
 			l.signal, l.err = signal.ParseLine(l.text)
 		}
+		if l.err != nil && len(bytes.Trim(l.text, " \x00")) == 0 {
+			l.err = signal.ErrBlank // zeros are what a file has where a power cut kept a line from being written
+		}
 		if err := fn(&l); err != nil {
 			return err
 		}
