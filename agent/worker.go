@@ -228,9 +228,7 @@ func (w *worker) release() {
 
 func (w *worker) unlock() {
 	w.serving = false
-	if err := w.agent.locks.release(w.project); err != nil {
-		w.log.Debug().Err(err).Msg("releasing the lock")
-	}
+	w.agent.locks.release(w.project)
 }
 
 // dirs are the directories that are watched: the spool, incoming and control.
@@ -290,7 +288,7 @@ func (w *worker) requestEvent(name string, op fsnotify.Op) {
 // schedule notes what came of a scan, and when the next one is due unasked.
 func (w *worker) schedule(err error) {
 	now := time.Now()
-	w.waiting, w.polled, w.pause, w.next = isLocked(err), false, 0, w.due()
+	w.waiting, w.polled, w.pause, w.next = errors.Is(err, queue.ErrLocked), false, 0, w.due()
 	switch {
 	case err == nil && w.watched:
 		w.report(StateServing, "")
@@ -389,9 +387,8 @@ type stamp [3]int64 // modification times of the spool, incoming and control
 // Where another machine makes the changes, a stamp may be a minute old; only the
 // opening of the directory, as in a scan, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	var foreign *watch.ForeignError
 	due := w.due()
-	if !w.polled || !w.made || errors.As(w.unwatched, &foreign) || !due.IsZero() && !now.Before(due) {
+	if !w.polled || !w.made || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) {
 		return false
 	}
 	var s stamp
