@@ -181,8 +181,8 @@ var drops = []struct{ rule, drop, line, reason string }{
 		`"cwd":"/w","payload":"{\"type\":\"agent-turn-complete\",\"turn-id\":\"1\"}"`, ""},
 	{"R10", `{"type":"t","thread-id":"1"}`, `"payload":"{\"type\":\"t\",\"thread-id\":\"1\"}"`, ""},
 	{"R10", `{"type":"t"}`, "", "neither"},
-	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 1<<20-15), `"payload":"x"`, ""},
-	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 1<<20-14), "", "1048577 bytes, more than the limit"},
+	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 64<<20-15), `"payload":"x"`, ""},
+	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 64<<20-14), "", "67108865 bytes, more than the limit"},
 	{"R11", `{"payload":"` + strings.Repeat("x", 4096) + `"}`, strings.Repeat("x", 4096) + `"`, ""},
 	{"R18", `{"payload":"<>&/é\u00e9\u2028\u0007\n\"\\"}`, `"payload":"<>&/éé` + "\u2028" + `\u0007\n\"\\"`, ""},
 }
