@@ -62,7 +62,7 @@ powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; P
 
 .PHONY: mutants
 mutants: ## build agents with deliberate faults and require that cuts of the power find each, as root; some minutes
-	$(GO) test -tags powercut -count 1 -timeout 1h -v ./test/mutants
+	$(GO) test -tags powercut -count 1 -parallel 3 -timeout 1h -v ./test/mutants
 
 .PHONY: scale
 scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
