@@ -175,6 +175,7 @@ func (q *Queue) read(e spoolfiles.Entry) (signal.Signal, spoolfiles.Identity, er
 	q.buf = data[:0]
 	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,
+		Source:     spoolfiles.DropSource(e.Name),
 		ModTime:    time.Unix(0, info.MTime),
 		MaxPayload: q.opt.MaxPayload,
 	})
