@@ -1,14 +1,23 @@
-# "make help" lists the targets. All they need is Go and a POSIX sh; "make lint"
+# "make help" lists the targets. "make build" needs Go and a POSIX sh; "make lint"
 # fetches its linter through the Go module proxy.
 
 GO ?= go
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
-POWERCUT ?= full
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/amd64 windows/386 freebsd/amd64 openbsd/amd64 netbsd/amd64
+PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/amd64 windows/386 \
+	freebsd/amd64 openbsd/amd64 netbsd/amd64
 
-# The race detector needs cgo, and so a C compiler. Without one, the tests run all the same.
+# The build tags of tests that "make test" leaves out: they need other programs,
+# root, minutes, or a systemd.
+TAGS = tools,root,long,systemd,powercut
+# Directories with a go.mod of their own.
+MODULES = test/nats test/powercut/recorder
+
+# Where goroutines share something, the race detector watches. It needs cgo, and
+# so a C compiler. Without one, the tests run all the same.
+CONCURRENT = ./queue/... ./spoolfiles/... ./agent/...
+OTHERS = ./cmd/... ./configs/... ./service/... ./internal/... ./test/...
 RACE := $(shell $(GO) list -race ./spoolfiles >/dev/null 2>&1 && echo -race)
 
 .PHONY: help
@@ -27,34 +36,29 @@ demo: build ## show the main job from end to end, in a directory of its own
 	@sh configs/demo.sh
 
 .PHONY: test
-test: ## run the tests that need nothing but Go and a POSIX sh; a few minutes
-	$(GO) test -short $(TESTFLAGS) $$($(GO) list ./... | grep -v -e '/queue$$' -e '/agent$$' -e '/spoolfiles')
-	$(GO) test -short $(RACE) $(TESTFLAGS) ./queue ./agent ./spoolfiles/...
+test: ## run the tests that need neither root nor more programs than README names
+	$(GO) test -short $(RACE) $(TESTFLAGS) $(CONCURRENT)
+	$(GO) test -short $(TESTFLAGS) $(OTHERS)
 
 .PHONY: tools
-tools: ## run the tests that need strace, Python, Node, other shells, git, NATS; and the long forms of the others
-	$(GO) test -tags 'tools long' -timeout 30m $(TESTFLAGS) ./queue ./spoolfiles/... ./configs/... ./test/protocol ./test/stress
-	cd test/nats && $(GO) test $(TESTFLAGS) ./...
+tools: ## run the tests that need other shells, awks, Node, Python, script(1) or strace
+	$(GO) test -tags tools -count 1 $(TESTFLAGS) ./cmd/... ./configs/... ./test/protocol ./test/stress
 
 .PHONY: root
-root: ## run the tests that need root: other users, mounts, permissions
-	$(GO) test -tags 'tools root' $(TESTFLAGS) -run 'Root|Other|Foreign|Mount|User|Owner|Unwritable' ./configs/... ./test/protocol ./agent ./spoolfiles
+root: ## run the tests that need root: they mount, and act as other users
+	$(GO) test -tags tools,root -count 1 -run '^TestRoot' $(TESTFLAGS) ./...
+
+.PHONY: systemd
+systemd: ## prove the service with a systemd that is cut off from the machine; needs root
+	$(GO) test -tags systemd -count 1 -run '^TestService$$' $(TESTFLAGS) ./cmd/agent
 
 .PHONY: portable
-portable: ## run the tests of the core on what other systems than Linux use
+portable: ## test the core as other systems than Linux build it
 	$(GO) test -short -tags portable $(TESTFLAGS) ./queue ./spoolfiles/... ./agent/...
 
-.PHONY: bench
-bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./test/bench
-
 .PHONY: fault
-fault: ## kill the real process at every file-system call, one after another; FAULTFLAGS=-short for a spread
-	$(GO) test -tags tools -count 1 -timeout 2h -v $(FAULTFLAGS) ./test/crash
-
-.PHONY: soak
-soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
-	SPOOL_SOAK=$(SOAKTIME) $(GO) test -tags long -count 1 -run TestSoak -timeout 0 -v ./test/soak
+fault: ## kill the real process at every file-system call, one after another; needs strace; FAULTFLAGS=-short for a spread
+	$(GO) test -tags tools -count 1 -timeout 1h -v $(FAULTFLAGS) ./test/crash
 
 .PHONY: powercut
 powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; POWERCUT=short for a spread of the cuts
@@ -62,11 +66,23 @@ powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; P
 
 .PHONY: mutants
 mutants: ## build agents with deliberate faults and require that cuts of the power find each, as root; some minutes
-	$(GO) test -tags powercut -count 1 -timeout 1h -v ./test/mutants
+	$(GO) test -tags powercut -count 1 -parallel 3 -timeout 1h -v ./test/mutants
+
+.PHONY: soak
+soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
+	SPOOL_SOAK=$(SOAKTIME) $(GO) test -tags long -count 1 -timeout 0 -v ./test/soak
 
 .PHONY: scale
 scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; some minutes
-	SPOOL_SCALE=full $(GO) test -tags long -count 1 -timeout 1h -v ./test/scale
+	$(GO) test -tags long -count 1 -timeout 1h -v $(SCALEFLAGS) ./test/scale
+
+.PHONY: nats
+nats: ## bring every signal to a broker, NATS JetStream, exactly once
+	cd test/nats && $(GO) test -count 1 $(TESTFLAGS) .
+
+.PHONY: bench
+bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./test/bench
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
@@ -82,9 +98,12 @@ fuzz: ## run each fuzz target for FUZZTIME
 lint: ## check the form: gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags powercut ./test/powercut ./test/mutants
-	cd test/powercut/recorder && $(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) run $(STATICCHECK) -tags $(TAGS) ./...
+	@for module in $(MODULES); do \
+		echo "$$module"; \
+		(cd "$$module" && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; \
+	done
 
 .PHONY: cross
 cross: ## build and vet for the other platforms

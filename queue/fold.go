@@ -147,8 +147,8 @@ func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, sp
 	}
 	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,
-		ModTime:    time.Unix(0, info.MTime),
 		Source:     spoolfiles.DropSource(e.Name),
+		ModTime:    time.Unix(0, info.MTime),
 		MaxPayload: q.opt.MaxPayload,
 	})
 	if err != nil {

@@ -265,7 +265,7 @@ func TestModesDespiteUmask(t *testing.T) {
 	}
 }
 
-// What others may use is made private, by whoever opens the spool to change it.
+// What others may use is made private, by each program that opens the spool to change it.
 func TestModesAreTightened(t *testing.T) {
 	for name, open := range map[string]func(p string) error{
 		"Drop": func(p string) error { return Drop(p, []byte("{}")) },

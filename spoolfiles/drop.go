@@ -11,8 +11,8 @@ import (
 const MaxDrop = 64 << 20
 
 // Drop leaves one drop with this content, a signal or a raw hook event, in a
-// project's spool, which is made if there is none. It takes no lock and waits
-// for nobody. The content is not checked. Safe for concurrent use, also with
+// project's spool, which is made if there is none. It takes no lock and does
+// not wait. The content is not checked. Safe for concurrent use, also with
 // other processes.
 func Drop(project string, data []byte) error {
 	s, err := open(project, "tmp", "incoming")

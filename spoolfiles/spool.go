@@ -31,17 +31,51 @@ func (s *Spool) subdirs() []subdir {
 	return []subdir{{"tmp", &s.Tmp}, {"incoming", &s.Incoming}, {"work", &s.Work}, {"control", &s.Control}, {"rejected", &s.Rejected}}
 }
 
-// Find returns the project for a working directory: the nearest directory from
-// dir upwards that has a spool, else dir itself.
+// Find returns the project for a working directory, links resolved: the nearest
+// directory from there upwards that has a .spool of this user, or is the top of
+// a git work tree; else the working directory. The home directory and the root
+// directory are a project only for what begins right there.
 func Find(dir string) string {
-	for d := dir; ; d = filepath.Dir(d) {
-		if fi, err := os.Lstat(filepath.Join(d, DirName)); err == nil && fi.IsDir() {
-			return d
+	start, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return dir
+	}
+	home, _ := os.UserHomeDir()
+	for up := start; ; up = filepath.Dir(up) {
+		top := filepath.Dir(up) == up
+		if up == start || !top && !sameDir(up, home) {
+			if hasSpool(up) {
+				return up
+			}
+			if _, err := os.Lstat(filepath.Join(up, ".git")); err == nil {
+				return up
+			}
 		}
-		if d == filepath.Dir(d) {
-			return dir
+		if top {
+			return start
 		}
 	}
+}
+
+// hasSpool reports whether there is a .spool that is a directory, no link, and
+// this user's.
+func hasSpool(project string) bool {
+	d, err := OpenDir(project)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	info, err := d.Lstat(DirName)
+	return err == nil && info.Mode.IsDir() && info.Ours()
+}
+
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // Create is Open, but makes the spool where there is none. The project's

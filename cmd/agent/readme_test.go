@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -6,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -16,9 +17,6 @@ import (
 // The transcript in the README is what the commands in it do. What differs
 // from run to run is made the same: times, process ids, versions, the place.
 func TestReadme(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the transcript is for sh")
-	}
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)

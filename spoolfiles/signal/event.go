@@ -42,22 +42,23 @@ func (o Origin) cwd() string { return strings.ToValidUTF8(o.Project, "\ufffd") }
 //   - the strings event and working_dir: Goose
 //   - a string agent_action_name and an object tool_info: Windsurf
 //   - a string sessionId, or a string toolName and toolArgs: Copilot CLI
+//   - a string tool_name and tool_input: others that take after Claude Code
 //
-// but the last four only if it has neither payload nor recorded_at, which belong
+// but the last five only if it has neither payload nor recorded_at, which belong
 // to a signal.
 //
 // The signal's tool_name is the event's tool_name, else its toolName, else its
 // agent_action_name; its cwd is the event's cwd, else its working_dir, else that
 // of tool_info, else the first of workspace_roots, as Cursor has it. Only strings
-// count, for cwd only those that are not empty. The signal is recorded at the
-// event's timestamp if that is a string as in RFC 3339, from 1970 on; else at the
-// file's time. Its payload is the event without the tool_name and cwd that the
-// signal has, in order, as compact JSON with every number and string spelt as it
-// came; what says more than the signal does stays: agent_action_name, tool_info,
-// workspace_roots and timestamp. With a source, it begins with spool_source. What
-// JSON allows is kept, also a name that comes twice; where it is a field of the
-// signal that comes twice, the last counts. But half a surrogate pair, which is
-// no text, becomes \ufffd.
+// that are not empty count. The signal is recorded at the event's timestamp if
+// that is a string as in RFC 3339, from 1970 on; else at the file's time. Its
+// payload is the event without the tool_name and cwd that the signal has, in
+// order, as compact JSON; agent_action_name, tool_info, workspace_roots and
+// timestamp, which say more than the signal does, stay. With a source, it begins
+// with spool_source. A name that comes twice is kept; where it is a field of the
+// signal, the last counts. Numbers and strings are spelt as they came, but half a
+// surrogate pair, which is no text, becomes U+FFFD, and then every string is
+// spelt as AppendLine does.
 //
 // Any other object is a signal, with the fields of a line and the strictness of
 // ParseLine, but recorded_at and cwd may be missing, and one of tool_name and
@@ -139,7 +140,8 @@ func (ms members) isEvent() bool {
 	}
 	return ms.has("hookEventName", '"') || ms.has("event", '"') && ms.has("working_dir", '"') ||
 		ms.has("agent_action_name", '"') && ms.has("tool_info", '{') ||
-		ms.has("sessionId", '"') || ms.has("toolName", '"') && ms.has("toolArgs", 0)
+		ms.has("sessionId", '"') || ms.has("toolName", '"') && ms.has("toolArgs", 0) ||
+		ms.has("tool_name", '"') && ms.has("tool_input", 0)
 }
 
 // event makes a signal of an event whose text has size bytes.
@@ -158,24 +160,24 @@ func (ms members) event(o Origin, size int) (Signal, error) {
 	if t, err := time.Parse(time.RFC3339, when); err == nil && t.Unix() >= 0 {
 		s.RecordedAt = uint64(t.Unix())
 	}
-	rest := append(make(jsontext.Value, 0, size+64), '{')
+	object := append(make(jsontext.Value, 0, size+64), '{')
 	if o.Source != "" {
-		rest = append(appendQuote(append(rest, `"spool_source":`...), o.Source), ',')
+		object = append(appendQuote(append(object, `"spool_source":`...), o.Source), ',')
 	}
 	for i, m := range ms {
 		if i != toolAt && i != dirAt {
-			rest = append(append(append(append(rest, m.name...), ':'), m.value...), ',')
+			object = append(append(append(append(object, m.name...), ':'), m.value...), ',')
 		}
 	}
-	rest = append(bytes.TrimSuffix(rest, []byte(",")), '}')
-	halves := bytes.Contains(rest, []byte(`\u`)) && !rest.IsValid(jsontext.AllowDuplicateNames(true))
-	if err := rest.Compact(jsontext.PreserveRawStrings(!halves)); err != nil {
+	object = append(bytes.TrimSuffix(object, []byte(",")), '}')
+	halves := bytes.Contains(object, []byte(`\u`)) && !object.IsValid(jsontext.AllowDuplicateNames(true))
+	if err := object.Compact(jsontext.PreserveRawStrings(!halves)); err != nil {
 		return Signal{}, syntaxError(err)
 	}
-	if len(rest) > o.MaxPayload {
-		rest = shorten(rest, o.MaxPayload)
+	if len(object) > o.MaxPayload {
+		object = shorten(object, o.MaxPayload)
 	}
-	s.Payload = new(string(rest))
+	s.Payload = new(string(object))
 	return s, nil
 }
 

@@ -235,6 +235,11 @@ func TestDecodeForms(t *testing.T) {
 			Signal{1795625649, nil, "/home/u/repo", ptr(`{"session_id":"75ec7fe8","transcript_path":"/t.jsonl","hook_event_name":"AfterAgent","timestamp":"2026-11-25T16:54:09.113Z","prompt":"hi","prompt_response":"ok","stop_hook_active":false}`)},
 		},
 		{
+			"an unknown tool's: nothing of it is lost",
+			`{"tool_name":"fs_write","tool_input":{"command":"create","path":"/f"}}`,
+			Signal{at, ptr("fs_write"), "/project", ptr(`{"tool_input":{"command":"create","path":"/f"}}`)},
+		},
+		{
 			"both spellings of a tool and a directory: one of each is taken",
 			`{"toolName":"b","working_dir":"/w","hook_event_name":"x","cwd":"/c","tool_name":"a"}`,
 			Signal{at, ptr("a"), "/c", ptr(`{"toolName":"b","working_dir":"/w","hook_event_name":"x"}`)},
@@ -247,6 +252,7 @@ func TestDecodeForms(t *testing.T) {
 		// Signals, for all that.
 		{"a signal with a session", `{"payload":"p","sessionId":"s"}`, Signal{at, nil, "/project", ptr("p")}},
 		{"a signal with a time", `{"recorded_at":7,"tool_name":"A","event":"x","working_dir":"/w"}`, Signal{7, ptr("A"), "/project", nil}},
+		{"a signal with a tool's input", `{"payload":"p","tool_name":"A","tool_input":{}}`, Signal{at, ptr("A"), "/project", ptr("p")}},
 		{"half of a form", `{"tool_name":"A","event":"x","agent_action_name":"y","toolName":"z","hookEventName":1}`, Signal{at, ptr("A"), "/project", nil}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

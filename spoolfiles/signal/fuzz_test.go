@@ -201,7 +201,8 @@ func eventOf(data []byte) bool {
 	text := func(name string) bool { return is[name+` "`] }
 	return text("hook_event_name") || text("type") && (is["turn-id"] || is["thread-id"]) ||
 		!is["payload"] && !is["recorded_at"] && (text("hookEventName") || text("event") && text("working_dir") ||
-			text("agent_action_name") && is["tool_info {"] || text("sessionId") || text("toolName") && is["toolArgs"])
+			text("agent_action_name") && is["tool_info {"] || text("sessionId") || text("toolName") && is["toolArgs"] ||
+			text("tool_name") && is["tool_input"])
 }
 
 // compacted is a value without white space; with normal, its strings are spelt in
@@ -244,17 +245,17 @@ func checkEventPayload(t *testing.T, data []byte, short, whole string) {
 		t.Fatalf("not compact: %q", whole)
 	}
 	normal := hasHalfPair(data)
-	rest := children([]byte(whole))
+	left := children([]byte(whole))
 	taken := map[string]int{}
 	for _, c := range children(data) {
-		if len(rest) > 0 && rest[0].name == c.name && compacted(t, c.value, normal) == compacted(t, rest[0].value, normal) {
-			rest = rest[1:]
+		if len(left) > 0 && left[0].name == c.name && compacted(t, c.value, normal) == compacted(t, left[0].value, normal) {
+			left = left[1:]
 		} else {
 			taken[map[string]string{"toolName": "tool_name", "working_dir": "cwd"}[c.name]+c.name]++
 		}
 	}
-	if len(rest) > 0 {
-		t.Fatalf("not in the event: %q", rest[0].name)
+	if len(left) > 0 {
+		t.Fatalf("not in the event: %q", left[0].name)
 	}
 	if n := taken["tool_name"] + taken["tool_nametoolName"]; n > 1 {
 		t.Fatalf("%d tools are missing in %s", n, whole)

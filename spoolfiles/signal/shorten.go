@@ -114,7 +114,7 @@ func cutAll(event []byte, spans []span, most int) []byte {
 // identified returns an object of those fields of identity that fit, and the
 // event's text, cut.
 func identified(event []byte, limit int) []byte {
-	const rest = `"shortened":`
+	const last = `"shortened":`
 	found := make([]jsontext.Value, len(identity))
 	_ = eachMember(event, func(name, value jsontext.Value) error { // event is valid
 		key, _ := unescape(name)
@@ -126,11 +126,11 @@ func identified(event []byte, limit int) []byte {
 	dst := append(make([]byte, 0, limit), '{')
 	for i, value := range found {
 		longer := append(append(append(appendQuote(dst, identity[i]), ':'), value...), ',')
-		if value != nil && len(longer)+len(rest)+minString+len("}") <= limit {
+		if value != nil && len(longer)+len(last)+minString+len("}") <= limit {
 			dst = longer
 		}
 	}
-	dst = append(dst, rest...)
+	dst = append(dst, last...)
 	dst = appendCut(dst, appendQuote(nil, event), limit-len(dst)-len("}"))
 	return append(dst, '}')
 }

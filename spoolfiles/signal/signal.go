@@ -23,7 +23,7 @@ type Signal struct {
 }
 
 // ErrBlank is what ParseLine returns for a line of white space, which is neither
-// a signal nor malformed: whoever reads the queue passes over it.
+// a signal nor malformed: readers of the queue skip it.
 var ErrBlank = errors.New("blank line")
 
 var errNotUTF8 = errors.New("not UTF-8 text")

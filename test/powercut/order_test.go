@@ -138,3 +138,22 @@ func TestAddedProjectStays(t *testing.T) {
 		return start
 	}, anywhere)
 }
+
+// A reply is in its place on the disk before the record of the next transaction
+// is. Nothing but the record would say that it is in tmp still.
+func TestRepliesPrecedeTheNextRecord(t *testing.T) {
+	t.Parallel()
+	scenario(t, setup{}, func(s *stage) int {
+		s.dropAll(0, 20, 1)
+		s.commit()
+		s.drain("drain", false)
+		start := s.now()
+		bad := s.dropBad(1, true)
+		check(poll(answerPatience, "the reject", func() bool {
+			_, err := os.Lstat(bad)
+			return errors.Is(err, fs.ErrNotExist)
+		}))
+		s.syncfs()
+		return start
+	}, func(r *recording, rnd *rand.Rand, limit int) []cut { return r.atWrites(rnd, 3*limit) })
+}

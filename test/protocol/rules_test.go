@@ -23,17 +23,17 @@ import (
 // ruleTests names the tests of each rule of PROTOCOL.md: here, or in another
 // package's directory.
 var ruleTests = map[string][]string{
-	"R1":  {"TestDirectories", "configs.TestHookFirstUse"},
+	"R1":  {"TestDirectories", "configs.TestHookFirstUse", "spoolfiles.TestModesDespiteUmask"},
 	"R2":  {"TestLinksAreNotServed", "TestProducersFail", "queue.TestHostileDirectories"},
-	"R3":  {"TestNames", "queue.TestNamesThatAreNoDrops"},
+	"R3":  {"TestNames", "queue.TestNamesThatAreNoDrops", "spoolfiles.TestDropSource"},
 	"R4":  {"TestProducersKilled", "TestTogether", "TestWithoutTmp"},
 	"R5":  {"TestTidying"},
 	"R6":  {"TestDrops", "spoolfiles/signal.TestDecodeDropRefuses"},
 	"R7":  {"TestDrops", "spoolfiles/signal.TestDecodeSignal", "spoolfiles/signal.TestVectors"},
 	"R8":  {"TestDrops", "spoolfiles/signal.TestOrigin"},
-	"R9":  {"TestDrops", "spoolfiles/signal.TestDecodeEvent"},
+	"R9":  {"TestDrops", "spoolfiles/signal.TestDecodeEvent", "spoolfiles/signal.TestDecodeForms", "spoolfiles/signal.TestDecodeSource"},
 	"R10": {"TestDrops"},
-	"R11": {"TestDrops", "TestShortened", "spoolfiles/signal.TestShortenEvent", "queue.TestPayloadLimit"},
+	"R11": {"TestDrops", "TestShortened", "spoolfiles/signal.TestShorten", "queue.TestPayloadLimit"},
 	"R12": {"TestOrder", "queue.TestOrderIsTimeThenName"},
 	"R13": {"TestWrittenInPlace", "queue.TestFreshDropIsLeft"},
 	"R14": {"TestRejects", "queue.TestHostileDrops"},
@@ -181,8 +181,8 @@ var drops = []struct{ rule, drop, line, reason string }{
 		`"cwd":"/w","payload":"{\"type\":\"agent-turn-complete\",\"turn-id\":\"1\"}"`, ""},
 	{"R10", `{"type":"t","thread-id":"1"}`, `"payload":"{\"type\":\"t\",\"thread-id\":\"1\"}"`, ""},
 	{"R10", `{"type":"t"}`, "", "neither"},
-	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 1<<20-15), `"payload":"x"`, ""},
-	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 1<<20-14), "", "1048577 bytes, more than the limit"},
+	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 64<<20-15), `"payload":"x"`, ""},
+	{"R11", `{"payload":"x"}` + strings.Repeat(" ", 64<<20-14), "", "67108865 bytes, more than the limit"},
 	{"R11", `{"payload":"` + strings.Repeat("x", 4096) + `"}`, strings.Repeat("x", 4096) + `"`, ""},
 	{"R18", `{"payload":"<>&/é\u00e9\u2028\u0007\n\"\\"}`, `"payload":"<>&/éé` + "\u2028" + `\u0007\n\"\\"`, ""},
 }
