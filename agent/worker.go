@@ -46,7 +46,7 @@ const (
 	// After a fold, drops are left to gather for foldPauses times as long as it
 	// took, but for maxFoldPause at most: under a flood the processors belong to
 	// the hooks.
-	foldPauses   = 4
+	foldPauses   = 8
 	maxFoldPause = 10 * time.Millisecond
 )
 
@@ -58,7 +58,7 @@ var (
 )
 
 // worker serves one project. It keeps nothing between scans but its lock, its
-// watches, and what its queue looked like.
+// watches, and the shape of its queue.
 type worker struct {
 	agent   *agent
 	project string
@@ -71,16 +71,16 @@ type worker struct {
 	stop context.CancelFunc
 
 	// What follows belongs to the goroutine of run, and during a scan to the scan.
-	made       bool      // there was a spool: none is made again
-	serving    bool      // the lock is held
-	watched    bool      // all directories are
-	unwatched  error     // why they are not; then the project is polled
-	waiting    bool      // for a queue's lock that another program holds
-	folded     bool      // in the last scan
-	replyAt    time.Time // a reply falls due
-	freshUntil time.Time // a drop that does not parse ceases to be fresh
-	shape      queue.Shape
-	stamp      stamp // at the last poll
+	made       bool        // there was a spool: none is made again
+	serving    bool        // the lock is held
+	watched    bool        // all directories are
+	unwatched  error       // why they are not; then the project is polled
+	waiting    bool        // for a queue's lock that another program holds
+	folded     bool        // in the last scan
+	replyAt    time.Time   // a reply falls due
+	freshUntil time.Time   // a drop that does not parse ceases to be fresh
+	shape      queue.Shape // of the queue, as it was last
+	stamp      stamp       // at the last poll
 	stampedAt  time.Time
 
 	polled   bool          // the next scan is a poll
