@@ -43,10 +43,12 @@ type agent struct {
 	changed  chan struct{}  // one slot: a source was listed, or a worker has ended
 	running  sync.WaitGroup // workers and sources
 
-	mu      sync.Mutex
-	loaded  bool // the settings are those of the user
-	workers map[string]*worker
+	// These belong to the goroutine of Run.
+	loaded  bool               // the settings are those of the user
 	sources map[string]*source // by pattern; the registry's is ""
+
+	mu      sync.Mutex
+	workers map[string]*worker // by project
 }
 
 // Run serves the projects until ctx ends. Then every worker finishes the
@@ -94,8 +96,6 @@ func Run(ctx context.Context, cfg Config) error {
 
 func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
 	var writer sync.WaitGroup
 	writer.Go(func() { a.status.run(ctx) })
 	defer writer.Wait()
@@ -181,8 +181,6 @@ func (a *agent) reload(ctx context.Context) error {
 	if err != nil && !a.loaded && !a.cfg.Service {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.cfg.User && a.sources[""] == nil {
 		a.subscribe(ctx, "", a.listRegistry)
 	}
@@ -212,9 +210,7 @@ func (a *agent) reload(ctx context.Context) error {
 		}
 	}
 	wake(a.changed)
-	for _, w := range a.workers {
-		wake(w.ticks)
-	}
+	a.scanAll()
 	return nil
 }
 

@@ -89,8 +89,7 @@ func (c Config) checked() (Config, error) {
 		c.Supervisor = unsupervised{}
 	}
 	if c.Load == nil {
-		settings := c.Settings
-		c.Load = func() (Settings, error) { return settings, nil }
+		c.Load = func() (Settings, error) { return c.Settings, nil }
 	}
 	return c, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +33,7 @@ type source struct {
 type lister func(*source) (paths []string, err error)
 
 // subscribe lists a source now and whenever it is woken, until ctx ends or the
-// source is stopped. The caller holds mu.
+// source is stopped.
 func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 	s := &source{wake: make(chan struct{}, 1)}
 	ctx, s.stop = context.WithCancel(ctx)
@@ -65,20 +66,22 @@ func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 	})
 }
 
-// listRegistry lists the registry, which it makes where it is missing, and has
-// it watched. The directory of status files is watched for its removal.
+// listRegistry lists the registry, whose directories it makes where they are
+// missing, and has them watched. That of status files is watched for its removal.
 func (a *agent) listRegistry(s *source) ([]string, error) {
 	reg, agents := a.cfg.Registry, filepath.Join(a.cfg.StateDir, AgentsName)
-	if err := os.MkdirAll(reg.Dir, 0o700); err != nil {
-		return nil, err
-	}
 	for _, dir := range append(reg.Dirs(), agents) {
-		// Where it cannot be watched, the scan interval has to do.
-		_ = a.watches.Add(dir, func(name string, op fsnotify.Op) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		err := a.watches.Add(dir, func(name string, op fsnotify.Op) {
 			if name == "" || dir != agents && op != fsnotify.Chmod && !strings.HasPrefix(name, ".") {
 				wake(s.wake)
 			}
 		})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, err // removed since; of what else is wrong the scan interval takes care
+		}
 	}
 	entries, err := reg.List()
 	if err != nil {

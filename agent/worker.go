@@ -172,7 +172,9 @@ func (w *worker) scan(ctx context.Context, full bool) error {
 	}()
 	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
 	if full || !w.watched && w.unwatched == nil {
-		w.watch(ctx, q)
+		if err := w.watch(ctx, q); err != nil {
+			return err
+		}
 	}
 	err = w.serve(ctx, sp, q, full)
 	if err != nil && sp.Stale() {
@@ -238,7 +240,7 @@ func (w *worker) dirs() [3]string {
 }
 
 // watch has the spool, which has just been opened, watched, or else polled.
-func (w *worker) watch(ctx context.Context, q *queue.Queue) {
+func (w *worker) watch(ctx context.Context, q *queue.Queue) error {
 	if !w.watched {
 		// What waits is folded before there is a watch, for each of its drops
 		// would raise an event. Errors come again.
@@ -252,12 +254,17 @@ func (w *worker) watch(ctx context.Context, q *queue.Queue) {
 		}
 	}
 	w.watched, w.unwatched = err == nil, nil
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		w.release()
+		return errMoved
+	case err != nil:
 		for _, dir := range dirs {
 			w.agent.watches.Remove(dir)
 		}
 		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, err)
 	}
+	return nil
 }
 
 // rootEvent: a directory, or the lock, is no longer what it was. Writes are the
@@ -333,13 +340,11 @@ func (w *worker) fail(err error) {
 
 // wait returns when there is reason for a scan, and whether for a full one.
 func (w *worker) wait(ctx context.Context) (full bool) {
-	if w.pause > 0 {
-		select {
-		case <-ctx.Done():
-		case <-w.requests:
-			return false
-		case <-time.After(w.pause):
-		}
+	select {
+	case <-ctx.Done():
+	case <-w.requests:
+		return false
+	case <-time.After(w.pause):
 	}
 	var next <-chan time.Time
 	if !w.next.IsZero() {

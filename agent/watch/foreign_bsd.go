@@ -3,6 +3,7 @@
 package watch
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,10 +17,9 @@ func Foreign(dir string) string {
 		return "" // the next operation will tell
 	}
 	name := unix.ByteSliceToString(st.Fstypename[:])
-	for _, foreign := range []string{"nfs", "smbfs", "afpfs", "webdav", "p9fs", "virtiofs", "fuse", "macfuse", "osxfuse"} {
-		if name == foreign || strings.HasPrefix(name, foreign+".") {
-			return name
-		}
+	kind, _, _ := strings.Cut(name, ".")
+	if slices.Contains([]string{"nfs", "smbfs", "afpfs", "webdav", "p9fs", "virtiofs", "fuse", "macfuse", "osxfuse"}, kind) {
+		return name
 	}
 	return ""
 }

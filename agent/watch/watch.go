@@ -48,10 +48,7 @@ type fsWatcher struct{ *fsnotify.Watcher }
 // New returns fsnotify's watcher.
 func New() (Watcher, error) {
 	w, err := fsnotify.NewBufferedWatcher(eventBuffer)
-	if err != nil {
-		return nil, err
-	}
-	return fsWatcher{w}, nil
+	return fsWatcher{w}, err
 }
 
 func (w fsWatcher) Events() <-chan fsnotify.Event { return w.Watcher.Events }
