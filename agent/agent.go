@@ -217,7 +217,7 @@ func (a *agent) reload(ctx context.Context) error {
 // reconcile gives a worker to every project that is to be served, and no other.
 // It reports whether all sources have been listed.
 func (a *agent) reconcile(ctx context.Context) (complete bool) {
-	a.status.check() // the state directory may have been emptied
+	wake(a.status.changed) // the state directory may have been emptied
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.loaded {
@@ -270,7 +270,7 @@ func (a *agent) start(ctx context.Context, path string) {
 
 // scanAll has everything scanned.
 func (a *agent) scanAll() {
-	a.status.check()
+	wake(a.status.changed)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.sources {

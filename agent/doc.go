@@ -8,9 +8,9 @@
 // its sources name, which are the registry and the patterns (sources.go). Each
 // source is listed by a goroutine of its own; reconcile starts and stops workers.
 //
-// Each project has a worker (worker.go). A scan opens the project's spool, answers
-// the requests, folds the drops, sweeps where that is due (serve.go), and closes
-// the spool again. Between scans a worker keeps nothing but its lock, its watches
+// Each project has a worker (worker.go). A scan (scan.go) opens the project's spool,
+// answers the requests, folds the drops, sweeps where that is due, and closes the
+// spool again. Between scans a worker keeps nothing but its lock, its watches
 // and the shape of its queue. It scans when an event says that something came,
 // when a reply falls due or a drop ceases to be fresh, when a retry is due, and
 // fully at every Config.ScanInterval: then it also renews its watches.

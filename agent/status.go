@@ -52,7 +52,7 @@ const (
 // are safe for concurrent use, but for run and close.
 type statusFile struct {
 	cfg     Config
-	changed chan struct{} // one slot
+	changed chan struct{} // one slot: the file is written if it is missing or not up to date
 
 	mu     sync.Mutex
 	self   Info
@@ -175,9 +175,6 @@ func (s *statusFile) run(ctx context.Context) {
 		}
 	}
 }
-
-// check has the status file written again if somebody has removed it.
-func (s *statusFile) check() { wake(s.changed) }
 
 // update changes what the agent says of itself.
 func (s *statusFile) update(change func(*Info)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"spoolagent/internal/quote"
@@ -13,6 +14,83 @@ import (
 
 // loudRejects is how many rejects of one fold are logged by name.
 const loudRejects = 10
+
+// scan brings everything up to date. With full it also makes sure of what is
+// otherwise taken on trust.
+func (w *worker) scan(ctx context.Context, full bool) error {
+	w.folded = false
+	sp, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		sp.Close()
+		if w.serving && w.agent.locks.n.Load() > w.agent.maxLocks {
+			w.unlock() // there are too few open files to keep the lock until the next scan
+		}
+	}()
+	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
+	if full || !w.watched && w.unwatched == nil {
+		if err := w.watch(ctx, q); err != nil {
+			return err
+		}
+	}
+	err = w.serve(ctx, sp, q, full)
+	if err != nil && sp.Stale() {
+		w.release()
+		return errMoved
+	}
+	return err
+}
+
+// open opens the spool, and takes its lock unless that is held.
+func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
+	open := spoolfiles.Open
+	switch {
+	case !w.made:
+		open = spoolfiles.Create
+	case w.serving:
+		// It makes nothing, and so is not in the way of who is about to delete all.
+		open = spoolfiles.OpenExisting
+	}
+	sp, err := open(w.project)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if w.serving {
+			err = errMoved
+		}
+		w.release()
+		return nil, err
+	case err != nil:
+		return nil, err
+	case !w.serving:
+		w.made = true
+		err = w.agent.locks.acquire(ctx, sp, w.agent.self)
+		w.serving = err == nil
+	case sp.Stale() || !w.agent.locks.valid(w.project, w.project):
+		err = errMoved
+		w.release()
+	}
+	if err != nil {
+		sp.Close()
+	}
+	return sp, err
+}
+
+// release lets go of the project.
+func (w *worker) release() {
+	for _, dir := range w.dirs() {
+		w.agent.watches.Remove(dir)
+	}
+	w.unlock()
+	w.watched, w.unwatched = false, nil
+	w.replyAt, w.freshUntil = time.Time{}, time.Time{}
+}
+
+func (w *worker) unlock() {
+	w.serving = false
+	w.agent.locks.release(w.project)
+}
 
 // serve answers the requests, folds, and sweeps where that is due. What comes
 // meanwhile raises an event, and so another scan.
