@@ -127,11 +127,9 @@ func (a *agent) run(ctx context.Context) error {
 
 // serve starts and stops workers until ctx ends.
 func (a *agent) serve(ctx context.Context) error {
-	settings, err := a.load()
-	if err != nil && !a.cfg.Service {
+	if err := a.reload(ctx); err != nil {
 		return err
 	}
-	a.apply(ctx, settings, err)
 	tick := time.NewTicker(a.scanInterval())
 	defer tick.Stop()
 	var alive <-chan time.Time
@@ -157,14 +155,12 @@ func (a *agent) serve(ctx context.Context) error {
 			ready()
 		case <-a.cfg.Reload:
 			a.cfg.Supervisor.Reloading()
-			settings, err := a.load()
-			a.apply(ctx, settings, err)
+			a.reload(ctx)
 			tick.Reset(a.scanInterval())
 			a.cfg.Supervisor.Ready()
 		case <-tick.C:
 			if !a.loaded {
-				settings, err := a.load()
-				a.apply(ctx, settings, err)
+				a.reload(ctx)
 				tick.Reset(a.scanInterval())
 			}
 			a.scanAll()
@@ -176,31 +172,30 @@ func (a *agent) serve(ctx context.Context) error {
 
 func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInterval }
 
-// load reads the settings.
-func (a *agent) load() (Settings, error) {
+// reload reads the settings and puts them in force. If they are refused, those
+// of before count; nothing is served before there are any, for with the wrong
+// cap signals would be evicted. An agent that could only wait for them returns
+// the error.
+func (a *agent) reload(ctx context.Context) error {
 	s, err := a.cfg.Load()
-	if s.ScanInterval <= 0 {
-		s.ScanInterval = DefaultScanInterval
+	if err != nil && !a.loaded && !a.cfg.Service {
+		return err
 	}
-	return s, err
-}
-
-// apply puts settings in force. If they were refused, those of before count;
-// nothing is served before there are any, for with the wrong cap signals would
-// be evicted.
-func (a *agent) apply(ctx context.Context, s Settings, refused error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.cfg.User && a.sources[""] == nil {
 		a.subscribe(ctx, "", a.listRegistry)
 	}
-	if refused != nil {
-		a.status.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(refused) })
-		a.cfg.Log.Error().Err(refused).Msg("the configuration is refused")
-		return
+	if err != nil {
+		a.status.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(err) })
+		a.cfg.Log.Error().Err(err).Msg("the configuration is refused")
+		return nil
 	}
 	if a.loaded {
 		a.cfg.Log.Info().Msg("the configuration has been read again")
+	}
+	if s.ScanInterval <= 0 {
+		s.ScanInterval = DefaultScanInterval
 	}
 	a.loaded = true
 	a.settings.Store(&s)
@@ -220,6 +215,7 @@ func (a *agent) apply(ctx context.Context, s Settings, refused error) {
 	for _, w := range a.workers {
 		wake(w.ticks)
 	}
+	return nil
 }
 
 // reconcile gives a worker to every project that is to be served, and no other.
@@ -278,7 +274,6 @@ func (a *agent) start(ctx context.Context, path string) {
 
 // scanAll has everything scanned.
 func (a *agent) scanAll() {
-	a.watches.Revive()
 	a.status.check()
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -35,18 +35,14 @@ const limit = 30 * time.Second
 // files, "lock" locks a file. All say so on stdout, and end when stdin does.
 const helperEnv = "AGENT_TEST_HELPER"
 
+var helpers = map[string]func(){"agent": helpAgent, "lock": helpLock}
+
 func TestMain(m *testing.M) {
-	switch os.Getenv(helperEnv) {
-	case "agent":
-		helpAgent()
-	case "limited":
-		limitFiles(64)
-		helpAgent()
-	case "lock":
-		helpLock()
-	default:
-		goleak.VerifyTestMain(m)
+	if help := helpers[os.Getenv(helperEnv)]; help != nil {
+		help()
+		return
 	}
+	goleak.VerifyTestMain(m)
 }
 
 func helpAgent() {

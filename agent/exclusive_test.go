@@ -103,7 +103,7 @@ func TestAskingDoesNotHinder(t *testing.T) {
 	var l locks
 	for range 10 {
 		must(t, l.acquire(ctx, sp, Holder{PID: 1}))
-		must(t, l.release(p))
+		l.release(p)
 	}
 }
 

@@ -182,9 +182,6 @@ func (l *locks) acquire(ctx context.Context, sp *spoolfiles.Spool, self Holder) 
 		l.held.Store(sp.Project, got)
 		return nil
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	by := &HeldError{Project: sp.Project, Holder: holder(sp.Root)}
 	l.held.Range(func(project, _ any) bool {
 		if l.valid(project.(string), sp.Project) {
@@ -208,13 +205,11 @@ func (l *locks) valid(of, at string) bool {
 }
 
 // release gives up the lock of a project, if it is held.
-func (l *locks) release(project string) error {
-	held, ok := l.held.LoadAndDelete(project)
-	if !ok {
-		return nil
+func (l *locks) release(project string) {
+	if held, ok := l.held.LoadAndDelete(project); ok {
+		l.n.Add(-1)
+		held.(*flock.Flock).Unlock() // it closes the file, whatever else goes wrong
 	}
-	l.n.Add(-1)
-	return held.(*flock.Flock).Unlock()
 }
 
 // userLockRetry is how often a service tries that waits for another agent.

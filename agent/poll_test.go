@@ -53,7 +53,7 @@ func TestUnchanged(t *testing.T) {
 	// Where a stamp tells nothing.
 	w.polled = false
 	after(0, false)
-	w.polled, w.unwatched = true, &watch.ForeignError{}
+	w.polled, w.unwatched = true, watch.ErrForeign
 	after(0, false)
 	w.unwatched = errors.New("again")
 	after(0, true)

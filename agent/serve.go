@@ -80,27 +80,19 @@ func (w *worker) sweep(ctx context.Context, q *queue.Queue, now time.Time) error
 	if res.Returned > 0 {
 		w.log.Info().Int("signals", res.Returned).Msg("unclaimed replies returned to the queue")
 	}
-	w.logEvicted(res.Evicted)
-	w.logRejects(res.Rejects, len(res.Rejects))
+	w.logResult(queue.FoldResult{Evicted: res.Evicted, Rejects: res.Rejects, Rejected: len(res.Rejects)})
 	return err
 }
 
-// note notes and logs what a fold did. The error is of drops that had to be left
-// where they are.
+// note notes what a fold did. The error is of drops that had to be left where
+// they are.
 func (w *worker) note(res queue.FoldResult) error {
+	w.folded = w.folded || res.Folded > 0
 	w.freshUntil = time.Time{}
 	if !res.RetryAt.IsZero() {
 		w.freshUntil = time.Now().Add(time.Until(res.RetryAt))
 	}
-	if res.Recovered {
-		w.log.Info().Msg("recovered what a crash had interrupted")
-	}
-	if res.Folded > 0 {
-		w.folded = true
-		w.log.Debug().Int("signals", res.Folded).Msg("folded")
-	}
-	w.logEvicted(res.Evicted)
-	w.logRejects(res.Rejects, res.Rejected)
+	w.logResult(res)
 	if len(res.Failed) == 0 {
 		return nil
 	}
@@ -108,20 +100,20 @@ func (w *worker) note(res queue.FoldResult) error {
 	return fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote.Text(f.Name), quote.Text(f.Reason))
 }
 
-func (w *worker) logEvicted(n int) {
-	if n > 0 {
-		w.log.Warn().Int("signals", n).Int("cap", w.agent.settings.Load().Options.Cap).Msg("the queue is full: the oldest signals were evicted")
+func (w *worker) logResult(res queue.FoldResult) {
+	if res.Recovered {
+		w.log.Info().Msg("recovered what a crash had interrupted")
 	}
-}
-
-func (w *worker) logRejects(rejects []queue.Reject, total int) {
-	for _, r := range rejects[:min(len(rejects), loudRejects)] {
+	if res.Folded > 0 {
+		w.log.Debug().Int("signals", res.Folded).Msg("folded")
+	}
+	if res.Evicted > 0 {
+		w.log.Warn().Int("signals", res.Evicted).Int("cap", w.agent.settings.Load().Options.Cap).Msg("the queue is full: the oldest signals were evicted")
+	}
+	for _, r := range res.Rejects[:min(len(res.Rejects), loudRejects)] {
 		w.log.Warn().Str("drop", quote.Text(r.Name)).Str("reason", quote.Text(r.Reason)).Msg("rejected")
 	}
-	if more := total - loudRejects; more > 0 {
+	if more := res.Rejected - loudRejects; more > 0 {
 		w.log.Warn().Int("more", more).Msg("rejected")
 	}
 }
-
-// isLocked reports whether another program held the queue's lock.
-func isLocked(err error) bool { return errors.Is(err, queue.ErrLocked) }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,14 +40,11 @@ func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 	a.running.Go(func() {
 		for said := ""; ctx.Err() == nil; {
 			paths, err := list(s)
-			problem := ""
-			if err != nil {
-				problem = quote.Error(err)
+			text := fmt.Sprint(err)
+			if err != nil && text != said {
+				a.cfg.Log.Warn().Msg(quote.Error(err))
 			}
-			if problem != said && problem != "" {
-				a.cfg.Log.Warn().Msg(problem)
-			}
-			said = problem
+			said = text
 			var retry <-chan time.Time
 			if paths == nil {
 				retry = time.After(pollInterval)

@@ -10,14 +10,14 @@ type State string
 
 const (
 	StateServing State = "serving" // watched: a drop is folded at once
-	StatePolling State = "polling" // looked at every second, for it cannot be watched
+	StatePolling State = "polling" // scanned every second, for it cannot be watched
 	StateMissing State = "missing" // the project, or its .spool, is not there
 	StateHeld    State = "held"    // another agent serves the project; this one waits
 	StateError   State = "error"   // something is wrong; it is tried again
 	StateStopped State = "stopped" // no agent serves the project
 )
 
-// NeedsAttention reports whether a person should look at such a project: it is
+// NeedsAttention reports whether such a project needs a person: it is
 // not served, though it ought to be.
 func (s State) NeedsAttention() bool { return s == StateMissing || s == StateError }
 

@@ -46,7 +46,7 @@ const (
 	// After a fold, drops are left to gather for foldPauses times as long as it
 	// took, but for maxFoldPause at most: under a flood the processors belong to
 	// the hooks.
-	foldPauses   = 4
+	foldPauses   = 8
 	maxFoldPause = 10 * time.Millisecond
 )
 
@@ -58,7 +58,7 @@ var (
 )
 
 // worker serves one project. It keeps nothing between scans but its lock, its
-// watches, and what its queue looked like.
+// watches, and the shape of its queue.
 type worker struct {
 	agent   *agent
 	project string
@@ -71,16 +71,16 @@ type worker struct {
 	stop context.CancelFunc
 
 	// What follows belongs to the goroutine of run, and during a scan to the scan.
-	made       bool      // there was a spool: none is made again
-	serving    bool      // the lock is held
-	watched    bool      // all directories are
-	unwatched  error     // why they are not; then the project is polled
-	waiting    bool      // for a queue's lock that another program holds
-	folded     bool      // in the last scan
-	replyAt    time.Time // a reply falls due
-	freshUntil time.Time // a drop that does not parse ceases to be fresh
-	shape      queue.Shape
-	stamp      stamp // at the last poll
+	made       bool        // there was a spool: none is made again
+	serving    bool        // the lock is held
+	watched    bool        // all directories are
+	unwatched  error       // why they are not; then the project is polled
+	waiting    bool        // for a queue's lock that another program holds
+	folded     bool        // in the last scan
+	replyAt    time.Time   // a reply falls due
+	freshUntil time.Time   // a drop that does not parse ceases to be fresh
+	shape      queue.Shape // of the queue, as it was last
+	stamp      stamp       // at the last poll
 	stampedAt  time.Time
 
 	polled   bool          // the next scan is a poll
@@ -228,9 +228,7 @@ func (w *worker) release() {
 
 func (w *worker) unlock() {
 	w.serving = false
-	if err := w.agent.locks.release(w.project); err != nil {
-		w.log.Debug().Err(err).Msg("releasing the lock")
-	}
+	w.agent.locks.release(w.project)
 }
 
 // dirs are the directories that are watched: the spool, incoming and control.
@@ -290,7 +288,7 @@ func (w *worker) requestEvent(name string, op fsnotify.Op) {
 // schedule notes what came of a scan, and when the next one is due unasked.
 func (w *worker) schedule(err error) {
 	now := time.Now()
-	w.waiting, w.polled, w.pause, w.next = isLocked(err), false, 0, w.due()
+	w.waiting, w.polled, w.pause, w.next = errors.Is(err, queue.ErrLocked), false, 0, w.due()
 	switch {
 	case err == nil && w.watched:
 		w.report(StateServing, "")
@@ -389,9 +387,8 @@ type stamp [3]int64 // modification times of the spool, incoming and control
 // Where another machine makes the changes, a stamp may be a minute old; only the
 // opening of the directory, as in a scan, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	var foreign *watch.ForeignError
 	due := w.due()
-	if !w.polled || !w.made || errors.As(w.unwatched, &foreign) || !due.IsZero() && !now.Before(due) {
+	if !w.polled || !w.made || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) {
 		return false
 	}
 	var s stamp

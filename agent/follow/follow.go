@@ -225,9 +225,6 @@ func (f *follower) scan(ctx context.Context, full bool) error {
 	if f.sp != nil && f.sp.Stale() {
 		return errors.Join(errMoved, f.shut())
 	}
-	if full {
-		f.table.Revive()
-	}
 	if f.sp == nil {
 		if err := f.open(); err != nil {
 			return err

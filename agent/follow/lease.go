@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/spoolfiles"
 )
 
@@ -62,37 +63,21 @@ func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.lock = flock.New(filepath.Join(sp.Control.Path(), l.file()), flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
-	ok, err := l.lock.TryLock()
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !ok {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", l.file(), err)
-	}
-	current, err := l.current()
-	if err != nil || !current {
-		return nil, errors.Join(err, l.lock.Unlock())
+	l.lock, err = filelock.Try(filepath.Join(sp.Control.Path(), l.file()), l.current)
+	if l.lock == nil {
+		return nil, err
 	}
 	return l, nil
 }
 
-// current reports whether the locked file is the one at the path.
-func (l *lease) current() (bool, error) {
+// current describes the file at the path.
+func (l *lease) current() (fs.FileInfo, error) {
 	f, err := l.sp.Control.OpenFile(l.file(), os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer f.Close()
-	open, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
-	locked, err := l.lock.Stat()
-	return err == nil && os.SameFile(locked, open), err
+	return f.Stat()
 }
 
 func (l *lease) file() string { return leasePrefix + l.follower + leaseSuffix }

@@ -13,7 +13,7 @@ import (
 )
 
 // advice says what to do about a project that needs attention. Err is what
-// went wrong when its spool was looked at just now, if anything did.
+// went wrong when its spool was read just now, if anything did.
 func advice(project string, s agent.State, err error) string {
 	var owner *spoolfiles.OwnerError
 	var at *fs.PathError

@@ -24,7 +24,7 @@ const (
 	countPatience = time.Second
 	// hangPatience is how long it waits for a project's file system.
 	hangPatience = 2 * time.Second
-	// countAtOnce is how many projects a report looks at at a time.
+	// countAtOnce is how many projects a report counts at a time.
 	countAtOnce = 16
 )
 
@@ -56,7 +56,7 @@ type Status struct {
 	Service bool `json:"-"`
 }
 
-// NeedsAttention reports whether a person should look at something.
+// NeedsAttention reports whether something needs a person.
 func (s Status) NeedsAttention() bool {
 	return s.Problem != "" || slices.ContainsFunc(s.Projects, ProjectStatus.NeedsAttention)
 }
@@ -79,7 +79,7 @@ type ProjectStatus struct {
 	Uncounted bool   `json:"-"`                // the numbers are incomplete, and Error says why
 }
 
-// NeedsAttention reports whether a person should look at the project: it is
+// NeedsAttention reports whether the project needs a person: it is
 // not served though it ought to be, or cannot be counted. That a ledger does
 // not close is a case of the latter, for it was read under the queue's lock,
 // and so not in the middle of a change. Rejects and polling may well be

@@ -57,6 +57,9 @@ func New() (Watcher, error) {
 func (w fsWatcher) Events() <-chan fsnotify.Event { return w.Watcher.Events }
 func (w fsWatcher) Errors() <-chan error          { return w.Watcher.Errors }
 
+// ErrForeign says that others change a file system in ways that no events tell.
+var ErrForeign = errors.New("does not tell of changes that are made elsewhere")
+
 // Notify is called for each event in a directory, with the entry's name, and
 // with an empty name if anything may have happened. It must not block, and must
 // not call the Table.
@@ -70,58 +73,26 @@ type Table struct {
 
 	mu      sync.Mutex        // not held over calls of the watcher's Add and Remove
 	watcher Watcher           // nil while there is none
-	down    error             // then: why
 	notify  map[string]Notify // by path
 
 	readers sync.WaitGroup
 }
 
-// NewTable returns a table whose watchers are made by make. Each time events
-// were lost, lost is called with the reason.
+// NewTable returns a table whose watcher is made by make, when it is needed.
+// Each time events were lost, lost is called with the reason.
 func NewTable(make func() (Watcher, error), lost func(error)) *Table {
-	t := &Table{make: make, lost: lost, notify: map[string]Notify{}}
-	t.Revive()
-	return t
-}
-
-// Revive makes a watcher if there is none. It is not called after Close.
-func (t *Table) Revive() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.watcher != nil {
-		return
-	}
-	w, err := t.make()
-	if t.down = err; err != nil {
-		return
-	}
-	t.watcher = w
-	t.readers.Go(func() {
-		for ev := range w.Events() {
-			t.event(ev)
-		}
-	})
-	t.readers.Go(func() {
-		for err := range w.Errors() { // the watcher waits until they have been read
-			t.all(err)
-		}
-	})
+	return &Table{make: make, lost: lost, notify: map[string]Notify{}}
 }
 
 // Add watches a directory, or goes on watching it. The path is absolute and
-// clean. The error is for people, and a *ForeignError if no events can be relied
-// on; then the directory is not watched.
+// clean. The error is for people, and wraps ErrForeign if no events can be
+// relied on; then the directory is not watched.
 func (t *Table) Add(dir string, notify Notify) error {
 	if name := Foreign(dir); name != "" {
-		return &ForeignError{name}
+		return fmt.Errorf("its file system (%s) %w", name, ErrForeign)
 	}
-	t.mu.Lock()
-	w, err := t.watcher, t.down
-	if w != nil {
-		t.notify[dir] = notify // before the first event comes
-	}
-	t.mu.Unlock()
-	if w != nil {
+	w, err := t.enter(dir, notify)
+	if err == nil {
 		err = w.Add(dir)
 	}
 	switch {
@@ -138,6 +109,32 @@ func (t *Table) Add(dir string, notify Notify) error {
 	return err
 }
 
+// enter notes whom to tell, before the first event comes, and returns the
+// watcher, which it makes if there is none.
+func (t *Table) enter(dir string, notify Notify) (Watcher, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watcher == nil {
+		w, err := t.make()
+		if err != nil {
+			return nil, err
+		}
+		t.watcher = w
+		t.readers.Go(func() {
+			for ev := range w.Events() {
+				t.event(ev)
+			}
+		})
+		t.readers.Go(func() {
+			for err := range w.Errors() { // the watcher waits until they have been read
+				t.all(err)
+			}
+		})
+	}
+	t.notify[dir] = notify
+	return t.watcher, nil
+}
+
 // Remove ends the watching of a directory, if it is watched.
 func (t *Table) Remove(dir string) {
 	t.mu.Lock()
@@ -150,16 +147,17 @@ func (t *Table) Remove(dir string) {
 	}
 }
 
-// Close ends the watching, and waits for it to have ended.
+// Close ends the watching, and waits for it to have ended. Nothing is watched
+// afterwards.
 func (t *Table) Close() error {
 	t.mu.Lock()
 	w := t.watcher
-	t.watcher, t.down = nil, errors.New("the watcher is closed")
+	t.watcher, t.make = nil, func() (Watcher, error) { return nil, fsnotify.ErrClosed }
 	t.mu.Unlock()
-	var err error
-	if w != nil {
-		err = w.Close()
+	if w == nil {
+		return nil
 	}
+	err := w.Close()
 	t.readers.Wait()
 	return err
 }
@@ -184,11 +182,4 @@ func (t *Table) event(ev fsnotify.Event) {
 	if notify := t.notify[ev.Name]; notify != nil && ev.Op&(fsnotify.Remove|fsnotify.Rename) != 0 {
 		notify("", ev.Op)
 	}
-}
-
-// ForeignError says why no events can be relied on in a directory.
-type ForeignError struct{ FileSystem string }
-
-func (e *ForeignError) Error() string {
-	return fmt.Sprintf("its file system (%s) does not tell of changes that are made elsewhere", e.FileSystem)
 }

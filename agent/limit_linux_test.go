@@ -1,5 +1,3 @@
-//go:build unix
-
 package agent
 
 import (
@@ -12,6 +10,13 @@ import (
 
 	"spoolagent/queue"
 )
+
+func init() {
+	helpers["limited"] = func() {
+		limitFiles(64)
+		helpAgent()
+	}
+}
 
 func limitFiles(n uint64) {
 	var limit unix.Rlimit
