@@ -64,10 +64,7 @@ type agent struct {
 // loaded, another agent of this user runs (*RunningError), or other agents serve
 // all of the projects.
 func Run(ctx context.Context, cfg Config) error {
-	cfg, err := cfg.checked()
-	if err != nil {
-		return err
-	}
+	cfg = cfg.withDefaults()
 	self := Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version}
 	status, err := newStatusFile(cfg, Info{Holder: self, Service: cfg.Service, User: cfg.User})
 	if err != nil {
@@ -134,9 +131,7 @@ func (a *agent) serve(ctx context.Context) error {
 	defer tick.Stop()
 	var alive <-chan time.Time
 	if every := a.cfg.Supervisor.AliveEvery(); every > 0 {
-		t := time.NewTicker(every)
-		defer t.Stop()
-		alive = t.C
+		alive = time.Tick(every)
 	}
 	patience := time.After(readyPatience)
 	ready := sync.OnceFunc(a.cfg.Supervisor.Ready)
@@ -251,12 +246,11 @@ func (a *agent) reconcile(ctx context.Context) (complete bool) {
 func (a *agent) start(ctx context.Context, path string) {
 	w := newWorker(a, path)
 	a.workers[path] = w
-	serving, stop := context.WithCancel(ctx)
-	w.stop = stop
+	var serving context.Context
+	serving, w.stop = context.WithCancel(ctx)
 	a.status.set(ProjectState{Path: path, State: StateStopped, Error: "not begun yet"})
 	a.running.Go(func() {
 		w.run(serving)
-		stop()
 		if ctx.Err() == nil {
 			w.log.Info().Msg("not served any more")
 		}

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,7 +43,7 @@ type Config struct {
 	// settings that cannot be loaded.
 	Service bool
 
-	StateDir   string            // for the lock and the status file; made if it is missing
+	StateDir   string            // for the lock and the status file, absolute; made if it is missing
 	Registry   registry.Registry // of projects; where its Dir is empty, it is "projects" in StateDir
 	Version    string            // of this program, for people
 	Log        zerolog.Logger    // of what happens; nothing of a signal's content gets there
@@ -75,10 +74,8 @@ func (unsupervised) Stopping()                 {}
 func (unsupervised) AliveEvery() time.Duration { return 0 }
 func (unsupervised) Alive()                    {}
 
-func (c Config) checked() (Config, error) {
-	if c.StateDir == "" {
-		return c, errors.New("no state directory is given")
-	}
+// withDefaults fills in what is left out.
+func (c Config) withDefaults() Config {
 	if c.Registry.Dir == "" {
 		c.Registry.Dir = filepath.Join(c.StateDir, registry.DirName)
 	}
@@ -91,5 +88,5 @@ func (c Config) checked() (Config, error) {
 	if c.Load == nil {
 		c.Load = func() (Settings, error) { return c.Settings, nil }
 	}
-	return c, nil
+	return c
 }

@@ -12,8 +12,9 @@
 // answers the requests, folds the drops, sweeps where that is due, and closes the
 // spool again. Between scans a worker keeps nothing but its lock, its watches
 // and the shape of its queue. It scans when an event says that something came,
-// when a reply falls due or a drop ceases to be fresh, when a retry is due, and
-// fully at every Config.ScanInterval: then it also renews its watches.
+// when a reply falls due or a drop ceases to be fresh, and when a retry is due. At
+// every Config.ScanInterval it makes sure that nothing has changed unseen, or else
+// makes a full scan, which also renews its watches and sweeps.
 //
 // All workers share one watch.Table. The status file (status.go) is written by a
 // goroutine of its own whenever something has changed.

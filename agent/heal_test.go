@@ -108,6 +108,25 @@ func TestRenamedAncestors(t *testing.T) {
 	}
 }
 
+// The copy has the times of the original, and no event tells that it took its
+// place.
+func TestReplacedByACopy(t *testing.T) {
+	top := dir(t)
+	p, copied := filepath.Join(top, "project"), filepath.Join(top, "copy")
+	must(t, os.Mkdir(p, 0o700))
+	r := start(t, Config{Settings: Settings{ScanInterval: 50 * time.Millisecond}}, p)
+	r.until(p, StateServing)
+	drop(t, p, "a")
+	queued(t, p, "a")
+	if out, err := exec.Command("cp", "-a", p, copied).CombinedOutput(); err != nil {
+		t.Skipf("cp -a: %v: %s", err, out)
+	}
+	must(t, os.Rename(p, p+"-away"))
+	must(t, os.Rename(copied, p))
+	drop(t, p, "b")
+	queued(t, p, "a", "b")
+}
+
 // The same directory under two of the agent's paths, one after the other: the
 // watch is on the directory, and reports under the old one.
 func TestProjectMovedToAnotherPath(t *testing.T) {

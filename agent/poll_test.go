@@ -13,7 +13,7 @@ func TestUnchanged(t *testing.T) {
 	p := dir(t)
 	drop(t, p, "a")
 	open(t, p)
-	w := &worker{project: p, made: true, polled: true, unwatched: errors.New("it is")}
+	w := &worker{agent: &agent{}, project: p, made: true, unwatched: errors.New("it is")}
 	now := time.Unix(1_700_000_000, 0)
 	// So that the next change shows, however coarse the file system's clock is.
 	for _, name := range []string{"", "incoming", "control"} {
@@ -51,9 +51,9 @@ func TestUnchanged(t *testing.T) {
 	after(0, true)
 
 	// Where a stamp tells nothing.
-	w.polled = false
+	w.serving = true // without the lock
 	after(0, false)
-	w.polled, w.unwatched = true, watch.ErrForeign
+	w.serving, w.unwatched = false, watch.ErrForeign
 	after(0, false)
 	w.unwatched = errors.New("again")
 	after(0, true)

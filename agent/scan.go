@@ -29,8 +29,10 @@ func (w *worker) scan(ctx context.Context, full bool) error {
 			w.unlock() // there are too few open files to keep the lock until the next scan
 		}
 	}()
-	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
+	w.settings = w.agent.settings.Load()
+	q := queue.New(sp, w.settings.Options, &w.shape)
 	if full || !w.watched && w.unwatched == nil {
+		w.fullAt = time.Now()
 		if err := w.watch(ctx, q); err != nil {
 			return err
 		}
@@ -133,7 +135,7 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 	log := w.log.With().Str("request", id).Logger()
 	switch {
 	case err == nil:
-		w.replyAt = earlier(w.replyAt, time.Now().Add(w.agent.settings.Load().Options.ReplyTTL))
+		w.replyAt = earlier(w.replyAt, time.Now().Add(w.settings.Options.ReplyTTL))
 		log.Debug().Int("signals", n).Msg("drained")
 	case errors.Is(err, queue.ErrWithdrawn):
 		log.Debug().Msg("request withdrawn")
@@ -186,7 +188,7 @@ func (w *worker) logResult(res queue.FoldResult) {
 		w.log.Debug().Int("signals", res.Folded).Msg("folded")
 	}
 	if res.Evicted > 0 {
-		w.log.Warn().Int("signals", res.Evicted).Int("cap", w.agent.settings.Load().Options.Cap).Msg("the queue is full: the oldest signals were evicted")
+		w.log.Warn().Int("signals", res.Evicted).Int("cap", w.settings.Options.Cap).Msg("the queue is full: the oldest signals were evicted")
 	}
 	for _, r := range res.Rejects[:min(len(res.Rejects), loudRejects)] {
 		w.log.Warn().Str("drop", quote.Text(r.Name)).Str("reason", quote.Text(r.Reason)).Msg("rejected")

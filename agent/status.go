@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 
 	"spoolagent/internal/filelock"
 	"spoolagent/internal/quote"
+	"spoolagent/spoolfiles"
 )
 
 // Info is what a living agent says of itself, in its status file.
@@ -85,7 +84,7 @@ func (s *statusFile) open() error {
 	}
 	var lock *flock.Flock
 	for lock == nil && err == nil {
-		s.stem = filepath.Join(dir, strconv.Itoa(os.Getpid())+"-"+strconv.FormatUint(rand.Uint64(), 36))
+		s.stem = filepath.Join(dir, spoolfiles.NewID())
 		path := s.stem + LockSuffix
 		if err = os.WriteFile(path, nil, 0o600); err == nil {
 			lock, err = filelock.Try(path, func() (fs.FileInfo, error) { return os.Lstat(path) })

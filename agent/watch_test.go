@@ -90,6 +90,21 @@ func TestOverflow(t *testing.T) {
 	queued(t, b, "lost")
 }
 
+// An event that nobody ever gets is made up for at the scan interval.
+func TestLostEvents(t *testing.T) {
+	p := dir(t)
+	w := newFaulty(t)
+	r := start(t, Config{NewWatcher: w.make, Settings: Settings{ScanInterval: 50 * time.Millisecond}}, p)
+	r.until(p, StateServing)
+	drop(t, p, "told")
+	queued(t, p, "told")
+	w.set(nil, true)
+	drop(t, p, "lost")
+	queued(t, p, "told", "lost")
+	request(t, p, "one")
+	reply(t, p, "one")
+}
+
 func TestWatchLimit(t *testing.T) {
 	for name, limit := range map[string]error{
 		"bare":    syscall.ENOSPC,
@@ -177,15 +192,15 @@ func TestWhatMatters(t *testing.T) {
 		{w.requestEvent, "x.drain", fsnotify.Create, w.requests},
 		{w.requestEvent, "x.drain", fsnotify.Remove, nil},
 		{w.requestEvent, "x.signals", fsnotify.Create, nil},
-		{w.rootEvent, "", 0, w.ticks},
-		{w.rootEvent, "incoming", fsnotify.Remove, w.ticks},
-		{w.rootEvent, "agent.lock", fsnotify.Rename, w.ticks},
+		{w.rootEvent, "", 0, w.fulls},
+		{w.rootEvent, "incoming", fsnotify.Remove, w.fulls},
+		{w.rootEvent, "agent.lock", fsnotify.Rename, w.fulls},
 		{w.rootEvent, "distill-pending.queue", fsnotify.Write, nil},
 		{w.rootEvent, "queue.redo", fsnotify.Create, nil},
 		{w.rootEvent, "agent.lock", fsnotify.Write, nil},
 	} {
 		c.notify(c.name, c.op)
-		for _, woken := range []chan struct{}{w.drops, w.requests, w.ticks} {
+		for _, woken := range []chan struct{}{w.drops, w.requests, w.fulls, w.ticks} {
 			select {
 			case <-woken:
 				if woken != c.wakes {

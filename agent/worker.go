@@ -36,6 +36,9 @@ const (
 	// coarse is more than the times of any file system are apart: FAT's are 2 s.
 	coarse = 3 * time.Second
 
+	// fullInterval is how often a full scan is made although nothing has changed.
+	fullInterval = time.Hour
+
 	// movedPause is how long a spool that was deleted or moved is left alone: to
 	// make a directory anew at once would make the rm that is at work fail.
 	movedPause = 250 * time.Millisecond
@@ -65,8 +68,8 @@ type worker struct {
 	log     zerolog.Logger
 
 	// These have one slot each: something came that can be folded, there is a
-	// request, and a full scan is due.
-	drops, requests, ticks chan struct{}
+	// request, a full scan is needed, and the scan interval is over.
+	drops, requests, fulls, ticks chan struct{}
 
 	stop context.CancelFunc
 
@@ -79,10 +82,12 @@ type worker struct {
 	folded     bool        // in the last scan
 	replyAt    time.Time   // a reply falls due
 	freshUntil time.Time   // a drop that does not parse ceases to be fresh
+	settings   *Settings   // in the last scan
 	shape      queue.Shape // of the queue, as it was last
-	stamp      stamp       // at the last poll
-	stampedAt  time.Time
+	stamp      [3]int64    // modification times of dirs, when unchanged was last called
+	stampedAt  time.Time   // when they were first so
 
+	fullAt   time.Time     // the last full scan
 	polled   bool          // the next scan is a poll
 	took     time.Duration // the last scan
 	pause    time.Duration // until events count
@@ -97,6 +102,7 @@ func newWorker(a *agent, project string) *worker {
 		log:      a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
 		drops:    make(chan struct{}, 1),
 		requests: make(chan struct{}, 1),
+		fulls:    make(chan struct{}, 1),
 		ticks:    make(chan struct{}, 1),
 	}
 }
@@ -105,11 +111,6 @@ func newWorker(a *agent, project string) *worker {
 func (w *worker) run(ctx context.Context) {
 	defer w.release()
 	for full := true; ctx.Err() == nil; full = w.wait(ctx) {
-		now := time.Now()
-		if !full && w.unchanged(now) {
-			w.next = w.nextPoll(now)
-			continue
-		}
 		err := w.attempt(ctx, full)
 		if ctx.Err() == nil {
 			w.schedule(err)
@@ -196,7 +197,7 @@ func (w *worker) rootEvent(name string, op fsnotify.Op) {
 	switch name {
 	case "", "tmp", "incoming", "work", "control", "rejected", lockName():
 		if name == "" || op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
-			wake(w.ticks)
+			wake(w.fulls)
 		}
 	}
 }
@@ -269,21 +270,31 @@ func (w *worker) wait(ctx context.Context) (full bool) {
 		return false
 	case <-time.After(w.pause):
 	}
-	var next <-chan time.Time
-	if !w.next.IsZero() {
-		t := time.NewTimer(time.Until(w.next))
-		defer t.Stop()
-		next = t.C
+	for {
+		var next <-chan time.Time
+		if !w.next.IsZero() {
+			next = time.After(time.Until(w.next))
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.drops:
+		case <-w.requests:
+		case <-w.fulls:
+			return true
+		case <-w.ticks:
+			now := time.Now()
+			if !w.watched || w.settings != w.agent.settings.Load() || now.Sub(w.fullAt) > fullInterval || !w.unchanged(now) {
+				return true
+			}
+			continue
+		case now := <-next:
+			if w.polled && w.unchanged(now) {
+				w.next = w.nextPoll(now)
+				continue
+			}
+		}
+		return false
 	}
-	select {
-	case <-ctx.Done():
-	case <-w.drops:
-	case <-w.requests:
-	case <-w.ticks:
-		return true
-	case <-next:
-	}
-	return false
 }
 
 // nextPoll is the same moment for all projects, or earlier if something falls
@@ -304,22 +315,20 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// stamp shows at little cost whether a poll needs a scan: whatever comes into a
-// directory, or leaves it, changes the directory.
-type stamp [3]int64 // modification times of the spool, incoming and control
-
-// unchanged reports whether a poll needs no scan: nothing has changed since the
-// last one, nor for so long before it that a change could hide behind a time
-// that was the same already. It makes it possible to poll thousands of projects.
+// unchanged reports whether no scan is needed: nothing has come into one of the
+// directories or left it since the last call, nor for so long before it that this
+// could hide behind a time that was the same already. It costs little, so that
+// thousands of projects can be polled.
 //
 // Where another machine makes the changes, a stamp may be a minute old; only the
 // opening of the directory, as in a scan, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
 	due := w.due()
-	if !w.polled || !w.made || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) {
+	if !w.made || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) ||
+		w.serving && !w.agent.locks.valid(w.project, w.project) {
 		return false
 	}
-	var s stamp
+	var s [3]int64
 	for i, dir := range w.dirs() {
 		info, err := os.Lstat(dir)
 		if err != nil {

@@ -198,11 +198,12 @@ func (r Registry) AddSpool(sp *spoolfiles.Spool, once bool) (added bool, err err
 	if err != nil {
 		return false, err
 	}
-	err = sp.Root.Remove(markName)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = sp.Root.Symlink(file, markName)
+	_ = sp.Root.Remove(markName)
+	err = sp.Root.Symlink(file, markName)
+	if errors.Is(err, fs.ErrExist) {
+		return added, nil // by another producer, at the same moment
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err != nil {
 		err = sp.Root.WriteFile(markName, []byte(project+"\n"), sp.Tmp, false)
 	}
 	return added, err
