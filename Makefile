@@ -10,9 +10,9 @@ PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/am
 
 # The build tags of tests that "make test" leaves out: they need other programs,
 # root, minutes, or a systemd.
-TAGS = tools,root,long,systemd
+TAGS = tools,root,long,systemd,powercut
 # Directories with a go.mod of their own.
-MODULES = test/nats
+MODULES = test/nats test/powercut/recorder
 
 # Where goroutines share something, the race detector watches. It needs cgo, and
 # so a C compiler. Without one, the tests run all the same.
@@ -37,8 +37,8 @@ demo: build ## show the main job from end to end, in a directory of its own
 
 .PHONY: test
 test: ## run the tests that need neither root nor more programs than README names
-	$(GO) test $(RACE) $(TESTFLAGS) $(CONCURRENT)
-	$(GO) test $(TESTFLAGS) $(OTHERS)
+	$(GO) test -short $(RACE) $(TESTFLAGS) $(CONCURRENT)
+	$(GO) test -short $(TESTFLAGS) $(OTHERS)
 
 .PHONY: tools
 tools: ## run the tests that need other shells, awks, Node, Python, script(1) or strace
@@ -52,9 +52,21 @@ root: ## run the tests that need root: they mount, and act as other users
 systemd: ## prove the service with a systemd that is cut off from the machine; needs root
 	$(GO) test -tags systemd -count 1 -run '^TestService$$' $(TESTFLAGS) ./cmd/agent
 
+.PHONY: portable
+portable: ## test the core as other systems than Linux build it
+	$(GO) test -short -tags portable $(TESTFLAGS) ./queue ./spoolfiles/... ./agent/...
+
 .PHONY: fault
-fault: ## kill the real process at every file-system call, one after another; needs strace
+fault: ## kill the real process at every file-system call, one after another; needs strace; FAULTFLAGS=-short for a spread
 	$(GO) test -tags tools -count 1 -timeout 1h -v $(FAULTFLAGS) ./test/crash
+
+.PHONY: powercut
+powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; POWERCUT=short for a spread of the cuts
+	SPOOL_POWERCUT=$(POWERCUT) $(GO) test -tags powercut -count 1 -parallel 4 -timeout 1h -v ./test/powercut
+
+.PHONY: mutants
+mutants: ## build agents with deliberate faults and require that cuts of the power find each, as root; some minutes
+	$(GO) test -tags powercut -count 1 -parallel 3 -timeout 1h -v ./test/mutants
 
 .PHONY: soak
 soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME

@@ -4,38 +4,50 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"spoolagent/agent/watch"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 )
 
-const defaultStatusPause = 20 * time.Millisecond
+const (
+	// readyPatience is how long the agent waits at its start for what its
+	// sources name before it says that it is ready.
+	readyPatience = 2 * time.Second
+	// stopPatience is how long Run waits for its workers once it is to stop.
+	stopPatience = 1500 * time.Millisecond
 
-// scansAtOnce is how many workers may scan at the same time.
-const scansAtOnce = 4
+	// scansAtOnce is how many workers may scan at the same time.
+	scansAtOnce = 4
+	// filesPerScan is how many files a scan has open at most, with some to spare.
+	filesPerScan = 20
+	// filesBase is how many files an agent has open besides, with some to spare.
+	filesBase = 16
+)
 
-// perSpool is how many descriptors an open spool takes, besides that of its lock.
-const perSpool = 5
-
-// stopPatience is how long Run waits for its workers once it is to stop.
-const stopPatience = 1500 * time.Millisecond
-
-// agent is what the workers share.
+// agent is what the workers share, and decides which there are.
 type agent struct {
 	cfg      Config
 	self     Holder
-	settings atomic.Pointer[Settings] // those in force; set by the roster
-	table    *watchTable
-	board    *board
-	claims   claims
-	turns    chan struct{} // has one for each worker that scans
-	keeps    chan struct{} // has one for each worker that keeps its spool open
-}
+	began    time.Time
+	settings atomic.Pointer[Settings] // those in force
+	status   *statusFile
+	watches  *watch.Table
+	locks    locks
+	maxLocks int64          // the most that are held by workers that do not scan
+	slots    chan struct{}  // has one for each worker that scans
+	changed  chan struct{}  // one slot: a source was listed, or a worker has ended
+	running  sync.WaitGroup // workers and sources
 
-func (a *agent) options() queue.Options      { return a.settings.Load().Options }
-func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInterval }
+	mu      sync.Mutex
+	loaded  bool // the settings are those of the user
+	workers map[string]*worker
+	sources map[string]*source // by pattern; the registry's is ""
+}
 
 // Run serves the projects until ctx ends. Then every worker finishes the
 // transaction it is in, and Run returns nil, at the latest after two seconds:
@@ -46,34 +58,38 @@ func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInte
 // somebody's wish, and it is waited for. What is wrong with one project is
 // shown in its state, is tried again, and does not concern the others.
 //
-// Unless Config.Service is set, Run returns an error at once if the settings
-// cannot be loaded, and if it could do nothing: another agent of this user
-// runs (*RunningError), the only project is no directory, or all of them are
-// served by other agents (a *HeldError for each).
+// Unless Config.Service is set, Run returns an error if the settings cannot be
+// loaded, another agent of this user runs (*RunningError), or other agents serve
+// all of the projects.
 func Run(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.checked()
 	if err != nil {
 		return err
 	}
 	self := Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version}
-	reg, err := register(cfg.StateDir)
+	status, err := newStatusFile(cfg, Info{Holder: self, Service: cfg.Service, User: cfg.User})
 	if err != nil {
 		return err
 	}
+	// Of few open files most are for the locks.
+	files := maxOpen() - filesBase
+	slots := max(min(files/4/filesPerScan, scansAtOnce), 1)
 	a := &agent{
-		cfg:    cfg,
-		self:   self,
-		claims: claims{owners: map[inode]*worker{}, waiting: map[*worker]bool{}},
-		turns:  make(chan struct{}, scansAtOnce),
-		keeps:  make(chan struct{}, cfg.descriptors/2/perSpool), // the other half is for the locks
-		board:  newBoard(reg, cfg, Info{Holder: self, Service: cfg.Service, User: cfg.User}),
+		cfg:      cfg,
+		self:     self,
+		began:    time.Now(),
+		status:   status,
+		maxLocks: int64(files - slots*filesPerScan),
+		slots:    make(chan struct{}, slots),
+		changed:  make(chan struct{}, 1),
+		workers:  map[string]*worker{},
+		sources:  map[string]*source{},
 	}
 	a.settings.Store(&Settings{ScanInterval: DefaultScanInterval, Options: queue.DefaultOptions()})
-	if err := reg.write(a.board.info()); err != nil {
-		return errors.Join(err, reg.close())
-	}
-	a.table = newWatchTable(cfg.NewWatcher, cfg.Log)
-	return errors.Join(a.run(ctx), a.table.close(), reg.close())
+	a.watches = watch.NewTable(cfg.NewWatcher, func(err error) {
+		cfg.Log.Warn().Err(err).Msg("events were lost; all projects are scanned")
+	})
+	return errors.Join(a.run(ctx), a.watches.Close(), status.close())
 }
 
 func (a *agent) run(ctx context.Context) error {
@@ -81,7 +97,7 @@ func (a *agent) run(ctx context.Context) error {
 	defer cancel()
 
 	var writer sync.WaitGroup
-	writer.Go(func() { a.board.run(ctx) })
+	writer.Go(func() { a.status.run(ctx) })
 	defer writer.Wait()
 	defer cancel()
 
@@ -92,15 +108,13 @@ func (a *agent) run(ctx context.Context) error {
 		}
 		defer lock.Unlock() // as good as the end of the process
 	}
-
-	r := newRoster(a)
-	err := r.run(ctx)
+	err := a.serve(ctx)
 	a.cfg.Supervisor.Stopping()
 	cancel()
 
 	done := make(chan struct{})
 	go func() {
-		r.running.Wait()
+		a.running.Wait()
 		close(done)
 	}()
 	select {
@@ -109,4 +123,172 @@ func (a *agent) run(ctx context.Context) error {
 		a.cfg.Log.Warn().Msg("stopping although a project hangs; nothing is lost")
 	}
 	return err
+}
+
+// serve starts and stops workers until ctx ends.
+func (a *agent) serve(ctx context.Context) error {
+	if err := a.reload(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(a.scanInterval())
+	defer tick.Stop()
+	var alive <-chan time.Time
+	if every := a.cfg.Supervisor.AliveEvery(); every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		alive = t.C
+	}
+	patience := time.After(readyPatience)
+	ready := sync.OnceFunc(a.cfg.Supervisor.Ready)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.changed:
+			if a.reconcile(ctx) {
+				ready()
+			}
+			if err := a.status.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
+				return err
+			}
+		case <-patience:
+			ready()
+		case <-a.cfg.Reload:
+			a.cfg.Supervisor.Reloading()
+			a.reload(ctx)
+			tick.Reset(a.scanInterval())
+			a.cfg.Supervisor.Ready()
+		case <-tick.C:
+			if !a.loaded {
+				a.reload(ctx)
+				tick.Reset(a.scanInterval())
+			}
+			a.scanAll()
+		case <-alive:
+			a.cfg.Supervisor.Alive()
+		}
+	}
+}
+
+func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInterval }
+
+// reload reads the settings and puts them in force. If they are refused, those
+// of before count; nothing is served before there are any, for with the wrong
+// cap signals would be evicted. An agent that could only wait for them returns
+// the error.
+func (a *agent) reload(ctx context.Context) error {
+	s, err := a.cfg.Load()
+	if err != nil && !a.loaded && !a.cfg.Service {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cfg.User && a.sources[""] == nil {
+		a.subscribe(ctx, "", a.listRegistry)
+	}
+	if err != nil {
+		a.status.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(err) })
+		a.cfg.Log.Error().Err(err).Msg("the configuration is refused")
+		return nil
+	}
+	if a.loaded {
+		a.cfg.Log.Info().Msg("the configuration has been read again")
+	}
+	if s.ScanInterval <= 0 {
+		s.ScanInterval = DefaultScanInterval
+	}
+	a.loaded = true
+	a.settings.Store(&s)
+	a.status.update(func(i *Info) { i.Problem, i.Cap = "", s.Options.Cap })
+	for pattern, src := range a.sources {
+		if pattern != "" && !slices.Contains(s.Patterns, pattern) {
+			src.stop()
+			delete(a.sources, pattern)
+		}
+	}
+	for _, pattern := range s.Patterns {
+		if a.sources[pattern] == nil {
+			a.subscribe(ctx, pattern, listPattern(pattern))
+		}
+	}
+	wake(a.changed)
+	for _, w := range a.workers {
+		wake(w.ticks)
+	}
+	return nil
+}
+
+// reconcile gives a worker to every project that is to be served, and no other.
+// It reports whether all sources have been listed.
+func (a *agent) reconcile(ctx context.Context) (complete bool) {
+	a.status.check() // the state directory may have been emptied
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.loaded {
+		return false
+	}
+	wanted := map[string]bool{}
+	for _, p := range a.settings.Load().Projects {
+		wanted[p] = true
+	}
+	complete = true
+	for _, s := range a.sources {
+		complete = complete && s.listed
+		for _, p := range s.paths {
+			wanted[p] = true
+		}
+	}
+	for path, w := range a.workers {
+		if !wanted[path] {
+			w.stop()
+		}
+	}
+	for path := range wanted {
+		if a.workers[path] == nil {
+			a.start(ctx, path)
+		}
+	}
+	return complete
+}
+
+// start starts a worker for a project. The caller holds mu.
+func (a *agent) start(ctx context.Context, path string) {
+	w := newWorker(a, path)
+	a.workers[path] = w
+	serving, stop := context.WithCancel(ctx)
+	w.stop = stop
+	a.status.set(ProjectState{Path: path, State: StateStopped, Error: "not begun yet"})
+	a.running.Go(func() {
+		w.run(serving)
+		stop()
+		if ctx.Err() == nil {
+			w.log.Info().Msg("not served any more")
+		}
+		a.status.remove(path)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.workers, path)
+		wake(a.changed) // it may be wanted again
+	})
+}
+
+// scanAll has everything scanned.
+func (a *agent) scanAll() {
+	a.status.check()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.sources {
+		wake(s.wake)
+	}
+	for _, w := range a.workers {
+		wake(w.ticks)
+	}
+}
+
+// wake fills a channel of one slot.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

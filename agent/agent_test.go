@@ -20,8 +20,10 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // limit is how long a condition may take to become true. It is only met by
@@ -29,19 +31,18 @@ import (
 const limit = 30 * time.Second
 
 // helperEnv makes the test binary do something else, as a process of its own:
-// "agent" serves the projects in its arguments, "lock" locks a file. Both say
-// so on stdout, and end when stdin does.
+// "agent" serves the projects in its arguments, "limited" does so with 64 open
+// files, "lock" locks a file. All say so on stdout, and end when stdin does.
 const helperEnv = "AGENT_TEST_HELPER"
 
+var helpers = map[string]func(){"agent": helpAgent, "lock": helpLock}
+
 func TestMain(m *testing.M) {
-	switch os.Getenv(helperEnv) {
-	case "agent":
-		helpAgent()
-	case "lock":
-		helpLock()
-	default:
-		goleak.VerifyTestMain(m)
+	if help := helpers[os.Getenv(helperEnv)]; help != nil {
+		help()
+		return
 	}
+	goleak.VerifyTestMain(m)
 }
 
 func helpAgent() {
@@ -55,8 +56,6 @@ func helpAgent() {
 		StateDir: os.Args[1],
 		Version:  "helper",
 		Log:      zerolog.New(os.Stdout),
-
-		statusPause: time.Millisecond,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -103,6 +102,13 @@ func help(t *testing.T, what, ready string, args ...string) (kill func()) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), ready) {
+			var log syncBuffer
+			go io.Copy(&log, out)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("the helper:\n%s", log.String())
+				}
+			})
 			return kill
 		}
 	}
@@ -169,7 +175,6 @@ func start(t *testing.T, cfg Config, projects ...string) *running {
 		cfg.ScanInterval = time.Hour
 	}
 	cfg.Version = "test"
-	cfg.statusPause = time.Millisecond
 	cfg.Log = zerolog.New(r.log)
 	r.state = cfg.StateDir
 	ctx, cancel := context.WithCancel(context.Background())
@@ -205,14 +210,30 @@ func (r *running) wait() error {
 	}
 }
 
+// living are the agents with this state directory.
+func living(t *testing.T, state string) (infos []Info) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(state, AgentsName, "*"+InfoSuffix))
+	must(t, err)
+	for _, file := range files {
+		lives, err := filelock.Held(strings.TrimSuffix(file, InfoSuffix)+LockSuffix, func() {})
+		must(t, err)
+		data, err := os.ReadFile(file)
+		if !lives || os.IsNotExist(err) {
+			continue
+		}
+		must(t, err)
+		var info Info
+		must(t, json.Unmarshal(data, &info))
+		infos = append(infos, info)
+	}
+	return infos
+}
+
 // project is what the status file says of one.
 func (r *running) project(path string) ProjectState {
 	r.t.Helper()
-	infos, err := Running(r.state)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, info := range infos {
+	for _, info := range living(r.t, r.state) {
 		for _, p := range info.Projects {
 			if p.Path == path {
 				return p
@@ -264,7 +285,7 @@ func drop(t *testing.T, project, tool string) {
 	t.Helper()
 	var err error
 	for range 100 {
-		err = spoolfiles.Drop(project, spoolfiles.Signal{RecordedAt: 1, CWD: project, ToolName: &tool})
+		err = spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil))
 		if err == nil {
 			return
 		}
@@ -282,6 +303,9 @@ func tools(t *testing.T, path string) (names []string) {
 	for line := range bytes.Lines(data) {
 		var s struct {
 			Tool string `json:"tool_name"`
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue // what an evicted signal has left
 		}
 		if json.Unmarshal(line, &s) != nil {
 			return nil // just being written

@@ -2,25 +2,24 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"spoolagent/agent/registry"
+	"spoolagent/agent/watch"
 	"spoolagent/queue"
 )
 
-// DefaultScanInterval is how often all projects are looked at unasked.
+// DefaultScanInterval is how often all projects are scanned unasked.
 const DefaultScanInterval = 60 * time.Second
 
 // Settings are what may change while an agent runs.
 type Settings struct {
-	Projects     []string      // directories, absolute
-	Patterns     []string      // of directories that are served if they have a .spool; see CheckPattern
+	Projects     []string      // directories, absolute and clean
+	Patterns     []string      // of directories that are served if they have a .spool; see Expand
 	Options      queue.Options // for all projects
 	ScanInterval time.Duration // 0 means DefaultScanInterval
 }
@@ -41,24 +40,18 @@ type Config struct {
 	User bool
 
 	// Service: the agent runs unattended. It then waits for what would else
-	// make Run return an error: projects that are missing or served by another
-	// agent, another agent of this user, settings that cannot be loaded.
+	// make Run return an error: another agent of this user or of all projects,
+	// settings that cannot be loaded.
 	Service bool
 
-	StateDir   string         // for the registry, the lock and the status file; made if it is missing
-	Version    string         // of this program, for people
-	Log        zerolog.Logger // of what happens; nothing of a signal's content gets there
-	Supervisor Supervisor     // nil means that there is none
+	StateDir   string            // for the lock and the status file; made if it is missing
+	Registry   registry.Registry // of projects; where its Dir is empty, it is "projects" in StateDir
+	Version    string            // of this program, for people
+	Log        zerolog.Logger    // of what happens; nothing of a signal's content gets there
+	Supervisor Supervisor        // nil means that there is none
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
-	NewWatcher func() (Watcher, error)
-
-	// statusPause is the least time between two writings of the status file;
-	// 0 means defaultStatusPause.
-	statusPause time.Duration
-
-	// descriptors is how many may be open; 0 means as many as the system says.
-	descriptors int
+	NewWatcher func() (watch.Watcher, error)
 }
 
 // Supervisor is who started the agent and wants to know how it is. Its methods
@@ -72,7 +65,7 @@ type Supervisor interface {
 	Alive()
 }
 
-// unsupervised is the Supervisor of an agent that nobody supervises.
+// unsupervised is the Supervisor of an agent that has none.
 type unsupervised struct{}
 
 func (unsupervised) Ready()                    {}
@@ -82,51 +75,15 @@ func (unsupervised) Stopping()                 {}
 func (unsupervised) AliveEvery() time.Duration { return 0 }
 func (unsupervised) Alive()                    {}
 
-// checked returns the settings with what is left out filled in.
-func (s Settings) checked() (Settings, error) {
-	if s.ScanInterval <= 0 {
-		s.ScanInterval = DefaultScanInterval
-	}
-	s.Projects = slices.Clone(s.Projects)
-	for i, p := range s.Projects {
-		if err := checkProject(p); err != nil {
-			return Settings{}, err
-		}
-		s.Projects[i] = filepath.Clean(p)
-	}
-	slices.Sort(s.Projects)
-	s.Projects = slices.Compact(s.Projects)
-	for _, p := range s.Patterns {
-		if err := CheckPattern(p); err != nil {
-			return Settings{}, err
-		}
-	}
-	return s, nil
-}
-
-// checkProject refuses a path that cannot be a project's.
-func checkProject(path string) error {
-	switch {
-	case !filepath.IsAbs(path):
-		return fmt.Errorf("project %s: not an absolute path", quote(path))
-	case strings.ContainsRune(path, 0):
-		return fmt.Errorf("project %s: no path has a zero byte", quote(path))
-	}
-	return nil
-}
-
 func (c Config) checked() (Config, error) {
 	if c.StateDir == "" {
 		return c, errors.New("no state directory is given")
 	}
-	if c.statusPause <= 0 {
-		c.statusPause = defaultStatusPause
-	}
-	if c.descriptors <= 0 {
-		c.descriptors = mayOpen()
+	if c.Registry.Dir == "" {
+		c.Registry.Dir = filepath.Join(c.StateDir, registry.DirName)
 	}
 	if c.NewWatcher == nil {
-		c.NewWatcher = newFSWatcher
+		c.NewWatcher = watch.New
 	}
 	if c.Supervisor == nil {
 		c.Supervisor = unsupervised{}

@@ -1,55 +1,46 @@
 // Package agent serves the spools of many projects: it watches them, folds
-// their drops, answers their requests, returns unclaimed replies, and reports.
+// their drops, answers their requests, returns unclaimed replies, and keeps a
+// status file.
 //
 // # How it is built
 //
-// The roster decides which projects are served: those of the settings, and those
-// that its sources name, which are the registry and the patterns. Sources tell
-// by a channel; the roster alone hires and dismisses workers.
+// Run decides which projects are served: those of the settings, and those that
+// its sources name, which are the registry and the patterns (sources.go). Each
+// source is listed by a goroutine of its own; reconcile starts and stops workers.
 //
-// Each project has a worker, one goroutine that alone touches the project's
-// spool and queue. It is told nothing but "look again" (a channel of one slot):
-// events are hints and the directory is the truth, so a lost, doubled or late
-// event costs a look and never a signal. A look compares what is open with what
-// is at the paths, answers the requests, folds the drops and sweeps.
+// Each project has a worker (worker.go). A scan opens the project's spool, answers
+// the requests, folds the drops, sweeps where that is due (serve.go), and closes
+// the spool again. Between scans a worker keeps nothing but its lock, its watches
+// and the shape of its queue. It scans when an event says that something came,
+// when a reply falls due or a drop ceases to be fresh, when a retry is due, and
+// fully at every Config.ScanInterval: then it also renews its watches.
 //
-// All workers share one watcher. Its events and errors are read by one
-// goroutine that does nothing else: it never calls the watcher (which could
-// deadlock on Windows) and never waits for a worker. What is watched is kept
-// in the watchTable, which the workers change.
+// All workers share one watch.Table. The status file (status.go) is written by a
+// goroutine of its own whenever something has changed.
 //
-// What no event tells (an ancestor renamed, a file system unmounted) is found
-// by the safety scan: at every Config.ScanInterval all workers look at once.
-// An idle agent has no other timer, but that of its supervisor's watchdog.
+// # Invariants
 //
-// A project is polled that cannot be watched, for the watches are used up or its
-// file system does not tell what others do. Nor need there be descriptors for
-// all: beyond half of them, a spool is closed between looks, and only its lock
-// is kept. A file system that does not answer at all holds up its own worker
-// only: nothing that may hang there is done under a lock, and a worker that
-// hangs gives back its turn.
-//
-// # Who serves a project
-//
-// The agent that holds the lock on .spool/agent.lock. What the file says of its
-// holder is for people; only the lock counts, for a process id may be reused
-// and a file outlives its writer. Within an agent it is the worker that has
-// claimed the spool's directory, so that one with two names is served once.
-//
-// Agents are found in the same way: each holds a lock beside its status file for
-// as long as it lives. The one that serves the projects of a user holds
-// agent.lock in the state directory besides.
-//
-// # Who follows
-//
-// Follow is the other side, a consumer that stays. It looks as a worker does,
-// and takes what there is through the functions that it is given, so it needs no
-// agent. A batch is a reply like any other and stays one until it has been
-// handed over; that it is not returned meanwhile is seen to by touching it.
-//
-// What a follower has asked for bears its name, and the lock on
-// control/.follow-NAME.lock says whether it lives. The next follower takes over
-// from a dead one, before anything newer and under the same ids. So an id, which
-// is the batch's and the line's number, names the same signal for as long as the
-// reply exists; only a signal that went back into the queue gets another.
+//   - Events are hints and the directory is the truth. A lost, doubled or late
+//     event costs a scan and never a signal. What no event tells, such as an
+//     ancestor that was renamed, is found after Config.ScanInterval at the latest.
+//   - The agent that serves a project holds the lock on .spool/agent.lock. What the
+//     file says of its holder is for people; only the lock counts, for a process id
+//     may be reused and a file outlives its writer. A directory that is known by
+//     two names is served once: for the second worker, the lock is held by this
+//     agent. The agent for all projects of a user holds agent.lock in the state
+//     directory besides.
+//   - A worker watches only while it holds its lock, and only what it has just
+//     opened. So no two workers watch one directory, and no event is taken for
+//     another project's.
+//   - A file system that does not answer holds up its own worker only. A scan has
+//     a goroutine of its own, gives its slot back after slotTime, and nothing that
+//     may hang is done under a mutex. That it hangs is shown in the project's state.
+//   - A scan ends after scanTime, between two batches, and the next one goes on.
+//     Only the wait for a queue's lock that another program holds goes on for as
+//     long as it takes, in the kernel's own line.
+//   - What is wrong with one project is retried and concerns no other. A project
+//     that cannot be watched, or is not there, is polled.
+//   - With few open files, scans take turns, and the locks beyond maxLocks are held
+//     during scans only.
+//   - Times between events are measured by the monotonic clock.
 package agent

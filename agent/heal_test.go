@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
 
@@ -47,8 +48,8 @@ func TestDeletedSpoolStaysAway(t *testing.T) {
 		r.until(p, StateServing)
 		drop(t, p, "x")
 		eventually(t, "the drop is folded", func() bool {
-			s := report(t, ReportConfig{StateDir: r.state})
-			return s.Projects[0].Ledger.Folded > 0 && s.Projects[0].Incoming == 0
+			s, err := queue.New(open(t, p), options(), nil).Status(t.Context())
+			return err == nil && s.Ledger.Folded > 0 && s.Incoming == 0
 		})
 		must(t, os.RemoveAll(inSpool(p)))
 		r.until(p, StateMissing)

@@ -5,16 +5,18 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"spoolagent/agent/watch"
 )
 
 func TestUnchanged(t *testing.T) {
 	p := dir(t)
 	drop(t, p, "a")
 	open(t, p)
-	w := &worker{project: p, lock: &projectLock{}, unwatched: errors.New("it is")}
+	w := &worker{project: p, made: true, polled: true, unwatched: errors.New("it is")}
 	now := time.Unix(1_700_000_000, 0)
 	// So that the next change shows, however coarse the file system's clock is.
-	for _, name := range []string{"incoming", "control"} {
+	for _, name := range []string{"", "incoming", "control"} {
 		must(t, os.Chtimes(inSpool(p, name), now, now))
 	}
 	// after is what a poll finds so long after the last one.
@@ -42,18 +44,16 @@ func TestUnchanged(t *testing.T) {
 	rest()
 
 	// What the clock alone changes.
-	w.lookAt = now.Add(10 * time.Second)
+	w.freshUntil = now.Add(10 * time.Second)
 	after(time.Second, true)
 	after(9*time.Second, false)
-	w.lookAt = time.Time{}
+	w.freshUntil = time.Time{}
 	after(0, true)
 
-	// Where a glance tells nothing.
-	w.failures = 1
+	// Where a stamp tells nothing.
+	w.polled = false
 	after(0, false)
-	w.failures, w.foreign = 0, true
-	after(0, false)
-	w.foreign, w.unwatched = false, nil
+	w.polled, w.unwatched = true, watch.ErrForeign
 	after(0, false)
 	w.unwatched = errors.New("again")
 	after(0, true)

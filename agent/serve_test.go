@@ -3,12 +3,14 @@ package agent
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
 
@@ -23,7 +25,7 @@ func TestFoldsWhatIsThereAndWhatComes(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(agentsDir(r.state)); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(filepath.Join(r.state, AgentsName)); err != nil || len(left) > 0 {
 		t.Errorf("the agent left %v in its state directory (%v)", left, err)
 	}
 }
@@ -153,7 +155,8 @@ func TestFailedDrainIsAnswered(t *testing.T) {
 	r.until(p, StateServing)
 	drop(t, p, "kept")
 	queued(t, p, "kept")
-	must(t, os.WriteFile(inSpool(p, "control", "again.signals"), nil, 0o600))
+	link := filepath.Join(p, "link") // with it, the queue is not changed
+	must(t, os.Link(inSpool(p, queue.FileName), link))
 	request(t, p, "again")
 	path := inSpool(p, "control", "again"+spoolfiles.ErrorSuffix)
 	eventually(t, "there is an error reply", func() bool { return exists(path) })
@@ -162,10 +165,16 @@ func TestFailedDrainIsAnswered(t *testing.T) {
 	if strings.Count(string(line), "\n") != 1 || len(line) < 5 {
 		t.Errorf("the error reply is %q", line)
 	}
-	queued(t, p, "kept")
-	if s := r.project(p); s.State != StateServing {
-		t.Errorf("what was the consumer's fault is the project's state: %+v", s)
+	drop(t, p, "more")
+	if s := r.until(p, StateError); !strings.Contains(s.Error, "hard links") {
+		t.Errorf("the state says %q", s.Error)
 	}
+	must(t, os.Remove(link))
+	request(t, p, "then")
+	if diff := cmp.Diff([]string{"kept", "more"}, reply(t, p, "then")); diff != "" {
+		t.Error(diff)
+	}
+	r.until(p, StateServing)
 }
 
 func TestUnclaimedReplyReturns(t *testing.T) {

@@ -10,14 +10,14 @@ type State string
 
 const (
 	StateServing State = "serving" // watched: a drop is folded at once
-	StatePolling State = "polling" // looked at every second, for it cannot be watched
+	StatePolling State = "polling" // scanned every second, for it cannot be watched
 	StateMissing State = "missing" // the project, or its .spool, is not there
 	StateHeld    State = "held"    // another agent serves the project; this one waits
 	StateError   State = "error"   // something is wrong; it is tried again
 	StateStopped State = "stopped" // no agent serves the project
 )
 
-// NeedsAttention reports whether a person should look at such a project: it is
+// NeedsAttention reports whether such a project needs a person: it is
 // not served, though it ought to be.
 func (s State) NeedsAttention() bool { return s == StateMissing || s == StateError }
 
@@ -46,7 +46,7 @@ type exactState struct {
 
 // MarshalJSON keeps paths that are not UTF-8.
 func (s ProjectState) MarshalJSON() ([]byte, error) {
-	return json.Marshal(exactState{plainState(s), bytesBeyond(s.Path), bytesBeyond(s.SameAs)})
+	return json.Marshal(exactState{plainState(s), PathBytes(s.Path), PathBytes(s.SameAs)})
 }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
@@ -65,8 +65,9 @@ func (s *ProjectState) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// bytesBeyond returns the bytes of what JSON cannot say as a string, else nil.
-func bytesBeyond(s string) []byte {
+// PathBytes returns the bytes of a path that JSON cannot say as a string, else
+// nil.
+func PathBytes(s string) []byte {
 	if utf8.ValidString(s) {
 		return nil
 	}

@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"spoolagent/internal/filelock"
 )
 
 // supervisor notes what it is told.
@@ -65,7 +68,10 @@ func TestSupervisorIsTold(t *testing.T) {
 func TestWaitingServiceIsAlive(t *testing.T) {
 	state := dir(t)
 	first := start(t, Config{User: true, StateDir: state})
-	eventually(t, "it runs", func() bool { infos, _ := Running(state); return len(infos) == 1 })
+	eventually(t, "it serves the user's projects", func() bool {
+		held, err := filelock.Held(filepath.Join(state, lockName()), func() {})
+		return held && err == nil
+	})
 	told := &supervisor{ready: make(chan struct{}, 10), every: time.Hour}
 	start(t, Config{User: true, Service: true, StateDir: state, Supervisor: told})
 	<-told.ready

@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"spoolagent/agent/watch"
+
 	"github.com/fsnotify/fsnotify"
 )
 
 // faultyWatcher is a real watcher that can be made to fail.
 type faultyWatcher struct {
-	Watcher
+	watch.Watcher
 	events chan fsnotify.Event
 	errs   chan error
 
@@ -44,7 +46,7 @@ func (w *faultyWatcher) Add(dir string) error {
 
 func newFaulty(t *testing.T) *faultyWatcher {
 	t.Helper()
-	real, err := newFSWatcher()
+	real, err := watch.New()
 	must(t, err)
 	w := &faultyWatcher{Watcher: real, events: make(chan fsnotify.Event), errs: make(chan error)}
 	var readers sync.WaitGroup
@@ -72,7 +74,7 @@ func newFaulty(t *testing.T) *faultyWatcher {
 	return w
 }
 
-func (w *faultyWatcher) make() (Watcher, error) { return w, nil }
+func (w *faultyWatcher) make() (watch.Watcher, error) { return w, nil }
 
 func TestOverflow(t *testing.T) {
 	a, b := dir(t), dir(t)
@@ -137,7 +139,7 @@ func TestNoWatcher(t *testing.T) {
 	var mu sync.Mutex
 	full := true
 	w := newFaulty(t)
-	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (Watcher, error) {
+	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (watch.Watcher, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if full {
@@ -156,51 +158,44 @@ func TestNoWatcher(t *testing.T) {
 	r.until(p, StateServing)
 }
 
-func TestWatcherThatDies(t *testing.T) {
-	p := dir(t)
-	first, second := newFaulty(t), newFaulty(t)
-	watchers := make(chan Watcher, 2)
-	watchers <- first
-	watchers <- second
-	r := start(t, Config{Settings: Settings{ScanInterval: 100 * time.Millisecond}, NewWatcher: func() (Watcher, error) { return <-watchers, nil }}, p)
-	r.until(p, StateServing)
-	must(t, first.Watcher.Close())
-	eventually(t, "there is another watcher", func() bool { return len(watchers) == 0 })
-	r.until(p, StateServing)
-	drop(t, p, "a")
-	queued(t, p, "a")
-}
-
-// What is not ours to look at must not wake anybody.
+// What is not ours to read must not wake anybody.
 func TestWhatMatters(t *testing.T) {
+	w := newWorker(&agent{}, "/p")
 	for _, c := range []struct {
-		match matcher
-		name  string
-		op    fsnotify.Op
-		want  bool
+		notify watch.Notify
+		name   string
+		op     fsnotify.Op
+		wakes  chan struct{} // nil: nobody
 	}{
-		{dropMatters, "x.json", fsnotify.Create, true},
-		{dropMatters, "x.json", fsnotify.Write, true},
-		{dropMatters, "x.json", fsnotify.Chmod, true},
-		{dropMatters, "x.json", fsnotify.Remove, false},
-		{dropMatters, "x.json", fsnotify.Rename, false},
-		{dropMatters, ".x.json", fsnotify.Create, false},
-		{dropMatters, "x.txt", fsnotify.Create, false},
-		{requestMatters, "x.drain", fsnotify.Create, true},
-		{requestMatters, "x.drain", fsnotify.Remove, false},
-		{requestMatters, "x.signals", fsnotify.Create, false},
-		{rootMatters, "incoming", fsnotify.Remove, true},
-		{rootMatters, "agent.lock", fsnotify.Rename, true},
-		{rootMatters, "distill-pending.queue", fsnotify.Write, false},
-		{rootMatters, "ledger.json", fsnotify.Create, false},
-		{rootMatters, "agent.lock", fsnotify.Write, false},
-		{wayMatters("p"), "p", fsnotify.Create, true},
-		{wayMatters("p"), "p", fsnotify.Chmod, true},
-		{wayMatters("p"), "p", fsnotify.Write, false},
-		{wayMatters("p"), "q", fsnotify.Create, false},
+		{w.dropEvent, "x.json", fsnotify.Create, w.drops},
+		{w.dropEvent, "x.json", fsnotify.Write, w.drops},
+		{w.dropEvent, "x.json", fsnotify.Chmod, w.drops},
+		{w.dropEvent, "x.json", fsnotify.Remove, nil},
+		{w.dropEvent, "x.json", fsnotify.Rename, nil},
+		{w.dropEvent, ".x.json", fsnotify.Create, nil},
+		{w.dropEvent, "x.txt", fsnotify.Create, nil},
+		{w.requestEvent, "x.drain", fsnotify.Create, w.requests},
+		{w.requestEvent, "x.drain", fsnotify.Remove, nil},
+		{w.requestEvent, "x.signals", fsnotify.Create, nil},
+		{w.rootEvent, "", 0, w.ticks},
+		{w.rootEvent, "incoming", fsnotify.Remove, w.ticks},
+		{w.rootEvent, "agent.lock", fsnotify.Rename, w.ticks},
+		{w.rootEvent, "distill-pending.queue", fsnotify.Write, nil},
+		{w.rootEvent, "queue.redo", fsnotify.Create, nil},
+		{w.rootEvent, "agent.lock", fsnotify.Write, nil},
 	} {
-		if got := c.match(c.name, c.op); got != c.want {
-			t.Errorf("%s of %s: %v", c.op, c.name, got)
+		c.notify(c.name, c.op)
+		for _, woken := range []chan struct{}{w.drops, w.requests, w.ticks} {
+			select {
+			case <-woken:
+				if woken != c.wakes {
+					t.Errorf("%s of %s wakes", c.op, c.name)
+				}
+			default:
+				if woken == c.wakes {
+					t.Errorf("%s of %s wakes nobody", c.op, c.name)
+				}
+			}
 		}
 	}
 }

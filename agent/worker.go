@@ -1,268 +1,372 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/rs/zerolog"
 
+	"spoolagent/agent/watch"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
 
 const (
-	// settle is how long a spool that was deleted or moved is left alone: to
+	// patience is how long a file system may take to answer before that is shown.
+	patience = 5 * time.Second
+	// scanTime is how long a scan may go on before it lets the next one begin.
+	scanTime = 4 * time.Second
+	// slotTime is how long a scan keeps others waiting at most.
+	slotTime = 100 * time.Millisecond
+
+	// pollInterval is how often a project is scanned that is not there or cannot
+	// be watched. So long may a drop or a request wait.
+	pollInterval = time.Second
+	// coarse is more than the times of any file system are apart: FAT's are 2 s.
+	coarse = 3 * time.Second
+
+	// movedPause is how long a spool that was deleted or moved is left alone: to
 	// make a directory anew at once would make the rm that is at work fail.
-	settle = 250 * time.Millisecond
+	movedPause = 250 * time.Millisecond
 	// retryMin is the pause after a first error; it doubles up to the scan
-	// interval. An event ends it early, but not before eventPause.
-	retryMin   = time.Second
-	eventPause = 100 * time.Millisecond
-	// tidyInterval is how often a sweep is made though no reply is due.
-	tidyInterval = time.Hour
+	// interval. An event ends it early, but not before retryMin.
+	retryMin = 100 * time.Millisecond
+
+	// After a fold, drops are left to gather for foldPauses times as long as it
+	// took, but for maxFoldPause at most: under a flood the processors belong to
+	// the hooks.
+	foldPauses   = 8
+	maxFoldPause = 10 * time.Millisecond
 )
 
-// errMoved says that what is open is no longer what is at the paths.
-var errMoved = errors.New("the spool has been deleted, moved or replaced")
+var (
+	// errMoved says that what was served is no longer what is at the path.
+	errMoved = errors.New("the spool has been deleted, moved or replaced")
+	// errTime says that a scan has taken scanTime.
+	errTime = errors.New("the scan has not come to its end")
+)
 
-// worker serves one project.
+// worker serves one project. It keeps nothing between scans but its lock, its
+// watches, and the shape of its queue.
 type worker struct {
 	agent   *agent
 	project string
 	log     zerolog.Logger
-	watch   *subscriber   // tells of events
-	scanned chan struct{} // one slot; tells of the safety scan
 
-	// What follows belongs to the goroutine of run.
-	opened  chan<- error      // nil once it has been told
-	endTurn func()            // may be called at any time, from anywhere
-	hang    *alarm            // goes off when a look does not get on
-	fresh   bool              // a spool may be made, for there never was one
-	lock    *projectLock      // while the spool is served
-	claimed inode             // likewise
-	sp      *spoolfiles.Spool // while it is served, but perhaps not between looks
-	queue   *queue.Queue      // of sp
-	options queue.Options     // of queue
-	keeps   bool              // sp is kept open between looks
-	// unwatched says why there is no watch; then the project is polled.
-	unwatched error
-	foreign   bool // that is because of its file system
+	// These have one slot each: something came that can be folded, there is a
+	// request, and a full scan is due.
+	drops, requests, ticks chan struct{}
 
-	lookAt    time.Time // a drop that does not parse ceases to be fresh
-	dueAt     time.Time // a reply falls due
-	tidiedAt  time.Time // the last sweep
-	retryAt   time.Time // after an error
-	notBefore time.Time // events do not count until then
-	failures  int       // in a row
+	stop context.CancelFunc
 
-	glanced     glance // at a poll
-	glancedAt   time.Time
-	glancePaths [2]string
+	// What follows belongs to the goroutine of run, and during a scan to the scan.
+	made       bool        // there was a spool: none is made again
+	serving    bool        // the lock is held
+	watched    bool        // all directories are
+	unwatched  error       // why they are not; then the project is polled
+	waiting    bool        // for a queue's lock that another program holds
+	folded     bool        // in the last scan
+	replyAt    time.Time   // a reply falls due
+	freshUntil time.Time   // a drop that does not parse ceases to be fresh
+	shape      queue.Shape // of the queue, as it was last
+	stamp      stamp       // at the last poll
+	stampedAt  time.Time
+
+	polled   bool          // the next scan is a poll
+	took     time.Duration // the last scan
+	pause    time.Duration // until events count
+	next     time.Time     // of the scans that no event asks for
+	failures int           // in a row
 }
 
 func newWorker(a *agent, project string) *worker {
-	w := &worker{
-		agent:   a,
-		project: project,
-		log:     a.cfg.Log.With().Str("project", quote(project)).Logger(),
-		watch:   newSubscriber(),
-		scanned: make(chan struct{}, 1),
-		endTurn: func() {},
-		fresh:   true,
-	}
-	return w
-}
-
-// scan has the worker look, more thoroughly than an event does.
-func (w *worker) scan() {
-	select {
-	case w.scanned <- struct{}{}:
-	default:
+	return &worker{
+		agent:    a,
+		project:  project,
+		log:      a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
+		drops:    make(chan struct{}, 1),
+		requests: make(chan struct{}, 1),
+		ticks:    make(chan struct{}, 1),
 	}
 }
 
-// run serves the project until ctx ends. What came of the first attempt to
-// open its spool is sent to opened.
-func (w *worker) run(ctx context.Context, opened chan<- error) {
-	w.agent.table.subscribe(w.watch)
-	defer w.agent.table.unsubscribe(w.watch)
-	defer w.shut()
-	w.opened = opened
-	for scan := true; ctx.Err() == nil; scan = w.wait(ctx) {
-		if (scan || w.unwatched != nil) && !w.takeTurn(ctx) {
-			return
+// run serves the project until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	defer w.release()
+	for full := true; ctx.Err() == nil; full = w.wait(ctx) {
+		now := time.Now()
+		if !full && w.unchanged(now) {
+			w.next = w.nextPoll(now)
+			continue
 		}
-		err := w.lookApart(ctx, scan)
-		w.endTurn()
-		if ctx.Err() != nil {
-			return
+		err := w.attempt(ctx, full)
+		if ctx.Err() == nil {
+			w.schedule(err)
 		}
-		w.judge(err)
-		w.rest()
 	}
 }
 
-// lookApart is look, on a goroutine of its own: the stack that a look needs is
-// then not kept while the worker waits, which is nearly always. With a thousand
-// projects it is a quarter of the memory.
-func (w *worker) lookApart(ctx context.Context, scan bool) error {
-	result := make(chan error)
-	go func() {
-		w.hang = newAlarm(patience, w.hangs)
-		err := w.look(ctx, scan)
-		w.hang.stop()
-		result <- err
-	}()
-	return <-result
-}
-
-// takeTurn waits until few enough others scan; it reports false if ctx ended.
-// All projects at once would cost a thread and a buffer each.
-func (w *worker) takeTurn(ctx context.Context) bool {
+// attempt makes a scan, on a goroutine of its own: a file system that does not
+// answer then does not keep it from being shown, and the stack that a scan needs
+// is not kept by a worker that waits, which it does nearly always.
+func (w *worker) attempt(ctx context.Context, full bool) error {
 	select {
-	case w.agent.turns <- struct{}{}:
+	case w.agent.slots <- struct{}{}:
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	}
-	w.endTurn = sync.OnceFunc(func() { <-w.agent.turns })
-	return true
+	free := sync.OnceFunc(func() { <-w.agent.slots })
+	defer free()
+	defer time.AfterFunc(slotTime, free).Stop()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !w.waiting { // else it waits in line, for who only tries now and then may never get the lock
+		defer time.AfterFunc(scanTime, func() { cancel(errTime) }).Stop()
+	}
+	began := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- w.scan(ctx, full) }()
+	check := time.NewTicker(patience)
+	defer check.Stop()
+	for {
+		select {
+		case err := <-done:
+			w.took = time.Since(began)
+			return err
+		case <-check.C:
+		}
+		switch {
+		case !w.waiting:
+			w.report(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
+		case !w.agent.locks.valid(w.project, w.project):
+			cancel(errMoved)
+		}
+	}
 }
 
-// hangs is called when a look does not get on, as on a file system whose server
-// is gone. It must not keep others from scanning, and it should show.
-func (w *worker) hangs() {
-	w.endTurn()
-	w.say(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
-}
-
-// look brings everything up to date. With scan it also makes sure of what is
+// scan brings everything up to date. With full it also makes sure of what is
 // otherwise taken on trust.
-func (w *worker) look(ctx context.Context, scan bool) error {
-	if w.lock != nil && !w.resume() {
-		w.shut()
-		return errMoved
+func (w *worker) scan(ctx context.Context, full bool) error {
+	w.folded = false
+	sp, err := w.open(ctx)
+	if err != nil {
+		return err
 	}
-	if w.lock == nil {
-		err := w.open(ctx)
-		if w.opened != nil {
-			w.opened <- err
-			w.opened = nil
+	defer func() {
+		sp.Close()
+		if w.serving && w.agent.locks.n.Load() > w.agent.maxLocks {
+			w.unlock() // there are too few open files to keep the lock until the next scan
 		}
-		if err != nil {
-			return err
-		}
-		scan = true
+	}()
+	q := queue.New(sp, w.agent.settings.Load().Options, &w.shape)
+	if full || !w.watched && w.unwatched == nil {
+		w.watch(ctx, q)
 	}
-	if opt := w.agent.options(); opt != w.options {
-		w.options, w.queue = opt, queue.New(w.sp, opt)
-	}
-	if w.fresh {
-		// The backlog goes before there is a watch, for the removal of its
-		// drops would raise an event each. Errors come again below.
-		w.fresh = false
-		_ = w.fold(ctx)
-	}
-	if scan || w.unwatched == nil && !w.agent.table.watching(w.watch, len(w.wanted())) {
-		if err := w.watchSpool(); err != nil {
-			return err
-		}
-	}
-	err := w.serve(ctx, scan)
-	if err != nil && w.sp.Stale() {
-		w.shut()
+	err = w.serve(ctx, sp, q, full)
+	if err != nil && sp.Stale() {
+		w.release()
 		return errMoved
 	}
 	return err
 }
 
-// judge notes what came of a look, and when to look again unasked.
-func (w *worker) judge(err error) {
-	now := time.Now()
-	w.retryAt, w.notBefore = time.Time{}, time.Time{}
-	if err == nil {
-		w.failures = 0
-		if w.unwatched != nil {
-			w.retryAt = nextPoll(now)
-			w.say(StatePolling, oneLine(w.unwatched))
-		} else {
-			w.say(StateServing, "")
-		}
-		return
-	}
-	var held *HeldError
-	var twin *twinError
+// open opens the spool, and takes its lock unless that is held.
+func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
+	open := spoolfiles.Open
 	switch {
+	case !w.made:
+		open = spoolfiles.Create
+	case w.serving:
+		// It makes nothing, and so is not in the way of who is about to delete all.
+		open = spoolfiles.OpenExisting
+	}
+	sp, err := open(w.project)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if w.serving {
+			err = errMoved
+		}
+		w.release()
+		return nil, err
+	case err != nil:
+		return nil, err
+	case !w.serving:
+		w.made = true
+		err = w.agent.locks.acquire(ctx, sp, w.agent.self)
+		w.serving = err == nil
+	case sp.Stale() || !w.agent.locks.valid(w.project, w.project):
+		err = errMoved
+		w.release()
+	}
+	if err != nil {
+		sp.Close()
+	}
+	return sp, err
+}
+
+// release lets go of the project.
+func (w *worker) release() {
+	for _, dir := range w.dirs() {
+		w.agent.watches.Remove(dir)
+	}
+	w.unlock()
+	w.watched, w.unwatched = false, nil
+	w.replyAt, w.freshUntil = time.Time{}, time.Time{}
+}
+
+func (w *worker) unlock() {
+	w.serving = false
+	w.agent.locks.release(w.project)
+}
+
+// dirs are the directories that are watched: the spool, incoming and control.
+func (w *worker) dirs() [3]string {
+	root := filepath.Join(w.project, spoolfiles.DirName)
+	return [...]string{root, filepath.Join(root, "incoming"), filepath.Join(root, "control")}
+}
+
+// watch has the spool, which has just been opened, watched, or else polled.
+func (w *worker) watch(ctx context.Context, q *queue.Queue) {
+	if !w.watched {
+		// What waits is folded before there is a watch, for each of its drops
+		// would raise an event. Errors come again.
+		_ = w.fold(ctx, q)
+	}
+	dirs := w.dirs()
+	var err error
+	for i, notify := range [...]watch.Notify{w.rootEvent, w.dropEvent, w.requestEvent} {
+		if err == nil {
+			err = w.agent.watches.Add(dirs[i], notify)
+		}
+	}
+	w.watched, w.unwatched = err == nil, nil
+	if err != nil {
+		for _, dir := range dirs {
+			w.agent.watches.Remove(dir)
+		}
+		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, err)
+	}
+}
+
+// rootEvent: a directory, or the lock, is no longer what it was. Writes are the
+// queue's.
+func (w *worker) rootEvent(name string, op fsnotify.Op) {
+	switch name {
+	case "", "tmp", "incoming", "work", "control", "rejected", lockName():
+		if name == "" || op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
+			wake(w.ticks)
+		}
+	}
+}
+
+// dropEvent: a drop came, or one that did not parse was written to or made
+// readable. Removals are our own.
+func (w *worker) dropEvent(name string, op fsnotify.Op) {
+	if op&(fsnotify.Create|fsnotify.Write|fsnotify.Chmod) != 0 && spoolfiles.IsDropName(name) {
+		wake(w.drops)
+	}
+}
+
+func (w *worker) requestEvent(name string, op fsnotify.Op) {
+	if op&fsnotify.Create != 0 && strings.HasSuffix(name, spoolfiles.RequestSuffix) {
+		wake(w.requests)
+	}
+}
+
+// schedule notes what came of a scan, and when the next one is due unasked.
+func (w *worker) schedule(err error) {
+	now := time.Now()
+	w.waiting, w.polled, w.pause, w.next = errors.Is(err, queue.ErrLocked), false, 0, w.due()
+	switch {
+	case err == nil && w.watched:
+		w.report(StateServing, "")
+		if w.folded {
+			w.pause = min(foldPauses*w.took, maxFoldPause)
+		}
+	case err == nil:
+		w.report(StatePolling, quote.Error(w.unwatched))
+		w.polled, w.next = true, w.nextPoll(now)
+	case !w.serving && errors.Is(err, fs.ErrNotExist):
+		w.report(StateMissing, ExplainMissing(w.project))
+		w.polled, w.next = true, w.nextPoll(now)
 	case errors.Is(err, errMoved):
-		// What that means will be seen when it is opened again.
-		w.retryAt = now.Add(settle)
-		w.notBefore = w.retryAt
-		w.log.Info().Msg("the spool has changed under us; it is opened anew")
-		return
-	case errors.As(err, &twin):
-		w.agent.board.set(ProjectState{Path: w.project, State: StateStopped, SameAs: twin.project})
-		return // until the other name's worker lets go of it, or the next scan
-	case errors.As(err, &held):
-		w.say(StateHeld, oneLine(held))
-		return // until the next scan
-	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
-		w.say(StateMissing, missing(w.project))
-		if w.unwatched == nil {
-			return // an event will tell
+		w.pause, w.next = movedPause, now
+	case errors.Is(err, errTime):
+		w.next = now
+		if w.waiting {
+			w.report(StateError, "waiting: "+quote.Error(err))
 		}
 	default:
-		w.say(StateError, oneLine(err))
+		w.fail(err)
+		w.pause, w.next = retryMin, now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))
+		w.failures++
+		return
 	}
-	w.notBefore = now.Add(eventPause)
-	w.retryAt = now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))
-	w.failures++
+	w.failures = 0
 }
 
-// wait returns when there is reason to look, and whether that is the scan.
-func (w *worker) wait(ctx context.Context) (scan bool) {
-	if pause := time.Until(w.notBefore); pause > 0 {
+// fail shows what keeps the project from being served.
+func (w *worker) fail(err error) {
+	var held *HeldError
+	switch {
+	case !errors.As(err, &held):
+		w.report(StateError, quote.Error(err))
+	case held.SameAs != "":
+		w.agent.status.set(ProjectState{Path: w.project, State: StateStopped, SameAs: held.SameAs})
+	default:
+		w.report(StateHeld, quote.Error(held))
+		wake(w.agent.changed)
+	}
+}
+
+// wait returns when there is reason for a scan, and whether for a full one.
+func (w *worker) wait(ctx context.Context) (full bool) {
+	if w.pause > 0 {
 		select {
 		case <-ctx.Done():
+		case <-w.requests:
 			return false
-		case <-time.After(pause):
+		case <-time.After(w.pause):
 		}
 	}
-	var timer *time.Timer
-	for {
-		var alarm <-chan time.Time
-		if at := w.nextAlarm(); !at.IsZero() {
-			if timer == nil {
-				timer = time.NewTimer(time.Until(at))
-			} else {
-				timer.Reset(time.Until(at))
-			}
-			alarm = timer.C
-		}
-		select {
-		case <-ctx.Done():
-		case <-w.watch.dirty:
-		case now := <-alarm:
-			if w.unchanged(now) {
-				w.retryAt = nextPoll(now)
-				continue
-			}
-		case <-w.scanned:
-			return true
-		}
-		return false
+	var next <-chan time.Time
+	if !w.next.IsZero() {
+		t := time.NewTimer(time.Until(w.next))
+		defer t.Stop()
+		next = t.C
 	}
+	select {
+	case <-ctx.Done():
+	case <-w.drops:
+	case <-w.requests:
+	case <-w.ticks:
+		return true
+	case <-next:
+	}
+	return false
 }
 
-func (w *worker) nextAlarm() time.Time {
-	at := w.retryAt
-	if w.failures == 0 && w.lock != nil {
-		at = earlier(at, earlier(w.lookAt, w.dueAt))
-	}
-	return at
+// nextPoll is the same moment for all projects, or earlier if something falls
+// due: to wake up once for thousands of them costs little more than for one.
+func (w *worker) nextPoll(now time.Time) time.Time {
+	began := w.agent.began
+	return earlier(w.due(), began.Add(now.Sub(began).Truncate(pollInterval)+pollInterval))
 }
+
+// due is when something falls due that no event tells.
+func (w *worker) due() time.Time { return earlier(w.replyAt, w.freshUntil) }
 
 // earlier returns the earlier of two times, of which either may be none.
 func earlier(a, b time.Time) time.Time {
@@ -272,17 +376,59 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// say notes the project's state, and logs it if it is news.
-func (w *worker) say(s State, why string) {
-	if !w.agent.board.set(ProjectState{Path: w.project, State: s, Error: why}) {
+// stamp shows at little cost whether a poll needs a scan: whatever comes into a
+// directory, or leaves it, changes the directory.
+type stamp [3]int64 // modification times of the spool, incoming and control
+
+// unchanged reports whether a poll needs no scan: nothing has changed since the
+// last one, nor for so long before it that a change could hide behind a time
+// that was the same already. It makes it possible to poll thousands of projects.
+//
+// Where another machine makes the changes, a stamp may be a minute old; only the
+// opening of the directory, as in a scan, makes sure.
+func (w *worker) unchanged(now time.Time) bool {
+	due := w.due()
+	if !w.polled || !w.made || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) {
+		return false
+	}
+	var s stamp
+	for i, dir := range w.dirs() {
+		info, err := os.Lstat(dir)
+		if err != nil {
+			break
+		}
+		s[i] = info.ModTime().UnixNano()
+	}
+	if s != w.stamp {
+		w.stamp, w.stampedAt = s, now
+	}
+	return now.Sub(w.stampedAt) > coarse
+}
+
+// report notes the project's state, and logs it if it is news.
+func (w *worker) report(s State, why string) {
+	if !w.agent.status.set(ProjectState{Path: w.project, State: s, Error: why}) {
 		return
 	}
+	level := zerolog.WarnLevel
 	switch s {
 	case StateServing:
-		w.log.Info().Msg("serving")
+		level = zerolog.InfoLevel
 	case StateError:
-		w.log.Error().Str("state", string(s)).Msg(why)
-	default:
-		w.log.Warn().Str("state", string(s)).Msg(why)
+		level = zerolog.ErrorLevel
 	}
+	w.log.WithLevel(level).Str("state", string(s)).Msg(cmp.Or(why, string(s)))
+}
+
+// ExplainMissing says what there is not of a project.
+func ExplainMissing(project string) string {
+	if info, err := os.Stat(project); err == nil && info.IsDir() {
+		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
+	}
+	return "the project's directory does not exist"
+}
+
+// outOfFiles reports whether an operation lacked an open file, as may pass.
+func outOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

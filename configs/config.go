@@ -29,7 +29,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Cap:          100,
-		MaxDrop:      1 << 20,
+		MaxDrop:      64 << 20,
 		MaxPayload:   4096,
 		ReplyTTL:     10 * time.Minute,
 		Fsync:        true,

@@ -126,6 +126,7 @@ func TestHookProject(t *testing.T) {
 				t.Errorf("%q: drops %q", name, got)
 			}
 			// It goes before a spool that is nearer.
+			mkdir(t, filepath.Dir(sub), ".spool")
 			runHook(t, command(dir, sh, "CLAUDE_PROJECT_DIR="+filepath.Dir(sub)), "5")
 			wantDrops(t, filepath.Dir(sub), "5")
 			// One that is not there is not made.
@@ -479,15 +480,37 @@ func TestHookRegisters(t *testing.T) {
 			want(3)
 			runHook(t, command(top, sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+name, "CDPATH=/"), event)
 			want(3)
-			// By way of a link; in another state directory.
+			// By way of a link; the state directory of the configuration does not count.
 			os.RemoveAll(filepath.Join(dir, ".spool"))
 			link := filepath.Join(t.TempDir(), "link")
 			if err := os.Symlink(dir, link); err != nil {
 				t.Fatal(err)
 			}
-			state = filepath.Join(home, "elsewhere")
-			runHook(t, command("/", sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+link, "XDG_STATE_HOME="+state), event)
-			want(1)
+			runHook(t, command("/", sh, "HOME="+home, "CLAUDE_PROJECT_DIR="+link, "XDG_STATE_HOME="+filepath.Join(home, "elsewhere")), event)
+			want(4)
+			// A power cut has emptied the registration, or undone it.
+			mark := filepath.Join(dir, ".spool", ".registered")
+			file, err := os.Readlink(mark)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, file, "")
+			runHook(t, command(dir, sh, "HOME="+home), event)
+			if err := os.Remove(file); err != nil {
+				t.Error(err)
+			}
+			want(4)
+			if file, err = os.Readlink(mark); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(file); err != nil {
+				t.Error(err)
+			}
+			runHook(t, command(dir, sh, "HOME="+home), event)
+			runHook(t, command(dir, sh, "HOME="+home), event)
+			want(4)
+			os.RemoveAll(filepath.Join(dir, ".spool"))
+			runHook(t, command(dir, sh, "HOME="+home), event)
 			wantDrops(t, dir, event)
 		}
 	})
@@ -498,13 +521,14 @@ func TestHookRegistersAnew(t *testing.T) {
 	hook := script(t, Hook())
 	eachShell(t, func(t *testing.T, sh []string) {
 		sh = append(slices.Clone(sh), hook)
-		top, state := realTemp(t), t.TempDir()
+		top, home := realTemp(t), t.TempDir()
+		state := filepath.Join(home, ".local", "state")
 		first, moved, copied := filepath.Join(top, "first"), filepath.Join(top, "m o'v\"ed"), filepath.Join(top, "copied")
 		mkdir(t, first)
 		use := func(dir string, want ...string) {
 			t.Helper()
 			for range 2 {
-				runHook(t, command(dir, sh, "XDG_STATE_HOME="+state), event)
+				runHook(t, command(dir, sh, "HOME="+home), event)
 			}
 			got := registrations(t, state)
 			slices.Sort(got)
@@ -522,14 +546,14 @@ func TestHookRegistersAnew(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		use(copied, first+"\n", moved+"\n", copied+"\n")
-		// Where there are no links, once is all.
-		for _, dir := range []string{moved, copied} {
-			mark := filepath.Join(dir, ".spool", ".registered")
+		// Where there are no links, a file with the path does; an empty one says never.
+		for _, text := range []string{moved + "\n", moved, ""} {
+			mark := filepath.Join(moved, ".spool", ".registered")
 			if err := os.Remove(mark); err != nil {
 				t.Fatal(err)
 			}
-			write(t, mark, "")
-			use(dir, first+"\n", moved+"\n", copied+"\n")
+			write(t, mark, text)
+			use(moved, first+"\n", moved+"\n", copied+"\n")
 		}
 	})
 }
@@ -547,18 +571,18 @@ func TestHookCannotRegister(t *testing.T) {
 		if err := os.Symlink("nowhere/at/all", filepath.Join(home, "link")); err != nil {
 			t.Fatal(err)
 		}
-		mkdir(t, home, "taken", "spool-agent")
-		write(t, filepath.Join(home, "taken", "spool-agent", "projects"), "")
+		mkdir(t, home, "taken", ".local", "state", "spool-agent")
+		write(t, filepath.Join(home, "taken", ".local", "state", "spool-agent", "projects"), "")
 		before := agenttest.List(t, home)
 		for _, env := range [][]string{
 			{},
 			{"HOME="},
-			{"HOME=.", "XDG_STATE_HOME=state"},
+			{"HOME=.", "XDG_STATE_HOME=" + home},
 			{"HOME=" + filepath.Join(home, "file")},
-			{"HOME=" + locked, "XDG_STATE_HOME="},
-			{"XDG_STATE_HOME=" + filepath.Join(home, "link")},
-			{"XDG_STATE_HOME=" + filepath.Join(home, "taken")},
-			{"XDG_STATE_HOME=/dev/null"},
+			{"HOME=" + locked},
+			{"HOME=" + filepath.Join(home, "link")},
+			{"HOME=" + filepath.Join(home, "taken")},
+			{"HOME=/dev/null"},
 		} {
 			cmd := command(t.TempDir(), bound(t, append(slices.Clone(sh), hook)), env...)
 			runHook(t, cmd, event)
@@ -577,14 +601,15 @@ func TestHookCannotRegister(t *testing.T) {
 // that is never looked at.
 func TestHookRegistersFirst(t *testing.T) {
 	text := Hook()
-	const then = "\n\t\tregister\n"
+	const then = " && register\n"
 	if strings.Count(text, then) != 1 {
 		t.Fatal("the hook does not register in one place")
 	}
 	hook := script(t, strings.Replace(text, then, then+"\texit\n", 1))
 	eachShell(t, func(t *testing.T, sh []string) {
-		dir, state := realTemp(t), t.TempDir()
-		cmd := command(dir, append(slices.Clone(sh), hook), "XDG_STATE_HOME="+state)
+		dir, home := realTemp(t), t.TempDir()
+		state := filepath.Join(home, ".local", "state")
+		cmd := command(dir, append(slices.Clone(sh), hook), "HOME="+home)
 		cmd.Stdin = strings.NewReader(event)
 		if r := run(t, cmd); r != (result{}) {
 			t.Errorf("%+v", r)
@@ -716,6 +741,40 @@ func TestHookKindsOfInput(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			wantDrops(t, cmd.Dir, event)
+		})
+	})
+}
+
+// Where recording is switched off, nothing is stored and nothing is made.
+func TestHookOff(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		dir, home := t.TempDir(), t.TempDir()
+		write(t, filepath.Join(mkdir(t, dir, ".spool"), "off"), "")
+		runHook(t, command(mkdir(t, dir, "sub"), append(sh, hook), "HOME="+home), large)
+		if got := agenttest.List(t, dir, ".spool"); !slices.Equal(got, []string{"off"}) {
+			t.Errorf("the spool has %q", got)
+		}
+		if got := registrations(t, filepath.Join(home, ".local", "state")); got != nil {
+			t.Errorf("registered: %q", got)
+		}
+		if err := os.Remove(filepath.Join(dir, ".spool", "off")); err != nil {
+			t.Fatal(err)
+		}
+		runHook(t, command(filepath.Join(dir, "sub"), append(sh, hook), "HOME="+home), event)
+		wantDrops(t, dir, event)
+	})
+}
+
+// Which directory a hook stores in, by the cases that all producers share.
+func TestHookPlaces(t *testing.T) {
+	hook := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) {
+		agenttest.EachPlace(t, func(t *testing.T, p agenttest.Place) {
+			runHook(t, command(p.Start, append(slices.Clone(sh), hook), "HOME="+p.Home), event)
+			p.CheckDrops(t)
+			runHook(t, command("/", append(slices.Clone(sh), hook), "HOME="+p.Home, "CLAUDE_PROJECT_DIR="+p.Start), event)
+			p.CheckDrops(t)
 		})
 	})
 }

@@ -3,197 +3,189 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"slices"
 
 	"spoolagent/spoolfiles"
 )
 
-// change is what a transaction does. The queue becomes: after blanking its
-// first blank bytes, body written at at, and cut to size.
+// change is what a transaction is to do.
 type change struct {
-	blank  int64
-	body   []byte
-	at     int64
-	size   int64
-	moves  []move
-	ledger Ledger // after; commit numbers it
-	brief  bool   // may be forgotten in a power cut: the redo record is not synced
+	record
+	body func(io.Writer) error // writes the lines to append; nil: none. It may be called twice.
 }
 
-// appendLines is the change that adds lines to a queue of this size.
-func appendLines(size int64, lines []byte) change {
-	return change{body: lines, at: size, size: size + int64(len(lines))}
-}
+// errInexact says that this system, or this file system, cannot copy exactly.
+var errInexact = errors.New("no exact copies")
 
-// replaceLines is the change that makes the queue's whole content these lines.
-func replaceLines(size int64, lines []byte) change {
-	return change{blank: size, body: lines, size: int64(len(lines))}
-}
-
-// commit carries out a change, all or nothing. After an error the transaction
-// either did not happen or is left for the next one to finish.
+// commit carries out a change, all or nothing. After an error it has either not
+// happened, or h is unfinished and the next acquire recovers it.
 func (q *Queue) commit(h *held, c change) error {
-	c.ledger.Seq++
-	r := &record{
-		seq:    c.ledger.Seq,
-		boot:   bootID(),
-		exact:  !q.byHand,
-		before: h.info.Size,
-		trim:   c.size,
-		ledger: c.ledger,
-		moves:  c.moves,
-		body:   c.body,
+	err := q.tryCommit(h, c)
+	if errors.Is(err, errInexact) && !q.plain && !h.unfinished {
+		q.plain = true
+		err = q.tryCommit(h, c)
 	}
-	if err := preallocate(h.f, h.info.Size, c.size); err != nil {
-		return fmt.Errorf("making room in queue %s: %w", q.path(FileName), err)
+	if err != nil {
+		*q.shape = Shape{}
+		return fmt.Errorf("changing queue %s: %w", q.path(FileName), err)
 	}
-	redo, err := q.openRedo()
+	return nil
+}
+
+func (q *Queue) tryCommit(h *held, c change) error {
+	r := &c.record
+	r.Seq, r.Boot, r.Exact, r.Inode, r.state = 1, bootID(), !q.plain, h.info.Ino, pending
+	if h.last != nil {
+		r.Seq = h.last.Seq + 1
+	}
+	f, err := q.openRecord(r.Seq)
 	if err != nil {
 		return err
 	}
-	defer redo.Close()
-	cur, err := q.writeRecord(redo, r, c)
+	defer f.Close()
+	q.next("record", 0)
+	cells, unmap, err := q.writeRecord(h, f, &c)
 	if err != nil {
-		return errors.Join(err, redo.Truncate(0))
+		return err
 	}
-	defer cur.close()
+	defer unmap()
 	q.next("begin", 0)
-	if err := q.apply(h, redo, cur, r); err != nil {
-		if !cur.moved(r) {
-			// Nothing has happened yet, and nothing shall.
-			err = errors.Join(err, redo.Truncate(0))
-			if errors.Is(err, errNoSendfile) && !q.byHand {
-				q.byHand = true
-				c.ledger.Seq--
-				return q.commit(h, c)
-			}
+	if err := q.apply(h, f, r, cells); err != nil {
+		if h.unfinished = begun(cells); !h.unfinished {
+			err = errors.Join(err, r.setState(f, void))
 		}
 		return err
 	}
-	return q.finish(h, redo, r)
+	return q.finish(h, f, r)
 }
 
-// errNoSendfile: this file system, or this kernel, cannot do an exact copy.
-var errNoSendfile = errors.New("no sendfile between files")
-
-// openRedo opens the redo record for writing, empty or not.
-func (q *Queue) openRedo() (*os.File, error) {
-	info, err := q.sp.Root.Lstat(redoName)
-	if err == nil && (info.Links > 1 || !info.Mode.IsRegular() || !info.Ours()) {
-		// It is about to be written in place, which must touch nobody else's
-		// file. A record worth keeping was ours and had one name.
-		err = q.setAside(redoName, "not a plain file of this user with one name")
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	f, err := q.sp.Root.OpenFile(redoName, os.O_RDWR|os.O_CREATE)
+// writeRecord brings a record to its file. The header comes last: until it is
+// there, the newest record is the one in the other file.
+func (q *Queue) writeRecord(h *held, f *os.File, c *change) (cells []cell, unmap func(), err error) {
+	r := &c.record
+	cells, err = r.writeParts(f, h.f, c.body)
 	if err != nil {
-		return nil, fmt.Errorf("opening redo record: %w", err)
+		return nil, nil, fmt.Errorf("writing record: %w", err)
 	}
-	return f, nil
-}
-
-func (q *Queue) writeRecord(redo *os.File, r *record, c change) (*cursors, error) {
-	data, err := r.encode(spans(0, c.blank), c.at)
-	if err != nil {
-		return nil, err
+	if err := reserve(h.f, h.info.Size, r.Body); err != nil {
+		return nil, nil, err
 	}
-	cur := mapCursors(redo, r)
-	if !r.exact {
-		if data, err = r.encode(spans(0, c.blank), c.at); err != nil {
-			return nil, err
-		}
-		cur.base = r.cursorsAt
-	}
-	if _, err := redo.WriteAt(data, 0); err != nil {
-		cur.close()
-		return nil, fmt.Errorf("writing redo record: %w", err)
-	}
-	if q.opt.Fsync && !c.brief {
-		if err := datasync(redo); err != nil {
-			cur.close()
-			return nil, fmt.Errorf("syncing redo record: %w", err)
+	unmap = func() {}
+	if r.Exact {
+		if cells, unmap, err = mapCells(f, r.cellsAt(), r.cells()); err != nil {
+			return nil, nil, err
 		}
 	}
-	cur.arm(r)
-	return cur, nil
+	header, err := r.encode()
+	if err == nil {
+		_, err = f.WriteAt(header, 0)
+	}
+	// Of the lines that these transactions overwrite, or append, the record is
+	// the only place, or says where they are. The drops of a fold are in work,
+	// and evicted lines nobody needs.
+	only := r.Verb == drainVerb || r.Verb == returnVerb || r.Verb == compactVerb
+	if err == nil && q.opt.Fsync && only {
+		err = datasync(f)
+	}
+	if err != nil {
+		unmap()
+		return nil, nil, fmt.Errorf("writing record: %w", err)
+	}
+	return cells, unmap, nil
 }
 
-// apply changes the queue: the copies that are not through yet, then the cut.
-func (q *Queue) apply(h *held, redo *os.File, cur *cursors, r *record) error {
-	for i, c := range r.copies {
-		for cur.at(i) < c.from+c.len {
-			done := cur.at(i) - c.from
-			if err := cur.copy(i, h.f, c.at+done, redo, q.next("copy", c.len-done)); err != nil {
-				return fmt.Errorf("writing queue %s: %w", q.path(FileName), err)
+func begun(cells []cell) bool {
+	for _, c := range cells {
+		if c.Cursor > c.From {
+			return true
+		}
+	}
+	return false
+}
+
+// apply makes the copies that are not complete yet.
+func (q *Queue) apply(h *held, f *os.File, r *record, cells []cell) error {
+	for i := range cells {
+		c := &cells[i]
+		if i == r.Blanks {
+			if err := q.trim(h, r); err != nil {
+				return err
 			}
 		}
+		if i >= r.Blanks && c.Cursor == c.From {
+			var err error
+			if c.At, err = appendAt(h.f); err != nil {
+				return err
+			}
+		}
+		for c.Cursor < c.End {
+			if err := advance(h.f, f, c, q.next("copy", c.End-c.Cursor)); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Pieces == 0 {
+		return q.trim(h, r)
 	}
 	return nil
 }
 
-// end is how large the queue is after the copies and before the cut, if
-// nobody else has touched it.
-func (r *record) end() int64 {
-	end := r.before
-	for _, c := range r.copies {
-		end = max(end, c.at+c.len)
+// appendAt returns where the next line begins. If a stranger has left a line
+// without its end, that line ends first.
+func appendAt(f *os.File) (int64, error) {
+	fi, err := f.Stat()
+	if err != nil || fi.Size() == 0 {
+		return 0, err
 	}
-	return end
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], fi.Size()-1); err != nil || last[0] == '\n' {
+		return fi.Size(), err
+	}
+	_, err = f.WriteAt([]byte{'\n'}, fi.Size())
+	return fi.Size() + 1, err
 }
 
-// finish does what comes after the copies. It may be done again.
-func (q *Queue) finish(h *held, redo *os.File, r *record) error {
-	if r.trim < r.end() {
-		q.next("cut", 0)
-		if err := q.cut(h, r); err != nil {
-			return fmt.Errorf("cutting queue %s: %w", q.path(FileName), err)
-		}
-	}
-	if q.opt.Fsync && len(r.copies) > 0 {
-		if err := datasync(h.f); err != nil {
-			return fmt.Errorf("syncing queue %s: %w", q.path(FileName), err)
-		}
-	}
-	if err := q.moveAll(r.moves); err != nil {
+// advancePlain is advance where the kernel moves no cursors.
+func advancePlain(queue, record *os.File, c *cell, n int64) error {
+	buf := make([]byte, min(n, maxPiece))
+	m, err := record.ReadAt(buf, c.Cursor)
+	if m == 0 && err != nil {
 		return err
 	}
-	q.next("ledger", 0)
-	if err := q.writeLedger(r.ledger); err != nil {
-		return err
-	}
-	q.next("clear", 0)
-	if err := r.clear(redo); err != nil {
-		return fmt.Errorf("clearing redo record: %w", err)
-	}
-	return nil
+	m, err = queue.WriteAt(buf[:m], c.At+c.Cursor-c.From)
+	c.Cursor += int64(m)
+	return err
 }
 
-// cut takes the line feeds from the end of the queue that are left of its old
-// content. If there is anything else, somebody has written there since.
-func (q *Queue) cut(h *held, r *record) error {
+// trim empties a queue of which only blanks are left. Nobody misses them, so
+// that needs no evidence.
+func (q *Queue) trim(h *held, r *record) error {
 	fi, err := h.f.Stat()
-	if err != nil || fi.Size() != r.end() {
+	if err != nil || r.From == r.To || fi.Size() > r.To+1 {
 		return err
 	}
-	blank, err := isBlank(h.f, r.trim, r.end())
+	blank, err := isBlank(h.f, 0, fi.Size())
 	if err != nil || !blank {
 		return err
 	}
-	return h.f.Truncate(r.trim)
+	q.next("trim", 0)
+	return h.f.Truncate(0)
 }
 
-func isBlank(f *os.File, from, to int64) (bool, error) {
+// isBlank reports whether the queue has only blanks from one offset to another.
+func isBlank(f io.ReaderAt, from, to int64) (bool, error) {
 	buf := make([]byte, min(to-from, 64<<10))
 	for from < to {
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
 		for _, b := range buf[:n] {
-			if b != '\n' {
+			if b != ' ' && b != '\n' {
 				return false, nil
 			}
+		}
+		if err == io.EOF {
+			return n > 0 && from+int64(n) == to, nil
 		}
 		if err != nil {
 			return false, err
@@ -203,117 +195,65 @@ func isBlank(f *os.File, from, to int64) (bool, error) {
 	return true, nil
 }
 
-// manyMoves is from how many removals on they are shared.
-const manyMoves = 1024
-
-// moveAll carries out the moves, in their order. Many removals, which need
-// none, are done by two at once: much of what a removal costs comes after the
-// file system has let go of the directory.
-func (q *Queue) moveAll(moves []move) error {
-	isNoRemoval := func(m move) bool { return m.op != opRemove }
-	if len(moves) < manyMoves || slices.ContainsFunc(moves, isNoRemoval) {
-		return q.moveEach(moves)
+// finish does what comes after the copies. It may be done again.
+func (q *Queue) finish(h *held, f *os.File, r *record) (err error) {
+	h.unfinished = true
+	if q.opt.Fsync && r.Pieces > 0 {
+		q.next("sync queue", 0)
+		if err := datasync(h.f); err != nil {
+			return fmt.Errorf("syncing queue: %w", err)
+		}
 	}
-	half := len(moves) / 2
-	done := make(chan error, 1)
-	go func() { done <- q.moveEach(moves[half:]) }()
-	err := q.moveEach(moves[:half])
-	return errors.Join(err, <-done)
+	switch r.Verb {
+	case foldVerb, evictVerb:
+		err = q.emptyWork()
+	case drainVerb:
+		err = q.publish(r.ID)
+	default:
+		if err = q.rejectWork(); err == nil && r.Verb == returnVerb {
+			err = gone(q.sp.Control.Remove(r.ID + spoolfiles.ReturningSuffix))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	q.next("done", 0)
+	if err := r.setState(f, done); err != nil {
+		return err
+	}
+	if r.cellsAt() > keepRecord {
+		if err := f.Truncate(headerSize); err != nil {
+			return fmt.Errorf("shortening record: %w", err)
+		}
+	}
+	h.unfinished, h.last, h.ledger = false, r, r.Ledger
+	return q.refresh(h)
 }
 
-func (q *Queue) moveEach(moves []move) error {
-	for i := range moves {
-		if err := q.move(&moves[i]); err != nil {
-			return err
+// publish makes a reply visible, and removes its request. The consumer may go
+// on as soon as the request is gone. Afterwards, control is synced: as long as
+// this record is the newest, it says that the reply may be in tmp still.
+func (q *Queue) publish(id string) error {
+	reply := id + spoolfiles.ReplySuffix
+	if err := gone(q.sp.Tmp.Rename(replyName(id), q.sp.Control, reply)); err != nil {
+		return fmt.Errorf("publishing reply: %w", err)
+	}
+	q.next("published", 0)
+	if err := gone(q.sp.Control.Remove(id + spoolfiles.RequestSuffix)); err != nil {
+		return fmt.Errorf("removing request: %w", err)
+	}
+	if q.opt.Fsync {
+		if err := q.sp.Control.Sync(); err != nil {
+			return fmt.Errorf("syncing replies: %w", err)
 		}
 	}
 	return nil
 }
 
-// move carries out one move, unless it has been: then the file is not there,
-// or another one has its name.
-func (q *Queue) move(m *move) error {
-	if m.op == opReason {
-		err := q.sp.Rejected.WriteFile(m.name+spoolfiles.ReasonSuffix, []byte(m.text+"\n"), q.sp.Tmp, false)
-		if err != nil {
-			return fmt.Errorf("rejecting %q: %w", m.name, err)
-		}
-		return nil
-	}
-	dir := q.sp.Dir(m.dir)
-	if dir == nil {
-		return nil // no such directory: nothing of ours
-	}
-	if !m.unlooked {
-		info, err := dir.Lstat(m.name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !m.is(info.Identity) {
-			return nil
-		}
-	}
-	var err error
-	switch m.op {
-	case opRemove:
-		err = dir.Remove(m.name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			err = q.irremovable(dir, m, err)
-		}
-	case opMove:
-		if to := q.sp.Dir(m.toDir); to != nil {
-			err = dir.Rename(m.name, to, m.toName)
-			if err != nil && inTheWay(to, m.toName) {
-				// Nobody put a directory there while we looked but to harm.
-				err = dir.Rename(m.name, q.sp.Rejected, q.sp.RejectName(m.toName))
-			}
-		}
-		if errors.Is(err, fs.ErrPermission) && m.toDir == "rejected" {
-			// It stays where it is; the others must not wait for it.
-			q.stuck[m.id] = true
-			return nil
-		}
-	}
+// gone takes it as done when what was to be moved or removed is not there.
+func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
-}
-
-// inTheWay reports whether name is a directory, which no file can replace.
-func inTheWay(d *spoolfiles.Dir, name string) bool {
-	info, err := d.Lstat(name)
-	return err == nil && info.Mode.IsDir()
-}
-
-// irremovable is for what could not be removed, and must not hold up the
-// others: a directory that was evicted unread goes to rejected, and what nobody
-// may remove stays.
-func (q *Queue) irremovable(dir *spoolfiles.Dir, m *move, err error) error {
-	info, lerr := dir.Lstat(m.name)
-	switch {
-	case lerr == nil && info.Mode.IsDir():
-		name := q.sp.RejectName(m.name)
-		return errors.Join(
-			q.move(&move{op: opReason, name: name, text: "a directory, not a regular file"}),
-			q.move(&move{op: opMove, dir: m.dir, name: m.name, id: info.Identity, toDir: "rejected", toName: name}))
-	case errors.Is(err, fs.ErrPermission):
-		q.stuck[m.id] = true
-		return nil
-	}
-	return err
-}
-
-// is reports whether a file with the move's name is the one that was meant. The
-// inode decides where there is one: a producer that writes in place may still
-// touch its drop after it has been read, and it is the same drop for all that.
-// Size -1: only the inode is known.
-func (m *move) is(id spoolfiles.Identity) bool {
-	if m.id.Ino != 0 {
-		return m.id.Ino == id.Ino
-	}
-	return m.id == id
 }

@@ -1,74 +1,87 @@
 // Package queue keeps the canonical queue of a spool: the file
-// .spool/distill-pending.queue, the ledger that accounts for every signal, and
-// the one transaction by which both change.
+// .spool/distill-pending.queue, and the ledger that accounts for every signal.
 //
-// # Formats
+// # The queue
 //
 // The queue is JSON Lines, one signal in canonical form a line (see
-// spoolfiles.Signal.AppendLine). Blank lines mean nothing. Lines that are not
-// signals are moved to rejected when the queue next changes, and never count.
+// signal.Signal.AppendLine). Spaces and blank lines mean nothing; they are what
+// evicted and drained lines leave. Lines that are not signals are moved to
+// rejected when the queue next changes.
 //
-// ledger.json is one JSON object: the running totals of the project since its
-// creation, and how many signals the queue had when they were written. It is
-// replaced by rename at the end of every transaction.
-//
-// queue.redo is absent, or blank, but while a transaction is under way; see
-// redo.go for its form.
+// The file only ever grows at its end, is overwritten with blanks, or is emptied
+// once nothing but blanks is left. A new line never takes the place of an old
+// one, so no power cut can mix two lines into one that is valid JSON.
 //
 // # The lock
 //
-// Whoever reads the queue for sure or changes it holds flock(2) on the queue
-// file itself, as the original does, so that its drain_all and flock(1) share
-// the queue with us. The file is therefore changed in place and keeps its
-// inode: a program that waits for the lock still has the right file when it
-// gets it. We compare all the same, for somebody may delete .spool.
+// Whoever reads the queue for sure, or changes it, holds flock(2) on the queue
+// file itself, as the original does. So its drain_all and flock(1) share the
+// queue with us. The file is therefore changed in place and keeps its inode: a
+// program that waits for the lock still has the right file when it gets it.
 //
 // # The transaction
 //
-// A fold, a drain, the return of a reply and a reject are all one thing: a
-// change of the queue together with moves of files and a new ledger. commit
+// A change of the queue together with files that come or go is a transaction.
+// It has a record, in one of two files: queue.record-0 and queue.record-1 take
+// turns. The newer valid one counts. A record is
 //
-//  1. writes all of it to queue.redo, with a checksum;
-//  2. changes the queue, by copying from queue.redo;
-//  3. moves and removes the files;
-//  4. replaces ledger.json, and blanks queue.redo.
+//	STATE CRC JSON    the header, padded with spaces to 2,048 bytes
+//	OLD               what is overwritten (of a drain, the reply has it)
+//	BODY              the lines to append
+//	PATTERN           the blanks to overwrite with
+//	CELLS             for each copy, how far it came, and where it writes
 //
-// Whoever gets the lock next after a crash finds queue.redo and finishes (or,
-// if step 2 had not begun, forgets) the transaction. With Options.Fsync, each
-// step is on the disk before the next begins, as far as the next destroys what
-// the former needs.
+// STATE is pending, done or void, CRC the CRC-32C of the JSON text, which has
+// the checksum of OLD and BODY in turn. See type record for the JSON fields. The
+// ledger is the one in the newest record.
 //
-// # Exactly once, beside strangers
+// A transaction
 //
-// Between our crash and our recovery, a program that knows nothing of
-// queue.redo may get the lock, read the queue and truncate it. Afterwards an
-// empty queue says nothing of what had been in it: had our signals been there,
-// and did the stranger take them, or not? A redo log alone cannot answer that:
-// any note "copied" is made before or after the copy, and the crash may fall
-// between the two.
+//  1. moves the files that it takes to .spool/work,
+//  2. writes its record,
+//  3. overwrites, then appends, by copying from the record,
+//  4. syncs the queue, if it has appended,
+//  5. empties work, publishes a reply, or removes one that has returned,
+//  6. marks its record as done.
 //
-// So the kernel makes the note. On Linux a step of the change is one
-// sendfile(2) from queue.redo to the queue, and its offset argument lies in a
-// shared mapping of queue.redo itself: the call that changes the queue also
-// writes, before it returns and with no instruction of ours between, how far
-// it came. A killed process leaves exact evidence even in the middle of a
-// copy. And the steps are chosen so that every state between them is one a
-// stranger may read: an append grows the file by whole lines at the end; any
-// other change first overwrites the old lines with line feeds, front to back,
-// and then writes the new ones, so what is visible is always some of the old
-// signals or some of the new, never both, and a line cut in the middle is
-// malformed to everybody.
+// What it does to each of these is its verb:
 //
-// If strangers have been at the queue when a change is found that was cut
-// within a copy, the rest is planned anew: what had been visible was theirs to
-// take, and what had not is appended.
+//	fold     appends the lines of the drops in work, and removes the drops
+//	evict    overwrites the oldest lines; or removes drops in work unread
+//	reject   moves what is in work to rejected
+//	drain    overwrites all lines; publishes tmp/reply-ID as control/ID.signals
+//	return   overwrites all; appends the lines of control/ID.returning, and the old ones
+//	compact  overwrites all; appends the old lines: no blanks are left
 //
-// One window remains: when the process is killed inside the overwriting of the
-// old lines (one copy in the kernel, some microseconds), and a stranger drains
-// before any of our programs looks, then the lines it found not yet
-// overwritten are delivered to it and kept by us: twice, never lost. So is one
-// line if a copy is cut right before its line feed. Where there is no such
-// sendfile (not Linux, or a file system without shared mappings), the evidence
-// is what the queue looks like, which is exact as long as no stranger
-// intervenes in that very moment.
+// # Recovery after a kill
+//
+// Who gets the lock next finds a pending record. The cells prove how far each
+// copy came (see exactly.go). If none has begun, the transaction never happened:
+// the drops in work go back to incoming. Else it is completed, unless somebody
+// else has changed the queue meanwhile where a copy was cut:
+//
+//   - Cut while overwriting. Lines whose first byte was overwritten nobody else
+//     can have taken. An eviction ends there. Of a drain, these lines go back
+//     into the queue, and the request is answered afresh. A return or a
+//     compaction begins again with them.
+//   - Cut while appending. The piece of a line that stands in the queue is
+//     overwritten, and the rest is appended from that line on.
+//
+// Each of these is a transaction with a record of its own. So every signal is in
+// exactly one place, whatever is killed when, and whoever comes between.
+//
+// # Recovery after a power cut
+//
+// The boot in the record is another one. Then the cells prove nothing, and the
+// files decide; see type reconciliation. With Options.Fsync
+//
+//   - a fold syncs the queue before it removes the drops: one sync;
+//   - an eviction comes after that sync, and needs none;
+//   - a drain syncs the reply and the record before it overwrites, and control
+//     before the record is marked as done;
+//   - a return and a compaction sync the record before they overwrite, for it is
+//     the only place of the lines then.
+//
+// Where the kernel cannot copy exactly (other systems than Linux, some file
+// systems), every recovery is one of this kind.
 package queue

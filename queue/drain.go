@@ -1,11 +1,12 @@
 package queue
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"spoolagent/spoolfiles"
@@ -19,22 +20,17 @@ var ErrWithdrawn = errors.New("the request has been withdrawn")
 // these are. The error is ErrWithdrawn if the request is no longer there.
 //
 // Everything that was renamed into incoming before the request was made is in
-// the answer, for incoming is listed after the request has been seen.
+// the answer, for incoming is listed after the request has been seen. The cap
+// evicts nothing of it.
 func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldResult, err error) {
-	if !spoolfiles.ValidID(id) {
-		return 0, res, fmt.Errorf("answering a request: %q is no valid id", id)
-	}
 	signals, err = q.drain(ctx, id, true, &res)
 	return signals, res, err
 }
 
-// Take is for a consumer where no agent runs: it sweeps, folds and drains
-// into control/ID.signals, which is then to be read and removed, or to be given
-// back. The id must be valid and unique.
+// Take is for a consumer where no agent runs: it sweeps, folds and drains into
+// control/ID.signals, which the consumer then removes or returns. The id must be
+// unique.
 func (q *Queue) Take(ctx context.Context, id string) error {
-	if !spoolfiles.ValidID(id) {
-		return fmt.Errorf("draining: %q is no valid id", id)
-	}
 	if _, err := q.Sweep(ctx, time.Now()); err != nil {
 		return err
 	}
@@ -44,109 +40,98 @@ func (q *Queue) Take(ctx context.Context, id string) error {
 }
 
 func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldResult) (n int, err error) {
+	if !spoolfiles.ValidID(id) {
+		return 0, fmt.Errorf("draining: %q is no valid id", id)
+	}
 	h, recovered, err := q.acquire(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, h.release()) }()
 	res.Recovered = recovered
-	if err := q.fold(ctx, h, res); err != nil {
+	if err := q.fold(ctx, h, 0, res); err != nil {
 		return 0, err
 	}
-	reply, request := id+spoolfiles.ReplySuffix, id+spoolfiles.RequestSuffix
-	moves := []move{{op: opMove, dir: "tmp", name: "reply-" + spoolfiles.NewID(), toDir: "control", toName: reply}}
 	if requested {
-		info, err := q.sp.Control.Lstat(request)
-		if errors.Is(err, fs.ErrNotExist) {
+		if _, err := q.sp.Control.Lstat(id + spoolfiles.RequestSuffix); errors.Is(err, fs.ErrNotExist) {
 			return 0, ErrWithdrawn
+		} else if err != nil {
+			return 0, err
+		}
+	}
+	for _, name := range []string{id + spoolfiles.ReplySuffix, id + spoolfiles.ReturningSuffix} {
+		_, err := q.sp.Control.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
 		if err != nil {
 			return 0, err
 		}
-		moves = append(moves, move{op: opRemove, dir: "control", name: request, id: info.Identity})
+		if requested { // it was answered; only the request was left
+			return 0, q.removeRequest(id)
+		}
+		return 0, fmt.Errorf("there is a reply with the id %s already; ask again with a new id", id)
 	}
-	for _, name := range []string{reply, id + spoolfiles.ReturningSuffix} {
-		if _, err := q.sp.Control.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-			return 0, fmt.Errorf("there is an unclaimed reply with the id %s already; ask again with a new id", id)
+	return q.takeAll(h, id, res)
+}
+
+func (q *Queue) removeRequest(id string) error {
+	if err := gone(q.sp.Control.Remove(id + spoolfiles.RequestSuffix)); err != nil {
+		return fmt.Errorf("removing request: %w", err)
+	}
+	return nil
+}
+
+// takeAll moves all signals of the queue to the reply.
+func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
+	l, c, err := q.account(h)
+	if err == nil && !c.canonical {
+		if c, err = q.compact(h, res); err == nil {
+			l = h.ledger
 		}
 	}
-	if err := q.sp.Control.Writable(); err != nil {
-		return 0, fmt.Errorf("cannot drain: %w", err)
-	}
-
-	c, err := q.writeReply(h, &moves[0])
-	if err == nil {
-		err = q.handOver(h, c, moves, res)
-	}
 	if err != nil {
-		if !q.pending() {
-			q.sp.Tmp.Remove(moves[0].name)
+		return 0, err
+	}
+	if c.count == 0 {
+		if err := h.f.Truncate(0); err != nil { // there are only blanks
+			return 0, fmt.Errorf("emptying queue: %w", err)
+		}
+		if err := q.sp.Control.WriteFile(id+spoolfiles.ReplySuffix, nil, q.sp.Tmp, false); err != nil {
+			return 0, fmt.Errorf("writing reply: %w", err)
+		}
+		return 0, q.removeRequest(id)
+	}
+	if err := q.writeReply(h, id, c.first); err != nil {
+		return 0, fmt.Errorf("writing reply: %w", err)
+	}
+	l.Drained += c.count
+	l.Queued = 0
+	r := record{Verb: drainVerb, ID: id, From: c.first, To: h.info.Size - 1, Signals: c.count, Ledger: l}
+	if err := q.commit(h, change{record: r}); err != nil {
+		if !h.unfinished {
+			err = errors.Join(err, q.sp.Tmp.Remove(replyName(id)))
 		}
 		return 0, err
 	}
+	q.remember(h, content{canonical: true}, 0)
 	return int(c.count), nil
 }
 
-// writeReply writes the queue's signals to the file that is to become the
-// reply, and notes its identity in publish.
-func (q *Queue) writeReply(h *held, publish *move) (content, error) {
-	f, err := q.sp.Tmp.Create(publish.name)
+// writeReply writes the reply, which becomes visible at the end of the drain:
+// the queue's bytes from first on, which are canonical lines.
+func (q *Queue) writeReply(h *held, id string, first int64) error {
+	name := replyName(id)
+	f, err := q.sp.Tmp.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
-		return content{}, fmt.Errorf("writing reply: %w", err)
-	}
-	w := bufio.NewWriterSize(f, 64<<10)
-	var buf []byte
-	c, err := scanLines(h.f, h.info.Size, func(s spoolfiles.Signal, _ []byte) error {
-		buf = append(s.AppendLine(buf[:0]), '\n')
-		_, err := w.Write(buf)
 		return err
-	})
-	if err == nil {
-		err = w.Flush()
 	}
+	_, err = io.Copy(f, io.NewSectionReader(h.f, first, h.info.Size-first))
 	if err == nil && q.opt.Fsync {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return content{}, fmt.Errorf("writing reply: %w", err)
-	}
-	info, err := q.sp.Tmp.Lstat(publish.name)
-	publish.id = info.Identity
-	return c, err
-}
-
-// handOver is the transaction of a drain: the queue is emptied, the reply
-// published, and the request removed.
-func (q *Queue) handOver(h *held, c content, moves []move, res *FoldResult) error {
-	ledger, err := q.loadLedger()
-	if err != nil {
-		return err
-	}
-	ledger.settle(c.count)
-	ledger.Drained += c.count
-	ledger.Queued = 0
-	if len(c.bad) > 0 {
-		aside, err := q.setAsideLines(h.f, FileName, c.bad)
-		if err != nil {
-			return err
-		}
-		moves = append(aside, moves...)
-		res.rejectLines(c)
-		ledger.Rejected += c.nbad
-	}
-	ch := replaceLines(h.info.Size, nil)
-	ch.moves, ch.ledger = moves, ledger
-	if err := q.commit(h, ch); err != nil {
-		q.shape = shape{}
-		return err
-	}
-	if len(c.bad) > 0 {
-		q.prune(res)
-	}
-	// It is done: that the queue cannot be looked at now must not look as if
-	// it were not.
-	if err := q.remember(h, content{}); err != nil {
-		q.shape = shape{}
+		return errors.Join(err, q.sp.Tmp.Remove(name))
 	}
 	return nil
 }
@@ -155,18 +140,15 @@ func (q *Queue) handOver(h *held, c content, moves []move, res *FoldResult) erro
 // one line, and removes the request.
 func (q *Queue) Refuse(id, reason string) error {
 	err := q.sp.Control.WriteFile(id+spoolfiles.ErrorSuffix, []byte(oneLine(reason)+"\n"), q.sp.Tmp, false)
-	if err == nil {
-		err = q.sp.Control.Remove(id + spoolfiles.RequestSuffix)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return fmt.Errorf("refusing request %s: %w", id, err)
 	}
-	return nil
+	return q.removeRequest(id)
 }
 
-// Settle takes the lock and leaves it: whoever was in the middle of a
-// transaction is through then, and one that a crash had left is finished.
-func (q *Queue) Settle(ctx context.Context) error {
+// Recover takes the lock and releases it: then whoever was in the middle of a
+// transaction is through, and one that a crash had interrupted is recovered.
+func (q *Queue) Recover(ctx context.Context) error {
 	h, _, err := q.acquire(ctx)
 	if err != nil {
 		return err

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // FoldResult says what a fold did.
@@ -18,47 +21,44 @@ type FoldResult struct {
 
 	// Rejects names the rejected drops, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject
-	// Failed are drops that could not be read, and stay where they are.
+	// Failed are drops that could not be read or moved, and stay where they are.
 	Failed []Reject
 	// Recovered: a transaction that a crash had interrupted was found first.
 	Recovered bool
-	// NextLook is when the next drop that does not parse ceases to be fresh;
+	// RetryAt is when the next drop that does not parse ceases to be fresh;
 	// zero if there is none.
-	NextLook time.Time
+	RetryAt time.Time
 }
 
-func (r *FoldResult) lookAgain(at time.Time) {
-	if r.NextLook.IsZero() || at.Before(r.NextLook) {
-		r.NextLook = at
+func (r *FoldResult) retryAt(at time.Time) {
+	if r.RetryAt.IsZero() || at.Before(r.RetryAt) {
+		r.RetryAt = at
 	}
 }
 
 func (r *FoldResult) reject(name, reason string) {
 	r.Rejected++
 	if len(r.Rejects) < spoolfiles.MaxRejects {
-		r.Rejects = append(r.Rejects, Reject{name, reason})
+		r.Rejects = append(r.Rejects, Reject{name, oneLine(reason)})
 	}
 }
 
-// rejectLines notes the malformed lines of the queue.
-func (r *FoldResult) rejectLines(c content) {
-	for _, b := range c.bad {
-		r.reject(fmt.Sprintf("line %d of %s", b.number, FileName), oneLine(b.reason))
+func (r *FoldResult) fail(name string, err error) {
+	if len(r.Failed) < spoolfiles.MaxRejects {
+		r.Failed = append(r.Failed, Reject{name, oneLine(err.Error())})
 	}
-	r.Rejected += int(c.nbad) - len(c.bad)
 }
 
 // Fold moves every drop that is in incoming into the queue, evicts what the
-// cap pushes out, and sets aside what is no signal. It waits for the queue's
-// lock until ctx ends. What it has done before an error stays done and is in
-// the result.
+// cap pushes out, and rejects what is no signal. While a request waits in
+// control, nothing is evicted, for the request is to get all that waits.
+//
+// It waits for the queue's lock until ctx ends; the error is ErrLocked then.
+// What it has done before an error stays done and is in the result; another
+// Fold goes on from there.
 func (q *Queue) Fold(ctx context.Context) (res FoldResult, err error) {
-	if !q.pending() {
-		// The common second look of the agent: nothing there, so no lock.
-		any, err := q.anyDrop()
-		if err != nil || !any {
-			return res, err
-		}
+	if waits, err := q.waits(); err != nil || !waits {
+		return res, err
 	}
 	h, recovered, err := q.acquire(ctx)
 	if err != nil {
@@ -66,245 +66,234 @@ func (q *Queue) Fold(ctx context.Context) (res FoldResult, err error) {
 	}
 	defer func() { err = errors.Join(err, h.release()) }()
 	res.Recovered = recovered
-	err = q.fold(ctx, h, &res)
+	c, err := q.sp.ScanControl()
+	if err != nil {
+		return res, fmt.Errorf("looking for requests: %w", err)
+	}
+	limit := q.opt.Cap
+	if len(c.Requests) > 0 {
+		limit = 0
+	}
+	err = q.fold(ctx, h, limit, &res)
 	return res, err
 }
 
-var errFound = errors.New("found")
-
-func (q *Queue) anyDrop() (bool, error) {
-	err := q.sp.Incoming.Each(func(name []byte, _ uint64) error {
-		if spoolfiles.IsDropName(string(name)) {
-			return errFound
-		}
-		return nil
-	})
-	if err == errFound {
-		return true, nil
+// waits reports whether a fold has anything to do. It takes no lock.
+func (q *Queue) waits() (bool, error) {
+	n, err := q.sp.CountDrops()
+	if err != nil || n > 0 {
+		return n > 0, err
 	}
-	return false, err
+	return q.interrupted()
 }
 
-// A transaction takes at most this much, so that its record stays small. What
-// is evicted unread has no lines, only names.
+// One transaction takes at most so much, so that its record stays small.
 const (
-	batchDrops   = 4096
-	batchBytes   = 4 << 20
-	batchEvicted = 16384
+	maxBatch      = 4096    // drops
+	maxBatchBytes = 4 << 20 // bytes of lines
 )
 
-// fold is Fold under the lock.
-func (q *Queue) fold(ctx context.Context, h *held, res *FoldResult) error {
-	// A drop that is in the queue must be removable from incoming, and
-	// whatever happens must get into the ledger.
-	for _, d := range []*spoolfiles.Dir{q.sp.Incoming, q.sp.Root, q.sp.Tmp, q.sp.Rejected} {
-		if err := d.Writable(); err != nil {
-			return fmt.Errorf("cannot fold: %w", err)
-		}
-	}
-	drops, old, rest, err := q.choose(ctx)
+// fold is Fold under the lock, with a cap of limit signals; 0: none.
+func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) error {
+	drops, err := q.sp.ListDrops()
 	if err != nil {
 		return fmt.Errorf("listing drops: %w", err)
 	}
-	if err := q.evict(ctx, h, old, rest, res); err != nil {
-		return fmt.Errorf("evicting drops: %w", err)
+	old, err := q.unread(ctx, drops, limit)
+	if err == nil {
+		err = q.evictDrops(ctx, h, drops[:old], res)
 	}
-	for len(drops) > 0 {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		n, err := q.foldBatch(h, drops, res)
-		if err != nil {
-			return err
-		}
-		drops = drops[n:]
+	if err == nil {
+		err = q.foldDrops(ctx, h, drops[old:], res)
 	}
-	if res.Rejected > 0 {
-		q.prune(res)
+	if err == nil && res.Folded+res.Rejected > 0 {
+		err = q.tidy(h, res)
 	}
-	return nil
+	if err == nil && limit > 0 {
+		err = q.evictLines(h, int64(limit), res)
+	}
+	return err
 }
 
-// prune removes old rejects. That it cannot is worth a word, but fails nothing:
-// what had to be done has been done.
-func (q *Queue) prune(res *FoldResult) {
-	if err := q.sp.PruneRejects(); err != nil {
-		res.Failed = append(res.Failed, Reject{"rejected", "removing old rejects: " + oneLine(err.Error())})
+// unread returns how many of the oldest drops a full queue would evict anyhow,
+// so that they need not be read. It reads the newest until it has found as many
+// signals as the queue keeps.
+func (q *Queue) unread(ctx context.Context, drops []spoolfiles.Entry, limit int) (int, error) {
+	if limit == 0 || len(drops) <= limit {
+		return 0, nil
 	}
+	for i := len(drops) - 1; i >= 0; i-- {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		if _, _, err := q.read(q.sp.Incoming, drops[i]); err == nil {
+			if limit--; limit == 0 {
+				return i, nil
+			}
+		}
+	}
+	return 0, nil
 }
 
-// choose lists the drops that are to be folded, oldest first, and those that a
-// full queue would evict anyhow: they are not even read. Only the newest can
-// tell which these are, so they are looked through from the newest backwards
-// until there are as many signals as the queue keeps.
-func (q *Queue) choose(ctx context.Context) (drops, old []spoolfiles.Entry, rest *spoolfiles.Rest, err error) {
-	window := 0
-	if q.opt.Cap > 0 {
-		window = q.opt.Cap + batchDrops
-	}
-	for {
-		drops, rest, err = q.sp.Scan(window)
-		if err != nil || q.opt.Cap == 0 || len(drops)+rest.Len() <= q.opt.Cap {
-			return drops, nil, rest, err
-		}
-		good := 0
-		for i := len(drops) - 1; i >= 0; i-- {
-			if err := ctx.Err(); err != nil {
-				return nil, nil, nil, context.Cause(ctx)
-			}
-			if _, _, err := q.read(drops[i]); err != nil {
-				continue
-			}
-			if good++; good == q.opt.Cap {
-				return drops[i:], drops[:i], rest, nil
-			}
-		}
-		if rest.Len() == 0 {
-			return drops, nil, rest, nil
-		}
-		window *= 4
-	}
-}
-
-func (q *Queue) read(e spoolfiles.Entry) (spoolfiles.Signal, spoolfiles.Identity, error) {
-	data, id, err := q.sp.ReadDrop(e, q.opt.MaxDrop, q.buf)
+// read reads and decodes a drop.
+func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, spoolfiles.Info, error) {
+	data, info, err := spoolfiles.ReadDrop(dir, e, q.opt.MaxDrop, q.buf)
 	if err != nil {
-		return spoolfiles.Signal{}, id, err
+		return signal.Signal{}, info, err
 	}
-	q.buf = data[:0]
-	s, err := spoolfiles.DecodeDrop(data, spoolfiles.Origin{
+	const keep = 64 << 10
+	if q.buf = nil; cap(data) <= keep {
+		q.buf = data[:0]
+	}
+	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,
-		ModTime:    time.Unix(0, id.MTime),
+		Source:     spoolfiles.DropSource(e.Name),
+		ModTime:    time.Unix(0, info.MTime),
 		MaxPayload: q.opt.MaxPayload,
 	})
 	if err != nil {
 		err = &spoolfiles.UnfitError{Reason: err.Error(), MayHeal: true}
 	}
-	return s, id, err
+	return s, info, err
 }
 
-// evict removes drops unread. They count as folded and evicted.
-func (q *Queue) evict(ctx context.Context, h *held, old []spoolfiles.Entry, rest *spoolfiles.Rest, res *FoldResult) error {
-	var moves []move
-	flush := func() error {
-		if len(moves) == 0 {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
+// evictDrops removes drops unread. They count as folded and evicted.
+func (q *Queue) evictDrops(ctx context.Context, h *held, drops []spoolfiles.Entry, res *FoldResult) error {
+	for len(drops) > 0 {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		ledger, err := q.loadLedger()
-		if err != nil {
-			return err
+		n := 0
+		for _, e := range drops[:min(len(drops), maxBatch)] {
+			taken, err := q.takeDrop(e.Name, e.Name, e.Identity, res)
+			if err != nil {
+				return err
+			}
+			if taken {
+				n++
+			}
 		}
-		n := len(moves)
-		ledger.Folded += int64(n)
-		ledger.Evicted += int64(n)
-		ledger.LastFoldAt = time.Now()
-		if err := q.commit(h, change{size: h.info.Size, moves: moves, ledger: ledger, brief: true}); err != nil {
-			return err
+		drops = drops[min(len(drops), maxBatch):]
+		if n == 0 {
+			continue
+		}
+		l := h.ledger
+		l.Folded += int64(n)
+		l.Evicted += int64(n)
+		l.LastFoldAt = time.Now()
+		if err := q.commit(h, change{record: record{Verb: evictVerb, Signals: int64(n), Ledger: l}}); err != nil {
+			return fmt.Errorf("evicting drops: %w", err)
 		}
 		res.Folded += n
 		res.Evicted += n
-		moves = moves[:0]
-		return nil
 	}
-	for _, e := range old {
-		moves = append(moves, move{op: opRemove, dir: "incoming", name: e.Name, id: e.Identity})
-	}
-	if rest.Len() > 0 {
-		err := q.sp.Incoming.Each(func(name []byte, ino uint64) error {
-			if !rest.Has(name, ino) {
-				return nil
+	return nil
+}
+
+// unfit is a drop that is to be rejected.
+type unfit struct {
+	entry  spoolfiles.Entry
+	reason string
+}
+
+// foldDrops folds drops in batches. On a full disk the batches shrink.
+func (q *Queue) foldDrops(ctx context.Context, h *held, drops []spoolfiles.Entry, res *FoldResult) error {
+	most := maxBatch
+	for len(drops) > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		seen, taken, bad, err := q.foldBatch(h, drops[:min(len(drops), most)], res)
+		if isFull(err) && !h.unfinished && taken > 1 {
+			if most = taken / 2; q.clearWork() == nil {
+				continue
 			}
-			moves = append(moves, move{op: opRemove, dir: "incoming", name: string(name),
-				id: spoolfiles.Identity{Ino: ino, Size: -1}, unlooked: true})
-			if len(moves) < batchEvicted {
-				return nil
-			}
-			return flush()
-		})
+		}
 		if err != nil {
 			return err
 		}
+		if err := q.rejectDrops(h, bad, res); err != nil {
+			return err
+		}
+		drops = drops[seen:]
 	}
-	return flush()
+	return nil
 }
 
-// foldBatch folds the first of the drops, and returns how many it took.
-func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (n int, err error) {
-	var (
-		lines   []byte
-		folded  int64
-		moves   = make([]move, 0, min(len(drops), batchDrops))
-		rejects []spoolfiles.Entry // the identity is that of the file that was read
-		reasons []string
-	)
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// foldBatch folds the first of these drops. It returns how many it has seen,
+// how many of them it took, and which are to be rejected.
+func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (seen, taken int, bad []unfit, err error) {
+	var lines []byte
 	now := time.Now()
-	for n < len(drops) && n < batchDrops && len(lines) < batchBytes {
-		e := drops[n]
-		n++
-		if q.stuck[e.Identity] {
-			continue
-		}
-		s, id, err := q.read(e)
-		var unfit *spoolfiles.UnfitError
-		switch {
-		case err == nil:
-			lines = append(s.AppendLine(lines), '\n')
-			folded++
-			moves = append(moves, move{op: opRemove, dir: "incoming", name: e.Name, id: id})
-		case errors.Is(err, fs.ErrNotExist):
-		case !errors.As(err, &unfit):
-			if len(res.Failed) < spoolfiles.MaxRejects {
-				res.Failed = append(res.Failed, Reject{e.Name, err.Error()})
+	for ; seen < len(drops) && len(lines) < maxBatchBytes; seen++ {
+		e := drops[seen]
+		s, info, err := q.read(q.sp.Incoming, e)
+		if err == nil {
+			ok, err := q.takeDrop(e.Name, e.Name, info.Identity, res)
+			if err != nil {
+				return seen, taken, nil, err
 			}
-		case unfit.MayHeal && fresh(id.MTime, now):
-			res.lookAgain(time.Unix(0, id.MTime).Add(Grace))
+			if ok {
+				lines = append(s.AppendLine(lines), '\n')
+				taken++
+			}
+		}
+		var why *spoolfiles.UnfitError
+		switch {
+		case err == nil || errors.Is(err, fs.ErrNotExist):
+		case !errors.As(err, &why):
+			res.fail(e.Name, err)
+		case why.MayHeal && fresh(info.MTime, now):
+			res.retryAt(time.Unix(0, info.MTime).Add(Grace))
 		default:
-			e.Identity = id
-			rejects, reasons = append(rejects, e), append(reasons, oneLine(unfit.Reason))
+			bad = append(bad, unfit{spoolfiles.Entry{Name: e.Name, Info: info}, why.Reason})
 		}
 	}
-	moves = append(moves, q.rejectMoves(rejects, reasons)...)
-	if len(moves) == 0 {
-		return n, nil
+	if taken == 0 {
+		return seen, 0, bad, nil
 	}
-	err = q.add(h, addition{lines: lines, signals: folded, moves: moves, account: func(l *Ledger) {
-		l.Folded += folded
-		l.Rejected += int64(len(rejects))
-		if folded > 0 {
-			l.LastFoldAt = now
-		}
-	}}, res)
-	if err == nil {
-		res.Folded += int(folded)
-		for i, e := range rejects {
-			res.reject(e.Name, reasons[i])
-		}
+	l, c, err := q.account(h)
+	if err != nil {
+		return seen, taken, nil, err
 	}
-	return n, err
+	size := h.info.Size
+	l.Folded += int64(taken)
+	l.Queued += int64(taken)
+	l.LastFoldAt = now
+	err = q.commit(h, change{record: record{Verb: foldVerb, Signals: int64(taken), Ledger: l}, body: bytesOf(lines)})
+	if err != nil {
+		return seen, taken, nil, err
+	}
+	res.Folded += taken
+	if c.torn {
+		size++ // the line feed that the last line lacked
+	}
+	if c.count == 0 {
+		c.first = size
+	}
+	c.count, c.torn, c.canonical = c.count+int64(taken), false, c.canonical && !c.torn
+	q.remember(h, c, size+int64(len(lines)))
+	return seen, taken, bad, nil
 }
 
-// rejectMoves are the moves that reject drops. Only the newest rejects are
-// kept, so of a flood the older ones need not go through rejected.
-func (q *Queue) rejectMoves(rejects []spoolfiles.Entry, reasons []string) (moves []move) {
-	taken := map[string]bool{}
-	for i, e := range rejects {
-		if i < len(rejects)-spoolfiles.MaxRejects && !e.Mode.IsDir() {
-			moves = append(moves, move{op: opRemove, dir: "incoming", name: e.Name, id: e.Identity})
-			continue
-		}
-		name := q.sp.RejectName(e.Name)
-		for taken[name] {
-			name = q.sp.RejectName(e.Name + "-" + spoolfiles.NewID())
-		}
-		taken[name] = true
-		moves = append(moves,
-			move{op: opReason, name: name, text: reasons[i]},
-			move{op: opMove, dir: "incoming", name: e.Name, id: e.Identity, toDir: "rejected", toName: name})
+// account returns what the queue has, and the ledger with what other programs
+// have done in it.
+func (q *Queue) account(h *held) (Ledger, content, error) {
+	c, err := q.inspect(h)
+	l := h.ledger
+	l.close(c.count)
+	return l, c, err
+}
+
+func bytesOf(lines []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(lines)
+		return err
 	}
-	return moves
 }
 
 // fresh reports whether what was modified then may still be being written. A
@@ -314,87 +303,80 @@ func fresh(mtime int64, now time.Time) bool {
 	return age < Grace && age > -Grace
 }
 
-// addition is what add adds to the queue.
-type addition struct {
-	lines   []byte // canonical
-	signals int64
-	ahead   bool // before what is there, not behind it
-	moves   []move
-	account func(*Ledger)
+// rejectDrops moves drops to rejected.
+func (q *Queue) rejectDrops(h *held, drops []unfit, res *FoldResult) error {
+	for len(drops) > 0 {
+		batch := drops[:min(len(drops), spoolfiles.MaxRejects)]
+		drops = drops[len(batch):]
+		var rejected []unfit
+		for _, d := range batch {
+			name := q.rejectName(d.entry.Name)
+			taken, err := q.takeDrop(d.entry.Name, name, d.entry.Identity, res)
+			if taken {
+				err = q.giveReason(name, d.reason)
+				rejected = append(rejected, d)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(rejected) == 0 {
+			continue
+		}
+		l := h.ledger
+		l.Rejected += int64(len(rejected))
+		if err := q.commit(h, change{record: record{Verb: rejectVerb, Ledger: l}}); err != nil {
+			return fmt.Errorf("rejecting drops: %w", err)
+		}
+		for _, d := range rejected {
+			res.reject(d.entry.Name, d.reason)
+		}
+	}
+	return nil
 }
 
-// add is the transaction that adds signals to the queue, evicts what the cap
-// pushes out, and sets aside the queue's malformed lines.
-func (q *Queue) add(h *held, a addition, res *FoldResult) error {
-	ledger, err := q.loadLedger()
+// clearWork puts back what is in work.
+func (q *Queue) clearWork() error {
+	names, err := q.sp.Work.List()
 	if err != nil {
-		return err
+		return fmt.Errorf("listing work: %w", err)
 	}
-	c, err := q.look(h)
-	if err != nil {
-		return err
-	}
-	ledger.settle(c.count)
-
-	evicted := int64(0)
-	if q.opt.Cap > 0 {
-		evicted = max(0, c.count+a.signals-int64(q.opt.Cap))
-	}
-	var ch change
-	var after content
-	switch {
-	case a.signals == 0 && evicted == 0 && len(c.bad) == 0:
-		ch = change{size: h.info.Size}
-		after = c
-	case !a.ahead && evicted == 0 && len(c.bad) == 0:
-		after = content{count: c.count + a.signals}
-		lines, at := a.lines, h.info.Size
-		if c.torn {
-			lines = append([]byte{'\n'}, lines...)
-		} else if (c.starts != nil || c.count == 0 && at == 0) && after.count <= maxStarts {
-			after.starts = append(c.starts, startsOf(lines, at)...)
-		}
-		ch = appendLines(at, lines)
-	default:
-		older, oldLines, newLines := c.count, []byte(nil), a.lines
-		if a.ahead {
-			gone := min(evicted, a.signals)
-			newLines = skipLines(newLines, gone)
-			older -= evicted - gone
-		} else {
-			gone := min(evicted, c.count)
-			older -= gone
-			newLines = skipLines(newLines, evicted-gone)
-		}
-		if oldLines, err = q.lastLines(h, c, older); err != nil {
-			return err
-		}
-		if a.ahead {
-			ch = replaceLines(h.info.Size, append(newLines[:len(newLines):len(newLines)], oldLines...))
-		} else {
-			ch = replaceLines(h.info.Size, append(oldLines, newLines...))
-		}
-		after = content{count: c.count + a.signals - evicted}
-		if after.count <= maxStarts {
-			after.starts = startsOf(ch.body, 0)
-		}
-		aside, err := q.setAsideLines(h.f, FileName, c.bad)
-		if err != nil {
-			return err
-		}
-		a.moves = append(aside, a.moves...)
-		res.rejectLines(c)
-		ledger.Rejected += c.nbad
-	}
-	ch.moves = a.moves
-	a.account(&ledger)
-	ledger.Evicted += evicted
-	ledger.Queued = after.count
-	ch.ledger = ledger
-	if err := q.commit(h, ch); err != nil {
-		q.shape = shape{}
-		return err
-	}
-	res.Evicted += int(evicted)
-	return q.remember(h, after)
+	return q.restoreWork(names)
 }
+
+// evictLines overwrites the oldest lines, so that no more than limit are left.
+func (q *Queue) evictLines(h *held, limit int64, res *FoldResult) error {
+	l, c, err := q.account(h)
+	if err != nil || c.count <= limit {
+		return err
+	}
+	if !c.canonical {
+		if c, err = q.compact(h, res); err != nil {
+			return err
+		}
+		l = h.ledger
+	}
+	n := c.count - limit
+	end, err := linesEnd(h.f, c.first, h.info.Size, n)
+	if err != nil {
+		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
+	}
+	l.Evicted += n
+	l.Queued -= n
+	// The last line feed may stay: it ends the blanks.
+	r := record{Verb: evictVerb, From: c.first, To: end - 1, Signals: n, Ledger: l}
+	if err := q.commit(h, change{record: r}); err != nil {
+		return fmt.Errorf("evicting: %w", err)
+	}
+	res.Evicted += int(n)
+	c.count, c.first = limit, end
+	q.remember(h, c, h.info.Size)
+	if wasted, live := c.first, h.info.Size-c.first; wasted > live+minWaste {
+		_, err = q.compact(h, res)
+	}
+	return err
+}
+
+// minWaste is how many bytes of blanks, beyond those of the lines, are not worth
+// a compaction.
+const minWaste = 64 << 10

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // These tests kill a process that folds, drains and returns, at any moment,
@@ -50,8 +51,8 @@ func child(job string) error {
 	defer sp.Close()
 	opt := options(100)
 	opt.ReplyTTL = 0
-	q := New(sp, opt)
-	q.byHand = strings.Contains(mode, "byhand")
+	q := New(sp, opt, nil)
+	q.plain = strings.Contains(mode, "plain")
 	ctx := context.Background()
 	stock, err := os.ReadDir(filepath.Join(project, "stock"))
 	if err != nil {
@@ -128,7 +129,7 @@ func (s *scene) collect() {
 			s.Fatal(err)
 		}
 		for line := range bytes.Lines(data) {
-			sig, err := spoolfiles.ParseLine(line)
+			sig, err := signal.ParseLine(line)
 			if err != nil {
 				s.Fatalf("a reply has the line %q: %v", line, err)
 			}
@@ -169,12 +170,12 @@ func (s *scene) strange() {
 	}
 }
 
-type kills struct{ tried, late, redo, mid, window int }
+type kills struct{ tried, late, pending, mid int }
 
 func killing(t *testing.T, mode string, withStrangers bool, rounds int) kills {
 	t.Helper()
 	s := newScene(t, 100)
-	s.byHand = strings.Contains(mode, "byhand")
+	s.plain = strings.Contains(mode, "plain")
 	for _, dir := range []string{"stock", "taken"} {
 		if err := os.Mkdir(filepath.Join(s.sp.Project, dir), 0o700); err != nil {
 			t.Fatal(err)
@@ -213,18 +214,10 @@ func killing(t *testing.T, mode string, withStrangers bool, rounds int) kills {
 			k.late++
 		}
 		k.tried++
-		if r := s.pending(); r != nil {
-			k.redo++
-			begun, through := false, true
-			for i, c := range r.copies {
-				begun = begun || r.cursors[i] > c.from
-				through = through && r.cursors[i] == c.from+c.len
-			}
-			if begun && !through {
+		if r, cells := s.pending(); r != nil {
+			k.pending++
+			if begun(cells) && slices.ContainsFunc(cells, func(c cell) bool { return c.Cursor < c.End }) {
 				k.mid++
-			}
-			if s.inWindow() {
-				k.window++
 			}
 		}
 		if withStrangers {
@@ -240,7 +233,7 @@ func killing(t *testing.T, mode string, withStrangers bool, rounds int) kills {
 		}
 	}
 	s.check()
-	t.Logf("%d kills, %d too late, %d left a record, %d within the copies, %d of them in the window", k.tried, k.late, k.redo, k.mid, k.window)
+	t.Logf("%d kills, %d too late, %d in a transaction, %d within the copies", k.tried, k.late, k.pending, k.mid)
 	return k
 }
 
@@ -259,7 +252,7 @@ func (s *scene) check() {
 		if err != nil {
 			s.Fatal(err)
 		}
-		sig, err := spoolfiles.ParseLine(data)
+		sig, err := signal.ParseLine(data)
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -274,11 +267,11 @@ func (s *scene) check() {
 func (s *scene) sorted() {
 	var ours []int
 	for line := range strings.Lines(readQueue(s, s.sp)) {
-		sig, err := spoolfiles.ParseLine([]byte(line))
+		sig, err := signal.ParseLine([]byte(line))
 		if err != nil {
 			continue
 		}
-		if n, err := strconv.Atoi(strings.TrimPrefix(*sig.ToolName, "d")); err == nil && len(s.again) == 0 {
+		if n, err := strconv.Atoi(strings.TrimPrefix(*sig.ToolName, "d")); err == nil {
 			ours = append(ours, n)
 		}
 	}
@@ -297,23 +290,15 @@ func rounds(n int) int {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	k := killing(t, "exact", false, rounds(60))
-	if !testing.Short() && k.redo == 0 {
+	if !testing.Short() && k.pending == 0 {
 		t.Error("no kill hit a transaction")
 	}
 }
 
-func TestKillBesideStrangers(t *testing.T) {
+func TestKillPlain(t *testing.T) {
 	t.Parallel()
-	k := killing(t, "exact", true, rounds(200))
-	if !testing.Short() && k.redo == 0 {
-		t.Error("no kill hit a transaction")
-	}
-}
-
-func TestKillByHand(t *testing.T) {
-	t.Parallel()
-	k := killing(t, "byhand", false, rounds(60))
-	if !testing.Short() && k.redo == 0 {
+	k := killing(t, "plain", false, rounds(60))
+	if !testing.Short() && k.pending == 0 {
 		t.Error("no kill hit a transaction")
 	}
 }

@@ -3,19 +3,19 @@
 package queue
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 
 	"github.com/gofrs/flock"
 )
 
-// lockName is the file that is locked: the queue itself.
-const lockName = FileName
+// lockPath is the file that is locked: the queue itself.
+func (q *Queue) lockPath(int) (string, error) { return q.path(FileName), nil }
 
-func (q *Queue) prepareLock(int) error { return nil }
-
-// lockedThis reports whether the lock is on the open file f, and not on one
-// that was at the same path before.
-func lockedThis(lock *flock.Flock, f *os.File) (bool, error) {
+// lockedThis reports whether the lock is on the open file f, and f is what is at
+// the path.
+func lockedThis(path string, lock *flock.Flock, f *os.File) (bool, error) {
 	locked, err := lock.Stat()
 	if err != nil {
 		return false, err
@@ -24,5 +24,12 @@ func lockedThis(lock *flock.Flock, f *os.File) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return os.SameFile(locked, open), nil
+	there, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(locked, open) && os.SameFile(there, open), nil
 }

@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 
 	"github.com/gofrs/flock"
@@ -12,22 +10,13 @@ import (
 // mandatory on Windows.
 const lockName = "distill-pending.lock"
 
-// prepareLock keeps a reader from making a lock for a queue that is not there.
-func (q *Queue) prepareLock(flag int) error {
-	if flag&os.O_CREATE != 0 {
-		return nil
-	}
-	if _, err := q.sp.Root.Lstat(FileName); err != nil {
-		return err
-	}
+// lockPath makes the file that is locked, if it is missing.
+func (q *Queue) lockPath(int) (string, error) {
 	f, err := q.sp.Root.OpenFile(lockName, os.O_RDWR|os.O_CREATE)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	return f.Close()
+	return q.path(lockName), f.Close()
 }
 
-func lockedThis(*flock.Flock, *os.File) (bool, error) { return true, nil }
+func lockedThis(string, *flock.Flock, *os.File) (bool, error) { return true, nil }

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // TestModel does anything that can be done to a spool, in any order, to a real
@@ -32,9 +33,9 @@ func TestModel(t *testing.T) {
 		}
 		defer sp.Close()
 		m := &model{sp: sp, opt: options(rapid.IntRange(0, 5).Draw(rt, "cap"))}
-		m.q = New(sp, m.opt)
-		m.byHand = rapid.Bool().Draw(rt, "by hand")
-		m.q.byHand = m.byHand
+		m.q = New(sp, m.opt, nil)
+		m.plain = rapid.Bool().Draw(rt, "plain")
+		m.q.plain = m.plain
 		rt.Repeat(map[string]func(*rapid.T){
 			"":               m.compare,
 			"drop":           m.drop,
@@ -67,10 +68,10 @@ type modelReply struct {
 }
 
 type model struct {
-	sp     *spoolfiles.Spool
-	opt    Options
-	q      *Queue
-	byHand bool
+	sp    *spoolfiles.Spool
+	opt   Options
+	q     *Queue
+	plain bool
 
 	n       int
 	drops   []modelDrop
@@ -109,11 +110,11 @@ func (m *model) drop(rt *rapid.T) {
 func (m *model) dropMalformed(rt *rapid.T) { m.put(rt, modelDrop{}, `{"payload":`) }
 
 // add is what a fold or a return does to the queue.
-func (m *model) add(lines []string, ahead bool, rejected int) {
+func (m *model) add(lines []string, ahead bool, rejected, limit int) {
 	m.ledger.External += int64(len(m.queue)) - m.ledger.Queued
 	over := 0
-	if m.opt.Cap > 0 {
-		over = max(0, len(m.queue)+len(lines)-m.opt.Cap)
+	if limit > 0 {
+		over = max(0, len(m.queue)+len(lines)-limit)
 	}
 	if len(lines) > 0 || over > 0 || m.bad > 0 {
 		if ahead {
@@ -130,7 +131,7 @@ func (m *model) add(lines []string, ahead bool, rejected int) {
 	m.ledger.Queued = int64(len(m.queue))
 }
 
-func (m *model) folded() {
+func (m *model) folded(limit int) {
 	slices.SortFunc(m.drops, func(a, b modelDrop) int {
 		if a.mtime != b.mtime {
 			return int(min(1, max(-1, a.mtime-b.mtime)))
@@ -139,13 +140,13 @@ func (m *model) folded() {
 	})
 	// What a full queue would evict anyhow is not looked at.
 	unread := 0
-	if m.opt.Cap > 0 && len(m.drops) > m.opt.Cap {
+	if limit > 0 && len(m.drops) > limit {
 		good := 0
 		for i := len(m.drops) - 1; i >= 0; i-- {
 			if m.drops[i].signal == "" {
 				continue
 			}
-			if good++; good == m.opt.Cap {
+			if good++; good == limit {
 				unread = i
 				break
 			}
@@ -163,7 +164,7 @@ func (m *model) folded() {
 		}
 	}
 	if len(m.drops) > unread {
-		m.add(lines, false, rejected)
+		m.add(lines, false, rejected, limit)
 		m.ledger.Folded += int64(len(lines))
 	}
 	m.drops = nil
@@ -173,11 +174,11 @@ func (m *model) fold(rt *rapid.T) {
 	if _, err := m.q.Fold(context.Background()); err != nil {
 		rt.Fatal(err)
 	}
-	m.folded()
+	m.folded(m.opt.Cap)
 }
 
 func (m *model) drained(rt *rapid.T, id string) {
-	m.folded()
+	m.folded(0)
 	m.ledger.External += int64(len(m.queue)) - m.ledger.Queued
 	m.ledger.Drained += int64(len(m.queue))
 	m.ledger.Rejected += int64(m.bad)
@@ -250,13 +251,13 @@ func (m *model) acknowledge(rt *rapid.T) {
 }
 
 func (m *model) returned(r modelReply) {
-	m.add(r.signals, true, 0)
+	m.add(r.signals, true, 0, m.opt.Cap)
 	m.ledger.Returned += int64(len(r.signals))
 }
 
 func (m *model) giveBack(rt *rapid.T) {
 	r := m.pick(rt)
-	n, err := m.q.GiveBack(context.Background(), r.id)
+	n, err := m.q.Return(context.Background(), r.id)
 	if err != nil || n != len(r.signals) {
 		rt.Fatalf("%d, %v; want %d", n, err, len(r.signals))
 	}
@@ -291,8 +292,8 @@ func (m *model) otherCap(rt *rapid.T) {
 }
 
 func (m *model) another(*rapid.T) {
-	m.q = New(m.sp, m.opt)
-	m.q.byHand = m.byHand
+	m.q = New(m.sp, m.opt, nil)
+	m.q.plain = m.plain
 }
 
 func (m *model) foreign(rt *rapid.T, text string) {
@@ -338,10 +339,10 @@ func (m *model) compare(rt *rapid.T) {
 	var have []string
 	bad := 0
 	for line := range bytes.Lines(data) {
-		switch s, err := spoolfiles.ParseLine(line); {
+		switch s, err := signal.ParseLine(line); {
 		case err == nil:
 			have = append(have, string(s.AppendLine(nil)))
-		case err != spoolfiles.ErrBlank:
+		case err != signal.ErrBlank:
 			bad++
 		}
 	}
@@ -352,9 +353,9 @@ func (m *model) compare(rt *rapid.T) {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	s.Ledger.Seq, s.Ledger.LastFoldAt = 0, time.Time{}
+	s.Ledger.LastFoldAt = time.Time{}
 	ledger := m.ledger
-	ledger.settle(int64(len(m.queue)))
+	ledger.close(int64(len(m.queue)))
 	replies := len(m.replies)
 	want := Status{Queued: len(m.queue), Incoming: len(m.drops), Replies: replies, Rejected: s.Rejected, Ledger: ledger}
 	if diff := cmp.Diff(want, s); diff != "" {

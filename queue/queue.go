@@ -9,23 +9,23 @@ import (
 // FileName is the queue's name in the spool.
 const FileName = "distill-pending.queue"
 
+// Grace is how long a drop that does not parse is left for its producer to
+// finish, counted from its modification.
+const Grace = 2 * time.Second
+
 // Options say how a queue is kept.
 type Options struct {
-	Cap        int           // the most signals the queue keeps; 0 = no cap
+	Cap        int           // the most signals the queue keeps; 0: no cap
 	MaxDrop    int64         // bytes; a larger drop is rejected unread
 	MaxPayload int           // bytes; a longer payload is shortened
-	ReplyTTL   time.Duration // how long a reply waits to be claimed
-	Fsync      bool          // whether a power cut, too, must lose nothing
+	ReplyTTL   time.Duration // how long a reply waits to be acknowledged
+	Fsync      bool          // whether folded and answered signals survive a power cut
 }
 
 // DefaultOptions are the numbers of the protocol.
 func DefaultOptions() Options {
-	return Options{Cap: 100, MaxDrop: 1 << 20, MaxPayload: 4096, ReplyTTL: 10 * time.Minute, Fsync: true}
+	return Options{Cap: 100, MaxDrop: spoolfiles.MaxDrop, MaxPayload: 4096, ReplyTTL: 10 * time.Minute, Fsync: true}
 }
-
-// Grace is how long a drop that does not parse is left for its producer to
-// finish, counted from its modification.
-const Grace = 2 * time.Second
 
 // Queue is the queue of one open spool. Its methods must be called by one
 // goroutine at a time; any number of Queues, in this process and others, may
@@ -33,26 +33,25 @@ const Grace = 2 * time.Second
 type Queue struct {
 	sp    *spoolfiles.Spool
 	opt   Options
-	shape shape  // what the queue looked like when we last let go of it
+	shape *Shape
 	buf   []byte // for reading drops
+	plain bool   // this file system cannot copy exactly (see exactly.go)
 
-	// byHand: the file system knows no sendfile or no shared mappings, so the
-	// cursors of a record are ours to move.
-	byHand bool
-
-	// step, if a test has set it, is told of each step of a transaction before
-	// it is made, and of how many bytes it is to copy; it says how many it
-	// shall, or panics in place of a crash.
+	// step, if a test has set it, is called before each step of a transaction
+	// with the number of bytes that the step copies. It returns how many to
+	// copy, or panics in place of a crash.
 	step func(what string, n int64) int64
-
-	// stuck are files that were to be rejected and cannot be moved.
-	stuck map[spoolfiles.Identity]bool
 }
 
 // New returns the queue of an open spool. It opens nothing and needs no
-// closing; the spool stays the caller's.
-func New(sp *spoolfiles.Spool, opt Options) *Queue {
-	return &Queue{sp: sp, opt: opt, stuck: map[spoolfiles.Identity]bool{}}
+// closing; the spool stays the caller's. shape may be nil; a caller that opens
+// the spool again and again passes the same one, so that a queue that nobody
+// else has changed is not read anew.
+func New(sp *spoolfiles.Spool, opt Options, shape *Shape) *Queue {
+	if shape == nil {
+		shape = new(Shape)
+	}
+	return &Queue{sp: sp, opt: opt, shape: shape}
 }
 
 func (q *Queue) next(what string, n int64) int64 {
@@ -65,3 +64,44 @@ func (q *Queue) next(what string, n int64) int64 {
 // Reject names something that could not be folded, and why. Name is as hostile
 // as whoever chose it.
 type Reject struct{ Name, Reason string }
+
+// Ledger is the running account of a project since its creation. Whenever no
+// transaction is under way
+//
+//	Folded + Returned + External = Queued + Drained + Evicted
+//
+// where Queued is what the queue has. Rejected stands beside the equation.
+type Ledger struct {
+	Folded   int64 `json:"folded"`   // signals that came in as drops
+	Returned int64 `json:"returned"` // signals of replies that nobody acknowledged
+	External int64 `json:"external"` // what other programs added, less what they took
+	Drained  int64 `json:"drained"`  // signals handed out in replies
+	Evicted  int64 `json:"evicted"`  // signals that the cap pushed out
+	Rejected int64 `json:"rejected"` // drops and lines that were no signals
+
+	// Queued is what the queue had when the ledger was written. A difference
+	// to what it has now is the work of other programs.
+	Queued int64 `json:"queued"`
+
+	LastFoldAt time.Time `json:"last_fold_at,omitzero"`
+}
+
+// close takes note of what the queue has. The equation then says what other
+// programs have done.
+func (l *Ledger) close(queued int64) {
+	l.Queued = queued
+	l.External = l.Queued + l.Drained + l.Evicted - l.Folded - l.Returned
+}
+
+// valid reports whether the totals can be true. It keeps a hostile record from
+// overflowing sums.
+func (l Ledger) valid() bool {
+	const absurd = 1 << 60
+	for _, n := range []int64{l.Folded, l.Returned, l.Drained, l.Evicted, l.Rejected, l.Queued} {
+		if n < 0 || n > absurd {
+			return false
+		}
+	}
+	return l.External > -absurd && l.External < absurd &&
+		l.Folded+l.Returned+l.External == l.Queued+l.Drained+l.Evicted
+}

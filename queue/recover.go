@@ -1,403 +1,317 @@
 package queue
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"math"
 	"os"
 
-	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
-// maxRedoSize bounds what is written and read of a record. A capped queue stays
-// far below; only a huge uncapped one can come near.
-const maxRedoSize = 256 << 20
-
-// pending reports whether a transaction waits to be finished.
-func (q *Queue) pending() bool {
-	info, err := q.sp.Root.Lstat(redoName)
-	if err != nil || info.Size == 0 {
-		return false
-	}
-	f, err := q.sp.Root.OpenFile(redoName, os.O_RDONLY)
-	if err != nil {
-		return true // recover will say what it is
-	}
-	defer f.Close()
-	var first [1]byte
-	_, err = f.ReadAt(first[:], 0)
-	return err != nil || first[0] != '\n'
-}
-
-// recover finishes, or forgets, the transaction that a crash has left. It
-// reports whether there was one.
-func (q *Queue) recover(h *held) (bool, error) {
-	if !q.pending() {
-		return false, nil
-	}
-	data, info, err := q.sp.Root.ReadFile(redoName, maxRedoSize)
-	var unfit *spoolfiles.UnfitError
-	var owner *spoolfiles.OwnerError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case errors.As(err, &unfit), errors.As(err, &owner):
-		return true, q.setAside(redoName, err.Error())
-	case err != nil:
-		// A link, a FIFO: not what we left, and nothing to be finished.
-		if q.irregular(redoName) {
-			return true, q.setAside(redoName, err.Error())
-		}
-		return true, fmt.Errorf("reading redo record: %w", err)
-	}
-	r, err := decodeRedo(data)
-	if err != nil && !errors.Is(err, errTorn) {
-		// It may have been the only place of something.
-		return true, q.setAside(redoName, err.Error())
-	}
-	if info.Links > 1 {
-		// The other name may be anybody's; from here on we write.
-		if err := q.sp.Root.WriteFile(redoName, data, q.sp.Tmp, q.opt.Fsync); err != nil {
-			return true, fmt.Errorf("writing redo record: %w", err)
-		}
-	}
-	redo, oerr := q.openRedo()
-	if oerr != nil {
-		return true, oerr
-	}
-	defer redo.Close()
-	if err != nil {
-		return true, redo.Truncate(0)
-	}
-	ledger, err := q.loadLedger()
-	if err != nil {
+// interrupted reports whether the next acquire has something to recover. It
+// takes no lock, so a transaction that is under way counts as interrupted.
+func (q *Queue) interrupted() (bool, error) {
+	last, err := q.newest()
+	if err != nil || last != nil && (last.state == pending || last.rebooted()) {
 		return true, err
 	}
-	if ledger.Seq >= r.seq {
-		return true, redo.Truncate(0) // all done but this
-	}
-	return true, q.resume(h, redo, r)
+	return q.legacyLeft(last)
 }
 
-// resume takes a transaction up where the crash has left it.
-func (q *Queue) resume(h *held, redo *os.File, r *record) error {
-	if len(r.copies) == 0 {
-		return q.finish(h, redo, r)
+// recover completes or undoes the transaction that a crash has interrupted. It
+// reports whether there was one.
+func (q *Queue) recover(h *held) (bool, error) {
+	if err := q.readRecords(h); err != nil {
+		return false, err
 	}
-	if r.boot != bootID() {
-		return q.restore(h, redo, r)
-	}
-	if !r.exact {
-		if err := r.judge(h.f); err != nil {
-			return err
-		}
-	}
-	begun, through := r.again, true
-	for i, c := range r.copies {
-		begun = begun || r.cursors[i] > c.from
-		through = through && r.cursors[i] == c.from+c.len
-	}
-	switch {
-	case !begun:
-		return redo.Truncate(0) // it never happened
-	case through:
-		return q.finish(h, redo, r)
-	}
-	intact, err := r.intact(h.f)
+	legacy, err := q.legacyLeft(h.last)
 	if err != nil {
-		return err
-	}
-	if intact && h.info.Size == r.size() {
-		cur := mapCursors(redo, r)
-		defer cur.close()
-		cur.arm(r)
-		if err := q.apply(h, redo, cur, r); err != nil {
-			return err
-		}
-		return q.finish(h, redo, r)
-	}
-	return q.replan(h, r, intact)
-}
-
-// bodyCopy is the copy that brings the body, or nil.
-func (r *record) bodyCopy() (c *copyStep, done int64) {
-	if len(r.body) == 0 {
-		return nil, 0
-	}
-	i := len(r.copies) - 1
-	return &r.copies[i], r.cursors[i] - r.copies[i].from
-}
-
-// blanks are the copies that overwrite the old content; they lie end to end.
-func (r *record) blanks() []copyStep {
-	if len(r.body) == 0 {
-		return r.copies
-	}
-	return r.copies[:len(r.copies)-1]
-}
-
-// blanked is how many bytes of the old content have been overwritten.
-func (r *record) blanked() (n int64) {
-	for i, c := range r.blanks() {
-		n += r.cursors[i] - c.from
-	}
-	return n
-}
-
-// blankTotal is how many are to be.
-func (r *record) blankTotal() (n int64) {
-	for _, c := range r.blanks() {
-		n += c.len
-	}
-	return n
-}
-
-// size is the queue's size at this point if nobody else has touched it.
-func (r *record) size() int64 {
-	if b, done := r.bodyCopy(); b != nil && done > 0 {
-		return max(r.before, b.at+done)
-	}
-	return r.before
-}
-
-// intact reports whether what the copies have written is still in the queue.
-func (r *record) intact(f *os.File) (bool, error) {
-	b, done := r.bodyCopy()
-	if b != nil && done > 0 {
-		got := make([]byte, done)
-		if _, err := f.ReadAt(got, b.at); err == io.EOF {
-			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-		if !bytes.Equal(got, r.body[:done]) || b.at+done >= r.before {
-			return bytes.Equal(got, r.body[:done]), nil
-		}
-		// All lines begin alike, so ours must be followed by what we blanked.
-		return isBlank(f, b.at+done, r.before)
-	}
-	fi, err := f.Stat()
-	if err != nil || fi.Size() < r.before {
 		return false, err
 	}
-	if r.torn > 0 {
-		return r.stillTorn(f)
+	work, err := q.sp.Work.List()
+	if err != nil {
+		return false, fmt.Errorf("listing work: %w", err)
 	}
-	return isBlank(f, 0, r.blanked())
-}
-
-// stillTorn reports whether the piece of a line that is to be blanked stands
-// where it was, as far as it has not been blanked.
-func (r *record) stillTorn(f *os.File) (bool, error) {
-	got := make([]byte, r.torn)
-	if _, err := f.ReadAt(got, r.copies[0].at); err == io.EOF {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	n := 0
-	for n < len(got) && got[n] == '\n' {
-		n++
-	}
-	if int64(n) < r.blanked() || !bytes.Equal(got[n:], r.text()[n:r.torn]) {
+	cut := h.last != nil && h.last.state == pending
+	switch {
+	case legacy || h.last != nil && (h.last.rebooted() || cut && !h.last.proves() || bootID() == unknownBoot && len(work) > 0):
+		err = q.reconcile(h, legacy)
+	case cut:
+		// If the recovery of another one never began, that one comes next.
+		for err == nil && h.last != nil && h.last.state == pending {
+			err = q.resume(h)
+		}
+	case len(work) == 0:
 		return false, nil
 	}
-	if n > 0 {
-		return true, nil
+	if err == nil {
+		err = q.clearWork()
 	}
-	// All lines begin alike: one that is whole was put there by a stranger, after
-	// another one had taken what was there.
-	return malformedAt(f, r.copies[0].at)
+	if err == nil {
+		err = q.refresh(h)
+	}
+	*q.shape = Shape{}
+	return true, err
 }
 
-// judge sets the cursors of a record that is not exact by what the queue looks
-// like: as far as it has what a copy was to write. The copies are made in
-// order, each with its cursor set before the next begins.
-func (r *record) judge(f *os.File) error {
-	for i, c := range r.copies {
-		if r.cursors[i] == c.from+c.len {
+// rebooted reports whether the record is known to be from before a reboot.
+func (r *record) rebooted() bool { return r.Boot != bootID() && bootID() != unknownBoot }
+
+// proves reports whether the cells of an unfinished record are evidence.
+func (r *record) proves() bool { return r.Exact && r.Boot == bootID() && r.Boot != unknownBoot }
+
+// cutRecord is the record of an interrupted transaction, with its evidence.
+type cutRecord struct {
+	*record
+	f     *os.File
+	cells []cell
+}
+
+// resume recovers a transaction whose evidence is exact.
+func (q *Queue) resume(h *held) error {
+	f, err := q.sp.Root.OpenFile(recordName(h.last.Seq), os.O_RDWR)
+	if err != nil {
+		return fmt.Errorf("opening record: %w", err)
+	}
+	defer f.Close()
+	t := cutRecord{record: h.last, f: f}
+	var unmap func()
+	if t.cells, unmap, err = mapCells(f, t.cellsAt(), t.record.cells()); err == nil {
+		defer unmap()
+	}
+	if err != nil || !t.possible(t.cells) {
+		return q.reconcile(h, false)
+	}
+	if len(t.cells) > 0 && !begun(t.cells) {
+		return q.undo(h, t)
+	}
+	// Nobody but a kill in the middle of writing it can have spoiled the
+	// pattern; it costs nothing to write it again.
+	if _, err := f.WriteAt(t.pattern(), t.patternAt()); err != nil {
+		return fmt.Errorf("writing record: %w", err)
+	}
+	for i := range t.cells {
+		c := &t.cells[i]
+		if c.Cursor == c.End {
 			continue
 		}
-		want := r.body
-		if i < len(r.blanks()) {
-			want = bytes.Repeat([]byte{'\n'}, int(c.len))
+		if i < t.Blanks {
+			return q.resumeBlanks(h, t, c.At+c.Cursor-c.From)
 		}
-		got := make([]byte, c.len)
-		n, err := f.ReadAt(got, c.at)
-		if err != nil && err != io.EOF {
+		if c.Cursor > c.From {
+			return q.resumePiece(h, t, c)
+		}
+		break
+	}
+	return q.complete(h, t)
+}
+
+// complete makes the copies that are left.
+func (q *Queue) complete(h *held, t cutRecord) error {
+	if err := q.apply(h, t.f, t.record, t.cells); err != nil {
+		return err
+	}
+	return q.finish(h, t.f, t.record)
+}
+
+// undo is for a transaction that never began.
+func (q *Queue) undo(h *held, t cutRecord) error {
+	if err := t.setState(t.f, void); err != nil {
+		return err
+	}
+	if t.Verb == drainVerb {
+		if err := gone(q.sp.Tmp.Remove(replyName(t.ID))); err != nil {
+			return fmt.Errorf("removing an unfinished reply: %w", err)
+		}
+	}
+	return q.readRecords(h)
+}
+
+// resumeBlanks goes on where the overwriting was cut, at the offset at, if
+// nobody else has changed the queue since.
+func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
+	var old io.ReaderAt = io.NewSectionReader(t.f, t.oldAt(), t.Old)
+	if t.Verb == drainVerb {
+		reply, err := q.sp.Tmp.OpenFile(replyName(t.ID), os.O_RDONLY)
+		if err != nil {
+			return fmt.Errorf("reading an unfinished reply: %w", err)
+		}
+		defer reply.Close()
+		old = reply
+	}
+	intact := h.info.Ino == t.Inode && h.info.Size >= t.To
+	if intact {
+		blank, err := isBlank(h.f, t.From, at)
+		if err != nil {
 			return err
 		}
-		k := int64(0)
-		for k < int64(n) && got[k] == want[k] {
-			k++
+		same, err := sameBytes(h.f, at, old, at-t.From, t.To-at)
+		if err != nil {
+			return err
 		}
-		// What our own note says was written, was, even if it is gone since.
-		r.cursors[i] = max(r.cursors[i], c.from+k)
-		if r.cursors[i] < c.from+c.len {
-			return nil
+		intact = blank && same
+	}
+	if intact {
+		return q.complete(h, t)
+	}
+
+	// Others were here. Lines whose first byte was overwritten nobody else can
+	// have taken; the rest was theirs to take, or is still in the queue.
+	rest, mine := int64(0), int64(0)
+	var piece []byte
+	err := scan(io.NewSectionReader(old, 0, t.To-t.From), func(l *line) error {
+		if off := t.From + l.off; off < at {
+			rest = l.off + l.len
+			if l.err == nil {
+				mine++
+			}
+			if end := off + l.len; end > at {
+				piece = bytes.Clone(l.text[min(at-off, int64(len(l.text))):])
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.Torn:
+		return q.commitRest(h, t, t.bodyAt(), record{})
+	case t.Verb == evictVerb:
+		l := t.Ledger
+		l.Evicted -= t.Signals - mine
+		l.close(t.Ledger.Queued + t.Signals - mine)
+		return q.commit(h, change{record: record{Verb: evictVerb, Ledger: l}})
+	}
+	w := rewriting{
+		verb: t.Verb, id: t.ID, where: FileName,
+		ours: func(text []byte) bool { return bytes.Equal(bytes.TrimLeft(text, " "), piece) },
+		lead: func(to io.Writer) error {
+			if _, err := io.Copy(to, io.NewSectionReader(t.f, t.bodyAt(), t.Lead)); err != nil {
+				return err
+			}
+			return copySignals(to, io.NewSectionReader(old, 0, rest), func(*line) bool { return true })
+		},
+	}
+	h.ledger = t.Ledger
+	if t.Verb == drainVerb {
+		// The request stays, and is answered afresh.
+		w.verb, w.id = returnVerb, ""
+		h.ledger.Drained -= t.Signals
+	}
+	if _, err := q.rewrite(h, w, new(FoldResult)); err != nil {
+		return err
+	}
+	if t.Verb == drainVerb {
+		return gone(q.sp.Tmp.Remove(replyName(t.ID)))
 	}
 	return nil
 }
 
-// replan is for a change that was cut in the middle of its copies, when
-// somebody else has changed the queue since. The lines that had become visible
-// are theirs to have read; the others are appended, by a record that takes the
-// place of the first and is bound to be carried out.
-//
-// The piece of a line at which the copy was cut may have got a stranger's line
-// behind it, so that both are malformed. It is blanked, which makes the
-// stranger's whole, and ours is appended anew. While both are there, nobody
-// can have taken either.
-func (q *Queue) replan(h *held, r *record, intact bool) error {
-	next := *r
-	next.again, next.torn = true, 0
-	next.before = h.info.Size
-	var blanks []span
-	var err error
-	if b, done := r.bodyCopy(); done > 0 {
-		line := int64(bytes.LastIndexByte(r.body[:done], '\n')) + 1
-		// All of the line but its line feed may have been visible, too; if the
-		// queue has been emptied since, nobody can tell.
-		visible := intact && line < done && r.body[done] == '\n'
-		if visible {
-			var after [1]byte
-			n, err := h.f.ReadAt(after[:], b.at+done)
-			if err != nil && err != io.EOF {
-				return err
-			}
-			visible = n == 0 || after[0] == '\n'
-		}
-		if intact && !visible && line < done {
-			// All lines begin alike: one that is whole is a stranger's.
-			if intact, err = malformedAt(h.f, b.at+line); err != nil {
-				return err
-			}
-		}
-		switch {
-		case visible:
-			line = done + 1
-		case intact && line < done:
-			next.torn = done - line
-			blanks = spans(b.at+line, next.torn)
-		}
-		next.body = r.body[line:]
-	} else if intact && r.blanked() < r.blankTotal() {
-		// The rest of the old lines, or of the torn one, is still there.
-		next.torn = r.torn
-		for i, c := range r.blanks() {
-			blanks = append(blanks, span{c.at, c.len, r.cursors[i] - c.from})
-		}
-	}
-	at := h.info.Size
-	if whole, err := endsLine(h.f, at); err != nil {
-		return err
-	} else if !whole && len(next.body) > 0 {
-		next.body = append([]byte{'\n'}, next.body...)
-	}
-	next.trim = at + int64(len(next.body))
-	data, err := next.encode(blanks, at)
+// resumePiece goes on where the appending of a piece was cut, if it is still the
+// end of the queue.
+func (q *Queue) resumePiece(h *held, t cutRecord, c *cell) error {
+	n := c.Cursor - c.From
+	same, err := sameBytes(h.f, c.At, t.f, c.From, n)
 	if err != nil {
 		return err
 	}
-	q.next("plan again", 0)
-	if err := q.sp.Root.WriteFile(redoName, data, q.sp.Tmp, q.opt.Fsync); err != nil {
-		return fmt.Errorf("writing redo record: %w", err)
+	same = same && h.info.Ino == t.Inode
+	if same && h.info.Size == c.At+n {
+		return q.complete(h, t)
 	}
-	redo, err := q.openRedo()
-	if err != nil {
+
+	// Others were here. The lines before the one that was cut are in the queue,
+	// or were theirs to take. What is there of that one is overwritten, which
+	// also sets free a line that somebody has appended to it.
+	written := make([]byte, n+1)
+	if m, err := t.f.ReadAt(written, c.From); int64(m) <= n {
+		return fmt.Errorf("reading record: %w", err)
+	}
+	next := written[n]
+	written = written[:n]
+	begin := int64(bytes.LastIndexByte(written, '\n') + 1)
+	torn := written[begin:]
+	at := c.At + begin
+	if len(torn) == 0 {
+		return q.commitRest(h, t, c.Cursor, record{})
+	}
+	there, err := q.tornAt(h, at, torn)
+	switch {
+	case err != nil:
 		return err
+	case there:
+		return q.commitRest(h, t, c.From+begin, record{From: at, To: at + int64(len(torn)), Torn: true})
+	case next == '\n': // it lacked only its line feed, so it was whole, and taken
+		return q.commitRest(h, t, c.Cursor+1, record{})
 	}
-	defer redo.Close()
-	q.next("begin", 0)
-	cur := mapCursors(redo, &next)
-	defer cur.close()
-	cur.arm(&next)
-	if err := q.apply(h, redo, cur, &next); err != nil {
-		return err
-	}
-	return q.finish(h, redo, &next)
+	return q.commitRest(h, t, c.From+begin, record{})
 }
 
-// malformedAt reports whether the queue's line that begins at off is no signal.
-func malformedAt(f *os.File, off int64) (bool, error) {
-	in := bufio.NewReader(io.NewSectionReader(f, off, math.MaxInt64-off))
-	var long []byte
-	line, length, err := readLine(in, &long)
-	if err != nil && err != io.EOF {
+// tornAt reports whether the beginning of a line stands at this offset. All
+// lines begin alike, so a line that is a signal is somebody else's.
+func (q *Queue) tornAt(h *held, at int64, torn []byte) (bool, error) {
+	same, err := sameBytes(h.f, at, bytes.NewReader(torn), 0, int64(len(torn)))
+	if err != nil || !same {
 		return false, err
 	}
-	_, err = parseLine(line, length)
-	return err != nil, nil
-}
-
-// restore is for a transaction that a power cut, or a reboot, has interrupted:
-// the cursors may say what never reached the disk, and the old content may be
-// half overwritten, so all of the new is written again.
-func (q *Queue) restore(h *held, redo *os.File, r *record) error {
-	// What somebody may have appended beyond our own writing is kept.
-	var theirs []byte
-	if end := r.end(); h.info.Size > end {
-		theirs = make([]byte, h.info.Size-end)
-		if _, err := h.f.ReadAt(theirs, end); err != nil {
-			return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
+	if at > 0 {
+		var before [1]byte
+		if _, err := h.f.ReadAt(before[:], at-1); err != nil || before[0] != '\n' {
+			return false, err
 		}
 	}
-	at := r.trim // of a change that brings no lines
-	if b, _ := r.bodyCopy(); b != nil {
-		at = b.at
-	}
-	at = min(at, h.info.Size)
-	if err := r.reblank(h.f, at); err != nil {
-		return fmt.Errorf("writing queue %s: %w", q.path(FileName), err)
-	}
-	whole := append(append([]byte(nil), r.body...), theirs...)
-	if _, err := h.f.WriteAt(whole, at); err != nil {
-		return fmt.Errorf("writing queue %s: %w", q.path(FileName), err)
-	}
-	if err := h.f.Truncate(at + int64(len(whole))); err != nil {
-		return fmt.Errorf("cutting queue %s: %w", q.path(FileName), err)
-	}
-	done := *r
-	done.trim = done.end()
-	return q.finish(h, redo, &done)
-}
-
-// reblank blanks again what lies before to.
-func (r *record) reblank(f *os.File, to int64) error {
-	if r.torn > 0 {
-		for i, c := range r.blanks() {
-			r.cursors[i] = c.from // may not have reached the disk
-		}
-		if ok, err := r.stillTorn(f); !ok || err != nil {
-			return err
-		}
-	}
-	for _, c := range r.blanks() {
-		n := min(c.len, to-c.at)
-		if n <= 0 {
-			break
-		}
-		if _, err := f.WriteAt(bytes.Repeat([]byte{'\n'}, int(n)), c.at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// endsLine reports whether the queue of this size is empty or ends in a line
-// feed.
-func endsLine(f *os.File, size int64) (bool, error) {
-	if size == 0 {
-		return true, nil
-	}
-	var b [1]byte
-	if _, err := f.ReadAt(b[:], size-1); err != nil {
+	malformed := false
+	err = scan(io.NewSectionReader(h.f, at, h.info.Size-at), func(l *line) error {
+		malformed = l.err != nil && l.err != signal.ErrBlank
+		return errEnough
+	})
+	if err != nil && !errors.Is(err, errEnough) {
 		return false, err
 	}
-	return b[0] == '\n', nil
+	return malformed, nil
+}
+
+var errEnough = errors.New("enough")
+
+// commitRest replaces an interrupted transaction by one that appends its body
+// from an offset of its file on. r says what is overwritten before.
+func (q *Queue) commitRest(h *held, t cutRecord, from int64, r record) error {
+	r.Verb, r.ID, r.Ledger, r.Signals = t.Verb, t.ID, t.Ledger, t.Signals
+	if r.Verb == drainVerb || r.Verb == evictVerb {
+		return fmt.Errorf("record %d: %s has no body", t.Seq, t.Verb)
+	}
+	return q.commit(h, change{record: r, body: func(w io.Writer) error {
+		_, err := io.Copy(w, io.NewSectionReader(t.f, from, t.patternAt()-from))
+		return err
+	}})
+}
+
+// sameBytes reports whether n bytes of a at one offset are those of b at another.
+// What lies beyond the end of a file is different.
+func sameBytes(a io.ReaderAt, aAt int64, b io.ReaderAt, bAt, n int64) (bool, error) {
+	x, y := make([]byte, min(n, 64<<10)), make([]byte, min(n, 64<<10))
+	for n > 0 {
+		m := min(n, int64(len(x)))
+		for _, part := range []struct {
+			from io.ReaderAt
+			buf  []byte
+			at   int64
+		}{{a, x, aAt}, {b, y, bAt}} {
+			got, err := part.from.ReadAt(part.buf[:m], part.at)
+			if int64(got) < m {
+				if err == io.EOF {
+					return false, nil
+				}
+				return false, err
+			}
+		}
+		if !bytes.Equal(x[:m], y[:m]) {
+			return false, nil
+		}
+		n, aAt, bAt = n-m, aAt+m, bAt+m
+	}
+	return true, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // need skips a test whose program is not on this machine.
@@ -55,7 +56,7 @@ func TestBesideStrangers(t *testing.T) {
 	need(t, "flock")
 	need(t, "python3")
 	sp := project(t)
-	q := New(sp, options(0))
+	q := New(sp, options(0), nil)
 	fold(t, q)
 	writeQueue(t, sp, "")
 	var wg sync.WaitGroup
@@ -96,8 +97,8 @@ func TestBesideStrangers(t *testing.T) {
 		data, err := os.ReadFile(path)
 		must(t, err)
 		for line := range bytes.Lines(data) {
-			s, err := spoolfiles.ParseLine(line)
-			if err == spoolfiles.ErrBlank {
+			s, err := signal.ParseLine(line)
+			if err == signal.ErrBlank {
 				continue
 			}
 			if err != nil {
@@ -115,7 +116,7 @@ func TestBesideStrangers(t *testing.T) {
 			t.Errorf("%s is gone", name)
 		}
 	}
-	if l := closes(t, New(sp, options(0))); l.Folded != workers*each || l.Rejected != 0 {
+	if l := closes(t, New(sp, options(0), nil)); l.Folded != workers*each || l.Rejected != 0 {
 		t.Errorf("%+v", l)
 	}
 }
@@ -128,7 +129,7 @@ func work(t *testing.T, project *spoolfiles.Spool, w, each int) {
 		return
 	}
 	defer sp.Close()
-	q := New(sp, options(0))
+	q := New(sp, options(0), nil)
 	for i := range each {
 		if _, err := sp.Drop([]byte(signalLine(fmt.Sprintf("w%d-%d", w, i)))); err != nil {
 			t.Error(err)

@@ -13,14 +13,14 @@ import (
 // is the same drop, and is folded once.
 func TestDropTouchedWhileFolded(t *testing.T) {
 	sp := project(t)
-	q := New(sp, options(0))
+	q := New(sp, options(0), nil)
 	drop(t, sp, 1, "Bash")
 	names, err := filepath.Glob(filepath.Join(sp.Incoming.Path(), "*.json"))
 	if err != nil || len(names) != 1 {
 		t.Fatal(names, err)
 	}
 	q.step = func(what string, n int64) int64 {
-		if what == "begin" {
+		if what == "take" {
 			f, err := os.OpenFile(names[0], os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -44,20 +44,18 @@ func TestDropTouchedWhileFolded(t *testing.T) {
 // A directory where a file is to go holds nothing up: the file goes to rejected.
 func TestDirectoryInTheWay(t *testing.T) {
 	sp := project(t)
-	q := New(sp, options(0))
-	drop(t, sp, 1, "Bash")
-	drops, _, err := sp.Scan(0)
-	if err != nil || len(drops) != 1 {
-		t.Fatal(drops, err)
+	q := New(sp, options(0), nil)
+	place(t, sp, "bad.json", "{", longAgo)
+	q.step = func(what string, n int64) int64 {
+		if what == "begin" {
+			if err := os.MkdirAll(filepath.Join(sp.Rejected.Path(), "bad.json", "below"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
 	}
-	if err := sp.Tmp.Mkdir("x"); err != nil {
-		t.Fatal(err)
-	}
-	m := move{op: opMove, dir: "incoming", name: drops[0].Name, id: drops[0].Identity, toDir: "tmp", toName: "x"}
-	if err := q.move(&m); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := sp.CountRejects(); n != 1 || err != nil {
+	fold(t, q)
+	if n, err := sp.CountRejects(); n != 2 || err != nil {
 		t.Errorf("%d rejects, %v", n, err)
 	}
 }
@@ -65,7 +63,7 @@ func TestDirectoryInTheWay(t *testing.T) {
 // What somebody has put into rejected keeps no drain from succeeding.
 func TestDrainBesideOddRejects(t *testing.T) {
 	sp := project(t)
-	q := New(sp, options(0))
+	q := New(sp, options(0), nil)
 	for i := range spoolfiles.MaxRejects + 5 {
 		name := filepath.Join(sp.Rejected.Path(), fmt.Sprintf("r%d", i))
 		for _, name := range []string{name, name + spoolfiles.ReasonSuffix} {

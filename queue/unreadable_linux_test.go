@@ -15,7 +15,7 @@ func TestUnreadableDrop(t *testing.T) {
 	place(t, sp, "no.json", signalAt(1), longAgo)
 	must(t, os.Chmod(filepath.Join(sp.Incoming.Path(), "no.json"), 0))
 	place(t, sp, "good.json", signalAt(2), longAgo)
-	q := New(sp, options(100))
+	q := New(sp, options(100), nil)
 	var res FoldResult
 	var err error
 	done := make(chan struct{})

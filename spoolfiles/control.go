@@ -1,8 +1,14 @@
 package spoolfiles
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // The endings of the files in control.
@@ -13,18 +19,18 @@ const (
 	ReturningSuffix = ".returning"
 )
 
+const idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
 // ValidID reports whether id can name a request: 1 to 64 of A-Za-z0-9_-.
 func ValidID(id string) bool {
-	if len(id) < 1 || len(id) > 64 {
-		return false
-	}
-	return strings.IndexFunc(id, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
-	}) < 0
+	return id != "" && len(id) <= 64 && strings.Trim(id, idCharacters) == ""
 }
 
-// NewID returns an ID that no other request has.
-func NewID() string { return uniqueName() }
+// NewID returns an ID that no other request has: time, process, chance. Those
+// made one after the other by one process sort in that order.
+func NewID() string {
+	return fmt.Sprintf("%d-%d-%s", time.Now().UnixNano(), os.Getpid(), strconv.FormatUint(rand.Uint64(), 36))
+}
 
 // Controls are the files in control, by what they are; each list oldest first.
 // ID is set for those whose name has a valid one.
@@ -42,47 +48,24 @@ type ControlFile struct {
 	Entry
 }
 
-// ScanControl lists control. Files that are none of the protocol's are left out.
+// ScanControl lists control. Files that are not of the protocol are left out.
 func (s *Spool) ScanControl() (Controls, error) {
 	var c Controls
-	err := s.Control.Each(func(raw []byte, _ uint64) error {
-		name := string(raw)
-		if strings.HasPrefix(name, ".") {
-			return nil
-		}
-		list, suffix := &c.Requests, RequestSuffix
-		switch {
-		case strings.HasSuffix(name, RequestSuffix):
-		case strings.HasSuffix(name, ReplySuffix):
-			list, suffix = &c.Replies, ReplySuffix
-		case strings.HasSuffix(name, ErrorSuffix):
-			list, suffix = &c.Errors, ErrorSuffix
-		case strings.HasSuffix(name, ReturningSuffix):
-			list, suffix = &c.Returning, ReturningSuffix
-		default:
-			return nil
-		}
-		info, err := s.Control.Lstat(name)
-		if err != nil {
-			return nil // gone since
-		}
-		f := ControlFile{Entry: Entry{name, info}}
-		id := strings.TrimSuffix(name, suffix)
-		switch {
-		case info.Mode.IsDir():
-			list = &c.Misfits
-		case ValidID(id):
-			f.ID = id
-		case suffix == RequestSuffix:
-			list = &c.Misfits
-		default:
-			return nil
-		}
-		*list = append(*list, f)
-		return nil
+	lists := map[string]*[]ControlFile{
+		RequestSuffix: &c.Requests, ReplySuffix: &c.Replies, ErrorSuffix: &c.Errors, ReturningSuffix: &c.Returning,
+	}
+	files, err := s.Control.entries(func(name string) bool {
+		return name[0] != '.' && lists[filepath.Ext(name)] != nil
 	})
-	for _, l := range []*[]ControlFile{&c.Requests, &c.Replies, &c.Errors, &c.Returning, &c.Misfits} {
-		slices.SortFunc(*l, func(a, b ControlFile) int { return older(a.Entry, b.Entry) })
+	slices.SortFunc(files, older)
+	for _, e := range files {
+		suffix := filepath.Ext(e.Name)
+		id := strings.TrimSuffix(e.Name, suffix)
+		if ValidID(id) && !e.Mode.IsDir() {
+			*lists[suffix] = append(*lists[suffix], ControlFile{id, e})
+		} else if suffix == RequestSuffix || e.Mode.IsDir() {
+			c.Misfits = append(c.Misfits, ControlFile{Entry: e})
+		}
 	}
 	return c, err
 }

@@ -3,87 +3,311 @@ package spoolfiles
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"strings"
+	"sync"
+	"time"
 )
 
-// Dir is an open directory. Its methods take plain names, no paths, and never
-// follow a link. They may be called concurrently, but not beside Close.
-//
-// It exists because os.Root, which is what it is made of on Windows, costs
-// several allocations and a poller registration a file: too much for a
-// directory of a million drops.
+// Dir is an open directory. Its methods take names of entries, not paths, and
+// reach nothing outside the directory. They do not follow links: a file or
+// directory that is opened is the inode that Lstat shows, and opening never
+// blocks. They may be called concurrently, but not beside Close.
 type Dir struct {
-	path string // as it was opened, for messages only
-	dirHandle
-}
+	path string
+	root *os.Root                 // resolves names
+	self func() (*os.File, error) // the directory itself, opened when first needed: to sync, and to rename in
 
-// Path is the path under which the directory was opened. It is for messages:
-// the directory may have been moved since.
-func (d *Dir) Path() string { return d.path }
-
-func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
-
-// LockError is the error of not getting the lock on a file by its LockPath; it
-// names the file as people know it.
-func (d *Dir) LockError(name string, err error) error {
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		err = e.Err
-	}
-	return d.fail("lock", name, err)
-}
-
-// errNotAName guards against names that would leave the directory.
-var errNotAName = errors.New("not a plain file name")
-
-var errLink = errors.New("is a symbolic link, which is not followed")
-
-// checkName rejects everything that is not one component of a path.
-func checkName(name string) error {
-	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") ||
-		(os.PathSeparator != '/' && strings.ContainsAny(name, `\:`)) {
-		return errNotAName
-	}
-	return nil
-}
-
-// ValidName reports whether name is one component of a path, as all methods of
-// Dir want it.
-func ValidName(name string) bool { return checkName(name) == nil }
-
-func (d *Dir) fail(op, name string, err error) error {
-	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
-}
-
-// Identity tells one file from another that later has the same name.
-type Identity struct {
-	Ino   uint64 // 0 where the system has none to give
-	Size  int64  // bytes
-	MTime int64  // nanoseconds since 1970
+	// An os.Root renames only what is below it, so where Rename uses one, it is
+	// that of .spool for all directories of the spool.
+	top *os.Root
+	rel string // the path from top, with a slash at the end; "" for top itself
 }
 
 // Info is what a stat of a directory's entry says.
 type Info struct {
 	Identity
 	Mode  fs.FileMode // type and permissions
-	UID   uint32      // owner; our own where the system has no such number
+	UID   uint32      // owner; 0 where the system has no such number
 	Links uint64      // hard links
+
+	dev uint64
+}
+
+// Identity tells one file from another that later has the same name.
+type Identity struct {
+	Ino   uint64
+	Size  int64 // bytes
+	MTime int64 // nanoseconds since 1970
+}
+
+// is reports whether both describe one and the same file.
+func (i Info) is(other Info) bool { return i.Ino == other.Ino && i.dev == other.dev }
+
+// Ours reports whether the file belongs to this user. It always does where the
+// system has no user numbers.
+func (i Info) Ours() bool { return !hasOwners || i.UID == uint32(os.Geteuid()) }
+
+// loose reports whether others than the owner have any permission.
+func (i Info) loose() bool { return hasOwners && i.Mode&0o077 != 0 }
+
+// isLink includes Windows' junctions.
+func (i Info) isLink() bool { return i.Mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
+
+var errReplaced = errors.New("was replaced while it was opened")
+
+// OpenDir opens a directory by its path. Links on the way there are followed,
+// and it may belong to anybody.
+func OpenDir(path string) (*Dir, error) {
+	root, err := os.OpenRoot(filepath.Clean(path) + "/.") // so that it does not block on a FIFO
+	return newDir(path, root, err)
+}
+
+// newDir takes the result of opening a root.
+func newDir(path string, root *os.Root, err error) (*Dir, error) {
+	if err != nil {
+		return nil, (&Dir{path: path}).fail("open", "", err)
+	}
+	self := sync.OnceValues(func() (*os.File, error) { return root.OpenFile(".", os.O_RDONLY|nonblock, 0) })
+	return &Dir{path: path, root: root, top: root, self: self}, nil
+}
+
+// OpenDir opens the directory name in d, which must belong to this user: in
+// somebody else's directory anybody could replace any file at any moment. The
+// error wraps an *OwnerError if it does not.
+func (d *Dir) OpenDir(name string) (*Dir, error) {
+	info, err := d.Lstat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.isLink():
+		return nil, d.fail("open", name, errors.New("is a symbolic link, which is not followed; remove it, or make it a directory"))
+	case !info.Mode.IsDir():
+		return nil, d.fail("open", name, errors.New("is not a directory"))
+	case !info.Ours():
+		return nil, d.fail("open", name, &OwnerError{info.UID})
+	}
+	root, err := d.root.OpenRoot(name + "/.")
+	sub, err := newDir(d.join(name), root, err)
+	if err != nil {
+		return nil, err
+	}
+	if !sub.isAt(d, name) {
+		return nil, errors.Join(d.fail("open", name, errReplaced), sub.Close())
+	}
+	sub.top, sub.rel = d.top, d.rel+name+"/"
+	return sub, nil
+}
+
+// isAt reports whether d is what the entry name of parent is.
+func (d *Dir) isAt(parent *Dir, name string) bool {
+	there, err := parent.Lstat(name)
+	here, herr := d.Stat()
+	return err == nil && herr == nil && here.is(there)
+}
+
+// Close releases the directory. A nil Dir has nothing to release.
+func (d *Dir) Close() error {
+	if d == nil {
+		return nil
+	}
+	err := d.root.Close() // from here on self fails, unless it was open
+	if self, serr := d.self(); serr == nil {
+		err = errors.Join(err, self.Close())
+	}
+	return err
+}
+
+// Path is the path under which the directory was opened. The directory may have
+// been moved since.
+func (d *Dir) Path() string { return d.path }
+
+func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
+
+// fail names the file by its whole path, whatever err calls it. The empty name
+// is the directory itself.
+func (d *Dir) fail(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
+}
+
+// Lstat describes the entry name itself, be it a link.
+func (d *Dir) Lstat(name string) (Info, error) {
+	info, err := lstat(d.root, name)
+	return info, d.fail("lstat", name, err)
+}
+
+// Stat describes the directory itself.
+func (d *Dir) Stat() (Info, error) {
+	info, err := lstat(d.root, ".")
+	return info, d.fail("stat", "", err)
+}
+
+// tighten takes from others what they may do with the directory. It fails where
+// the file system has no modes, and this changes nothing.
+func (d *Dir) tighten() {
+	if d == nil {
+		return
+	}
+	if info, err := d.Stat(); err == nil && info.loose() {
+		_ = d.root.Chmod(".", info.Mode&0o700)
+	}
+}
+
+// OpenFile opens the regular file name, which must belong to this user. flag is
+// one of os.O_RDONLY, os.O_WRONLY and os.O_RDWR, with os.O_CREATE and os.O_EXCL
+// as wished. A new file has mode 0600, and a file that is opened for writing is
+// made private if it was not. The error wraps an *UnfitError if something else is
+// there.
+func (d *Dir) OpenFile(name string, flag int) (*os.File, error) {
+	create, excl := flag&os.O_CREATE != 0, flag&os.O_EXCL != 0
+	for {
+		info, err := d.Lstat(name)
+		if create && (excl || errors.Is(err, fs.ErrNotExist)) {
+			f, err := d.create(name, flag)
+			if !excl && errors.Is(err, fs.ErrExist) {
+				continue // made since
+			}
+			return f, err
+		}
+		if err == nil {
+			err = d.fail("open", name, info.checkFit(math.MaxInt64))
+		}
+		if err != nil {
+			return nil, err
+		}
+		f, _, err := d.openSame(name, flag&^os.O_CREATE, info)
+		if errors.Is(err, errReplaced) || create && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && flag&(os.O_WRONLY|os.O_RDWR) != 0 && info.loose() {
+			_ = f.Chmod(0o600) // fails where the file system has no modes
+		}
+		return f, err
+	}
+}
+
+// openSame opens the file name if it is the one that before describes, else the
+// error wraps errReplaced.
+func (d *Dir) openSame(name string, flag int, before Info) (*os.File, Info, error) {
+	f, err := d.root.OpenFile(name, flag|nonblock, 0)
+	if err != nil {
+		return nil, before, d.fail("open", name, err)
+	}
+	info, err := stat(f)
+	if err == nil && !info.is(before) {
+		err = errReplaced
+	}
+	if err != nil {
+		return nil, info, d.fail("open", name, errors.Join(err, f.Close()))
+	}
+	return f, info, nil
+}
+
+// Create creates the file name, mode 0600, for writing; it must not exist.
+func (d *Dir) Create(name string) (*os.File, error) { return d.create(name, os.O_WRONLY) }
+
+func (d *Dir) create(name string, flag int) (*os.File, error) {
+	f, err := d.root.OpenFile(name, flag|os.O_CREATE|os.O_EXCL|nonblock, 0o600)
+	if err != nil {
+		return nil, d.fail("create", name, err)
+	}
+	// The umask may have taken the owner's permissions.
+	if info, err := stat(f); err == nil && hasOwners && info.Mode.Perm() != 0o600 {
+		_ = f.Chmod(0o600) // fails where the file system has no modes
+	}
+	return f, nil
+}
+
+// Mkdir makes the directory name, mode 0700.
+func (d *Dir) Mkdir(name string) error {
+	err := d.root.Mkdir(name, 0o700)
+	if err == nil {
+		_ = d.root.Chmod(name, 0o700) // despite the umask; fails where the file system has no modes
+	}
+	return d.fail("mkdir", name, err)
+}
+
+// Symlink makes name a symbolic link to target, which may be anything.
+func (d *Dir) Symlink(target, name string) error {
+	return d.fail("symlink", name, d.root.Symlink(target, name))
+}
+
+// Remove removes the entry name, which is no directory.
+func (d *Dir) Remove(name string) error {
+	return d.change("remove", func() error { return remove(d, name) }, name)
+}
+
+// RemoveAll removes the entry name and, if it is a directory, all that is in it.
+func (d *Dir) RemoveAll(name string) error {
+	return d.change("remove", func() error { return d.root.RemoveAll(name) }, name)
+}
+
+// Rename moves the entry name to toName in the directory to, over a file that
+// is there. Both are of one spool.
+func (d *Dir) Rename(name string, to *Dir, toName string) error {
+	return d.change("rename", func() error { return rename(d, name, to, toName) }, name, toName)
+}
+
+// change does something to entries, if their names do not leave the directory.
+func (d *Dir) change(op string, do func() error, names ...string) error {
+	for _, name := range names {
+		if name != filepath.Base(name) || !filepath.IsLocal(name) {
+			return d.fail(op, name, errors.New("is not a plain file name"))
+		}
+	}
+	return d.fail(op, names[0], retry(do))
+}
+
+// Touch sets the modification time of the file name to now.
+func (d *Dir) Touch(name string) error {
+	return d.fail("touch", name, d.root.Chtimes(name, time.Time{}, time.Now()))
+}
+
+// Sync brings the directory's entries to the disk.
+func (d *Dir) Sync() error {
+	self, err := d.self()
+	if err == nil {
+		err = syncDir(self)
+	}
+	return d.fail("sync", "", err)
+}
+
+// List returns the names of the entries, in no order. Entries made or removed
+// meanwhile may or may not be among them. A nil Dir has none.
+func (d *Dir) List() ([]string, error) {
+	if d == nil {
+		return nil, nil
+	}
+	// Not self: concurrent callers would share its position.
+	f, err := d.root.OpenFile(".", os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, d.fail("list", "", err)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	return names, d.fail("list", "", err)
 }
 
 // WriteFile writes a file that others see whole or not at all: first to a
 // temporary name in via, then by a rename over name. With sync, the content is
 // on the disk before the rename.
 func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
-	tmp := uniqueName() + ".tmp"
+	tmp := NewID() + ".tmp"
 	if err := via.writeNew(tmp, data, sync); err != nil {
 		return err
 	}
-	if err := via.Rename(tmp, d, name); err != nil {
+	err := via.Rename(tmp, d, name)
+	if err != nil {
 		via.Remove(tmp)
-		return err
 	}
-	return nil
+	return err
 }
 
 // writeNew creates name, which must not exist, with data in it. On an error
@@ -97,10 +321,7 @@ func (d *Dir) writeNew(name string, data []byte, sync bool) error {
 	if err == nil && sync {
 		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		d.Remove(name)
 	}
 	return err

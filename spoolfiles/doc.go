@@ -1,7 +1,7 @@
-// Package spoolfiles is the spool protocol on disk: the record (Signal), the
-// directories (Spool), and the files that move between them (drops, rejects,
-// requests and replies). A Go program that only wants to leave signals imports
-// this package and gets no lock, no watcher and no logger with it.
+// Package spoolfiles is the spool protocol on disk: the directories (Spool) and
+// the files that move between them (drops, rejects, requests and replies). The
+// content of a drop is package signal's. A Go program that only drops imports
+// this package, which needs the standard library and x/sys and nothing else.
 //
 // # Layout
 //
@@ -9,32 +9,36 @@
 //	  .gitignore               contains *
 //	  tmp/                     producers write here ...
 //	  incoming/                ... and rename here
+//	  work/                    the agent's own: drops on their way into the queue
 //	  control/                 drain requests in, replies out
 //	  rejected/                what could not be folded, with the reason
 //
-// The queue and its companions (distill-pending.queue, queue.redo,
-// ledger.json) belong to package queue, agent.lock and .registered to package
-// agent.
+// The queue and its companions belong to package queue, agent.lock and
+// .registered to package agent.
 //
 // # Drops
 //
-// A producer writes tmp/NAME and renames it to incoming/NAME. NAME ends in
-// ".json", does not begin with a dot, and is unique. From the rename on the
-// drop is the spool's to keep. Its content is one JSON object: a signal, or a
-// raw hook event as an AI tool hands it to its hook (see DecodeDrop).
+// A producer writes a file in tmp and renames it to incoming/NAME. NAME ends in
+// ".json", does not begin with a dot, and is unique; it may tell the source of
+// the drop (see DropSource). From the rename on the drop is the spool's. Its
+// content is one JSON object: a signal, or a raw hook event as an AI tool hands
+// it to its hook (see signal.DecodeDrop).
 //
 // # Control
 //
 // control/ID.drain asks for a drain. The answer is control/ID.signals or
-// control/ID.error; deleting it acknowledges it. control/ID.returning is a
-// reply that nobody claimed, on its way back into the queue.
+// control/ID.error; its deletion acknowledges it. control/ID.returning is a
+// reply that was not acknowledged, on its way back into the queue.
 //
 // # Trust
 //
-// Whatever lies in a spool may have been put there by an enemy: a cloned
-// repository, another user. So every directory is opened once, without
-// following links, and everything below it is reached through that open
-// directory (Dir), never by a path that could be swapped. Only regular files
-// that belong to this user are opened, without blocking, and they are checked
-// again after the opening.
+// A cloned repository or another user may have put anything into a spool. So
+// every directory is opened once, without following links, must belong to this
+// user, and is the root (os.Root) of all that is reached below it: a Dir. An
+// os.Root follows links that stay inside it, so Dir opens a file or directory
+// only if it is the inode that Lstat showed. Nothing but regular files of this
+// user is opened, and opening does not block.
+//
+// What is made has mode 0700 or 0600, whatever umask and default ACLs say, and
+// directories that are found open to others are made private.
 package spoolfiles

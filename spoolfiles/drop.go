@@ -2,96 +2,63 @@ package spoolfiles
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"strconv"
-	"time"
+	"path/filepath"
+	"strings"
 )
 
-// uniqueName is the stem of a new file's name: time, process, chance. Names
-// made one after the other by one process sort in that order.
-func uniqueName() string {
-	b := make([]byte, 0, 64)
-	b = strconv.AppendInt(b, time.Now().UnixNano(), 10)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, int64(os.Getpid()), 10)
-	b = append(b, '-')
-	b = strconv.AppendUint(b, rand.Uint64(), 36)
-	return string(b)
-}
+// MaxDrop is how large a drop may be, in bytes, unless the configuration says
+// otherwise.
+const MaxDrop = 64 << 20
 
-// Drop leaves one signal in a project's spool, which is made if there is none.
-// It takes no lock and waits for nobody. A field that s lacks is filled in by
-// whoever folds it, but RecordedAt and CWD are written as they are. Safe for
-// concurrent use, also with other processes.
-func Drop(project string, s Signal) error {
-	d, err := openDropDirs(project)
-	if err != nil {
-		return err
+// Drop leaves one drop with this content, a signal or a raw hook event, in a
+// project's spool, which is made if there is none. It takes no lock and does
+// not wait. The content is not checked. Safe for concurrent use, also with
+// other processes.
+func Drop(project string, data []byte) error {
+	s, err := open(project, "tmp", "incoming")
+	if err != nil || s.Tmp == nil || s.Incoming == nil {
+		if err == nil {
+			s.Close()
+		}
+		// It is made now, or Create says what is wrong with it.
+		if s, err = Create(project); err != nil {
+			return err
+		}
 	}
-	defer d.close()
-	_, err = dropInto(d.tmp, d.incoming, s.AppendLine(make([]byte, 0, 512)))
+	defer s.Close()
+	s.tighten()
+	_, err = s.Drop(data)
 	return err
 }
 
-// Drop leaves one drop with this content, a signal or a raw hook event, and
-// returns the name it got in incoming. The content is not looked at.
-func (s *Spool) Drop(data []byte) (name string, err error) {
-	return dropInto(s.Tmp, s.Incoming, data)
-}
+// Drop leaves one drop with this content and returns the name that it got in
+// incoming.
+func (s *Spool) Drop(data []byte) (name string, err error) { return s.DropFrom("", data) }
 
-func dropInto(tmp, incoming *Dir, data []byte) (string, error) {
-	name := uniqueName() + ".json"
-	if err := tmp.writeNew(name, data, false); err != nil {
-		return "", fmt.Errorf("writing drop: %w", err)
+// DropFrom is Drop for a raw event of the tool that is called source: see
+// DropSource. With an empty source it is Drop.
+func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
+	ending := ".json"
+	if source != "" {
+		ending = "." + source + ending
 	}
-	if err := tmp.Rename(name, incoming, name); err != nil {
-		tmp.Remove(name)
-		return "", fmt.Errorf("handing over drop: %w", err)
+	if DropSource(ending) != source {
+		return "", fmt.Errorf("dropping: %q is not a source's name, 1 to 32 of a-z, 0-9 and -", source)
+	}
+	name = NewID() + ending
+	if err := s.Incoming.WriteFile(name, data, s.Tmp, false); err != nil {
+		return "", fmt.Errorf("dropping: %w", err)
 	}
 	return name, nil
 }
 
-// dropDirs are the two directories that a drop needs: opening only these keeps
-// Drop near the cost of its four system calls.
-type dropDirs struct{ tmp, incoming *Dir }
-
-func (d dropDirs) close() {
-	d.tmp.Close()
-	d.incoming.Close()
-}
-
-func openDropDirs(project string) (dropDirs, error) {
-	d, err := tryDropDirs(project)
-	if err == nil {
-		return d, nil
+// DropSource returns the source that a drop's name tells, SOURCE in
+// NAME.SOURCE.json, or "" if it tells none.
+func DropSource(name string) string {
+	stem, ok := strings.CutSuffix(name, ".json")
+	source := strings.TrimPrefix(filepath.Ext(stem), ".")
+	if !ok || len(source) > 32 || strings.Trim(source, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return ""
 	}
-	// Something is missing, or wrong: Create makes it, or names it well.
-	s, err := Create(project)
-	if err != nil {
-		return dropDirs{}, err
-	}
-	s.Close()
-	return tryDropDirs(project)
-}
-
-func tryDropDirs(project string) (d dropDirs, err error) {
-	p, err := OpenDir(project)
-	if err != nil {
-		return d, err
-	}
-	defer p.Close()
-	root, err := p.OpenDir(DirName)
-	if err != nil {
-		return d, err
-	}
-	defer root.Close()
-	if d.tmp, err = root.OpenDir("tmp"); err != nil {
-		return d, err
-	}
-	if d.incoming, err = root.OpenDir("incoming"); err != nil {
-		d.tmp.Close()
-		return d, err
-	}
-	return d, nil
+	return source
 }

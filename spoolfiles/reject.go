@@ -1,15 +1,9 @@
 package spoolfiles
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -20,125 +14,62 @@ const ReasonSuffix = ".reason"
 // MaxRejects is how many rejects are kept, the newest.
 const MaxRejects = 100
 
-// RejectName returns a name that is free in rejected, name itself if it can.
+// RejectName returns a name that is free in rejected: name itself if it is. The
+// ending of a drop's name stays.
 func (s *Spool) RejectName(name string) string {
-	// A name has at most 255 bytes nearly everywhere, and ".reason" and a
-	// number must fit.
+	stem := strings.TrimSuffix(name, ".json")
+	ending := name[len(stem):]
 	if len(name) > 230 {
-		h := fnv.New64a()
-		h.Write([]byte(name))
-		name = name[:200] + "-" + hex.EncodeToString(h.Sum(nil))
+		// A name has at most 255 bytes nearly everywhere, and the number and
+		// ".reason" must fit.
+		stem = stem[:150] + "-" + NewID()
 	}
-	free := name
-	for n := 1; ; n++ {
-		if _, err := s.Rejected.Lstat(free); errors.Is(err, fs.ErrNotExist) {
-			if _, err := s.Rejected.Lstat(free + ReasonSuffix); errors.Is(err, fs.ErrNotExist) {
-				return free
-			}
-		}
-		free = name + "." + strconv.Itoa(n)
+	exists := func(name string) bool {
+		_, err := s.Rejected.Lstat(name)
+		return err == nil
 	}
+	free := stem + ending
+	for n := 1; exists(free) || exists(free+ReasonSuffix); n++ {
+		free = fmt.Sprintf("%s.%d%s", stem, n, ending)
+	}
+	return free
 }
 
-// CountRejects counts what is in rejected.
-func (s *Spool) CountRejects() (n int, err error) {
-	err = s.Rejected.Each(func(name []byte, _ uint64) error {
-		if !strings.HasSuffix(string(name), ReasonSuffix) {
-			n++
-		}
-		return nil
-	})
-	return n, err
+// CountRejects counts what is in rejected, but for the reasons.
+func (s *Spool) CountRejects() (int, error) {
+	names, err := s.Rejected.names(func(name string) bool { return !strings.HasSuffix(name, ReasonSuffix) })
+	return len(names), err
 }
 
 // PruneRejects removes all but the MaxRejects newest rejects. The reason is
-// written when a file is rejected, so its time says which are the newest.
+// written when a file is rejected, so its time says which are the newest; what
+// has no reason, or is none's, goes first.
 func (s *Spool) PruneRejects() error {
-	var reasons, rejects []Entry
-	err := s.Rejected.Each(func(raw []byte, _ uint64) error {
-		name := string(raw)
-		info, err := s.Rejected.Lstat(name)
-		if err != nil {
-			return nil
-		}
-		if strings.HasSuffix(name, ReasonSuffix) {
-			reasons = append(reasons, Entry{name, info})
-		} else {
-			rejects = append(rejects, Entry{name, info})
-		}
-		return nil
+	names, err := s.Rejected.List()
+	if err != nil || len(names) <= 2*MaxRejects {
+		return err
+	}
+	old := map[string]bool{}
+	for _, name := range names {
+		old[name] = true
+	}
+	reasons, err := s.Rejected.entries(func(name string) bool {
+		reject, ok := strings.CutSuffix(name, ReasonSuffix)
+		return ok && old[reject]
 	})
-	if err != nil || len(rejects) <= MaxRejects && len(reasons) <= MaxRejects {
-		return err
-	}
-	when := make(map[string]int64, len(reasons))
-	for _, r := range reasons {
-		when[strings.TrimSuffix(r.Name, ReasonSuffix)] = r.MTime
-	}
-	for i := range rejects {
-		if t, ok := when[rejects[i].Name]; ok {
-			rejects[i].MTime = t
-		}
-		delete(when, rejects[i].Name)
-	}
-	slices.SortFunc(rejects, older)
-	for _, r := range rejects[:max(0, len(rejects)-MaxRejects)] {
-		if err := s.removeReject(r); err != nil {
-			return err
-		}
-	}
-	for _, r := range reasons {
-		if _, alone := when[strings.TrimSuffix(r.Name, ReasonSuffix)]; !alone {
-			continue
-		}
-		// A reason without its reject explains nothing.
-		if err := s.removeOne(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Spool) removeReject(r Entry) error {
-	if err := s.removeOne(r); err != nil {
-		return err
-	}
-	reason := r.Name + ReasonSuffix
-	info, err := s.Rejected.Lstat(reason)
-	if err != nil {
-		return gone(err)
-	}
-	return s.removeOne(Entry{reason, info})
-}
-
-func (s *Spool) removeOne(e Entry) error {
-	if e.Mode.IsDir() {
-		return s.removeTree(e.Name)
-	}
-	return gone(s.Rejected.Remove(e.Name))
-}
-
-// removeTree removes a directory that somebody had put into incoming. os.Root
-// keeps to what is below, and that rejected is still ours is made sure first.
-func (s *Spool) removeTree(name string) error {
-	path := s.Rejected.path
-	root, err := os.OpenRoot(path)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	if s.Stale() {
-		return &fs.PathError{Op: "remove", Path: filepath.Join(path, name), Err: errors.New("the spool has been replaced")}
+	slices.SortFunc(reasons, older)
+	for _, reason := range reasons[max(0, len(reasons)-MaxRejects):] {
+		delete(old, reason.Name)
+		delete(old, strings.TrimSuffix(reason.Name, ReasonSuffix))
 	}
-	return root.RemoveAll(name)
-}
-
-// gone takes it as done when what was to be removed is not there.
-func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	var errs []error
+	for name := range old {
+		errs = append(errs, s.Rejected.RemoveAll(name))
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // TmpTTL is the age at which a file in tmp is taken for abandoned.
@@ -146,18 +77,12 @@ const TmpTTL = 24 * time.Hour
 
 // CleanTmp removes the files in tmp that are older than TmpTTL.
 func (s *Spool) CleanTmp(now time.Time) error {
-	limit := now.Add(-TmpTTL).UnixNano()
-	var errs []error
-	err := s.Tmp.Each(func(raw []byte, _ uint64) error {
-		name := string(raw)
-		info, err := s.Tmp.Lstat(name)
-		if err == nil && info.MTime < limit && !info.Mode.IsDir() {
-			errs = append(errs, gone(s.Tmp.Remove(name)))
+	files, err := s.Tmp.entries(func(string) bool { return true })
+	errs := []error{err}
+	for _, f := range files {
+		if now.Sub(time.Unix(0, f.MTime)) > TmpTTL && !f.Mode.IsDir() {
+			errs = append(errs, s.Tmp.RemoveAll(f.Name))
 		}
-		return nil
-	})
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return fmt.Errorf("cleaning tmp: %w", err)
 	}
-	return nil
+	return errors.Join(errs...)
 }

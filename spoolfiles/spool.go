@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // DirName is the name of a project's spool directory.
@@ -15,104 +16,71 @@ const DirName = ".spool"
 // following links, and belong to this user. Safe for concurrent use, but not
 // beside Close or Complete.
 type Spool struct {
-	Project                          string // the project's directory, absolute
-	Root                             *Dir   // .spool
-	Tmp, Incoming, Control, Rejected *Dir
+	Project string // the project's directory, absolute
+	Root    *Dir   // .spool
+
+	Tmp, Incoming, Work, Control, Rejected *Dir
 }
 
-// Find returns the project for a working directory: the nearest directory from
-// dir upwards that has a spool, else dir itself.
+type subdir struct {
+	name string
+	dir  **Dir
+}
+
+func (s *Spool) subdirs() []subdir {
+	return []subdir{{"tmp", &s.Tmp}, {"incoming", &s.Incoming}, {"work", &s.Work}, {"control", &s.Control}, {"rejected", &s.Rejected}}
+}
+
+// Find returns the project for a working directory, links resolved: the nearest
+// directory from there upwards that has a .spool of this user, or is the top of
+// a git work tree; else the working directory. The home directory and the root
+// directory are a project only for what begins right there.
 func Find(dir string) string {
-	for d := dir; ; {
-		if fi, err := os.Lstat(filepath.Join(d, DirName)); err == nil && fi.IsDir() {
-			return d
-		}
-		up := filepath.Dir(d)
-		if up == d {
-			return dir
-		}
-		d = up
-	}
-}
-
-// Open opens the spool of a project, making what is missing below .spool. The
-// error wraps fs.ErrNotExist if the project or its .spool does not exist.
-func Open(project string) (*Spool, error) {
-	s, err := Look(project)
+	start, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil, err
+		return dir
 	}
-	if err := s.Complete(); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// Look is Open for one who only reads: it makes nothing. Directories that are
-// missing are nil, and list as empty ones; all else needs Complete.
-func Look(project string) (*Spool, error) {
-	project, err := filepath.Abs(project)
-	if err != nil {
-		return nil, fmt.Errorf("finding project %s: %w", project, err)
-	}
-	p, err := OpenDir(project)
-	if err != nil {
-		return nil, fmt.Errorf("opening project: %w", err)
-	}
-	defer p.Close()
-	s := &Spool{Project: project}
-	if s.Root, err = openOurs(p, DirName); err != nil {
-		return nil, fmt.Errorf("opening spool: %w", err)
-	}
-	for _, sub := range s.subdirs() {
-		*sub.dir, err = openOurs(s.Root, sub.name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.Close()
-			return nil, fmt.Errorf("opening spool: %w", err)
-		}
-	}
-	return s, nil
-}
-
-// Complete makes and opens the directories that Look has not found. If one was
-// missing, the spool is new, and gets its .gitignore, too: signals hold prompts,
-// which must not come into a repository.
-func (s *Spool) Complete() error {
-	ignored := false
-	for _, sub := range s.subdirs() {
-		if *sub.dir != nil {
-			continue
-		}
-		if !ignored {
-			// Whoever comes second finds it there, with the same content.
-			if err := s.Root.writeNew(".gitignore", []byte("*\n"), false); err != nil && !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("making spool: %w", err)
+	home, _ := os.UserHomeDir()
+	for up := start; ; up = filepath.Dir(up) {
+		top := filepath.Dir(up) == up
+		if up == start || !top && !sameDir(up, home) {
+			if hasSpool(up) {
+				return up
 			}
-			ignored = true
+			if _, err := os.Lstat(filepath.Join(up, ".git")); err == nil {
+				return up
+			}
 		}
-		err := s.Root.Mkdir(sub.name)
-		if err == nil || errors.Is(err, fs.ErrExist) {
-			*sub.dir, err = openOurs(s.Root, sub.name)
-		}
-		if err != nil {
-			return fmt.Errorf("opening spool: %w", err)
+		if top {
+			return start
 		}
 	}
-	return nil
+}
+
+// hasSpool reports whether there is a .spool that is a directory, no link, and
+// this user's.
+func hasSpool(project string) bool {
+	d, err := OpenDir(project)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	info, err := d.Lstat(DirName)
+	return err == nil && info.Mode.IsDir() && info.Ours()
+}
+
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // Create is Open, but makes the spool where there is none. The project's
 // directory itself must exist.
 func Create(project string) (*Spool, error) {
-	s, err := Open(project)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return s, err
-	}
-	project, err = filepath.Abs(project)
-	if err != nil {
-		return nil, fmt.Errorf("finding project %s: %w", project, err)
-	}
 	p, err := OpenDir(project)
 	if err != nil {
 		return nil, fmt.Errorf("opening project: %w", err)
@@ -124,64 +92,91 @@ func Create(project string) (*Spool, error) {
 	return Open(project)
 }
 
-type subdir struct {
-	name string
-	dir  **Dir
+// Open opens the spool of a project, making what is missing below .spool. The
+// error wraps fs.ErrNotExist if the project or its .spool does not exist, and an
+// *OwnerError if the spool is another user's.
+func Open(project string) (*Spool, error) {
+	s, err := OpenExisting(project)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Complete(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
-func (s *Spool) subdirs() []subdir {
-	return []subdir{{"tmp", &s.Tmp}, {"incoming", &s.Incoming}, {"control", &s.Control}, {"rejected", &s.Rejected}}
+// OpenExisting is Open for a program that only reads: it changes nothing.
+// Directories that are missing are nil, and list as empty ones; all else needs
+// Complete.
+func OpenExisting(project string) (*Spool, error) {
+	return open(project, "tmp", "incoming", "work", "control", "rejected")
 }
 
-// Dir returns the spool's directory of that name, or nil.
-func (s *Spool) Dir(name string) *Dir {
+// open opens the named directories of a spool, as far as they exist.
+func open(project string, names ...string) (*Spool, error) {
+	project, err := filepath.Abs(project)
+	if err != nil {
+		return nil, fmt.Errorf("finding project: %w", err)
+	}
+	p, err := OpenDir(project)
+	if err != nil {
+		return nil, fmt.Errorf("opening project: %w", err)
+	}
+	defer p.Close()
+	s := &Spool{Project: project}
+	if s.Root, err = p.OpenDir(DirName); err != nil {
+		return nil, fmt.Errorf("opening spool: %w", err)
+	}
+	s.Root.top, s.Root.rel = s.Root.root, "" // p does not stay open
 	for _, sub := range s.subdirs() {
-		if sub.name == name {
-			return *sub.dir
+		if !slices.Contains(names, sub.name) {
+			continue
+		}
+		*sub.dir, err = s.Root.OpenDir(sub.name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.Close()
+			return nil, fmt.Errorf("opening spool: %w", err)
 		}
 	}
+	return s, nil
+}
+
+// Complete makes and opens the directories that OpenExisting has not found, and
+// makes all of them private. If one was missing, the spool is new, and gets its
+// .gitignore, too: signals hold prompts, which must not come into a repository.
+func (s *Spool) Complete() error {
+	missing := slices.DeleteFunc(s.subdirs(), func(sub subdir) bool { return *sub.dir != nil })
+	if len(missing) > 0 {
+		err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("making spool: %w", err)
+		}
+	}
+	for _, sub := range missing {
+		err := s.Root.Mkdir(sub.name)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			*sub.dir, err = s.Root.OpenDir(sub.name)
+		}
+		if err != nil {
+			return fmt.Errorf("making spool: %w", err)
+		}
+	}
+	s.tighten()
 	return nil
 }
 
-// openOurs opens a directory and makes sure that it is this user's: in
-// somebody else's directory anybody's files could be swapped at any moment.
-func openOurs(parent *Dir, name string) (*Dir, error) {
-	d, err := parent.OpenDir(name)
-	if err != nil {
-		// O_DIRECTORY reports a link, too, as "not a directory", and what one
-		// may not open is most often another user's.
-		info, lerr := parent.Lstat(name)
-		switch {
-		case lerr != nil:
-		case info.Mode&fs.ModeSymlink != 0:
-			return nil, parent.fail("open", name, errLinkedDir)
-		case !info.Ours():
-			return nil, parent.fail("open", name, &OwnerError{info.UID})
-		}
-		return nil, err
+// tighten makes the open directories private.
+func (s *Spool) tighten() {
+	s.Root.tighten()
+	for _, sub := range s.subdirs() {
+		(*sub.dir).tighten()
 	}
-	info, err := d.Stat()
-	if err == nil && !ours(info.UID) {
-		err = &fs.PathError{Op: "open", Path: d.path, Err: &OwnerError{info.UID}}
-	}
-	if err != nil {
-		d.Close()
-		return nil, err
-	}
-	return d, nil
-}
-
-var errLinkedDir = errors.New("is a symbolic link, which is not followed; remove it, or make it a directory")
-
-// OwnerError says that a file or directory belongs to another user.
-type OwnerError struct{ UID uint32 }
-
-func (e *OwnerError) Error() string {
-	return fmt.Sprintf("belongs to user %d, not to this user (%d)", e.UID, os.Geteuid())
 }
 
 // Stale reports whether the spool's path no longer leads to what was opened:
-// someone deleted, replaced or moved the project, its .spool or a directory in
+// somebody deleted, replaced or moved the project, its .spool or a directory in
 // it. A stale spool must be closed and opened again.
 func (s *Spool) Stale() bool {
 	p, err := OpenDir(s.Project)
@@ -189,24 +184,12 @@ func (s *Spool) Stale() bool {
 		return true
 	}
 	defer p.Close()
-	if !same(p, DirName, s.Root) {
-		return true
-	}
-	for _, sub := range s.subdirs() {
-		if *sub.dir == nil || !same(s.Root, sub.name, *sub.dir) {
-			return true
-		}
-	}
-	return false
+	return !s.Root.isAt(p, DirName) || slices.ContainsFunc(s.subdirs(), func(sub subdir) bool {
+		return *sub.dir == nil || !(*sub.dir).isAt(s.Root, sub.name)
+	})
 }
 
 // Close releases the spool's directories.
 func (s *Spool) Close() error {
-	var errs []error
-	for _, sub := range s.subdirs() {
-		if *sub.dir != nil {
-			errs = append(errs, (*sub.dir).Close())
-		}
-	}
-	return errors.Join(append(errs, s.Root.Close())...)
+	return errors.Join(s.Root.Close(), s.Tmp.Close(), s.Incoming.Close(), s.Work.Close(), s.Control.Close(), s.Rejected.Close())
 }

@@ -23,7 +23,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
+	"spoolagent/agent/status"
+	"spoolagent/configs/hooks"
 	"spoolagent/queue"
+	"spoolagent/service"
 	"spoolagent/spoolfiles"
 )
 
@@ -81,7 +85,8 @@ func serve(t testing.TB, project string) {
 }
 
 func facts(t testing.TB, projects ...string) Facts {
-	return Facts{StateDir: filepath.Join(tempDir(t), "state"), Version: "test", Projects: projects, Options: queue.DefaultOptions(),
+	state := filepath.Join(tempDir(t), "state")
+	return Facts{StateDir: state, Registry: registry.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Projects: projects, Options: queue.DefaultOptions(),
 		Hooks: func(context.Context) Hooks { return Hooks{} }}
 }
 
@@ -122,7 +127,7 @@ func TestASoundProject(t *testing.T) {
 	sp, err := spoolfiles.Open(p)
 	must(t, err)
 	defer sp.Close()
-	q := queue.New(sp, queue.DefaultOptions())
+	q := queue.New(sp, queue.DefaultOptions(), nil)
 	_, err = sp.Drop([]byte(`{"tool_name":"x"}`))
 	must(t, err)
 	err = q.Take(context.Background(), spoolfiles.NewID())
@@ -132,8 +137,8 @@ func TestASoundProject(t *testing.T) {
 	before := tree(t, p)
 	checks := Examine(context.Background(), facts(t, p))
 	for _, c := range checks {
-		switch c.Subject() {
-		case "project", "spool", "disk", "projects":
+		switch subject, _, _ := strings.Cut(c.Name, "."); subject {
+		case "project", "spool", "disk":
 			if c.Status != OK {
 				t.Errorf("%+v", c)
 			}
@@ -142,9 +147,9 @@ func TestASoundProject(t *testing.T) {
 	if diff := cmp.Diff(before, tree(t, p)); diff != "" {
 		t.Errorf("the doctor has changed something:\n%s", diff)
 	}
-	for _, look := range looks {
-		if len(named(checks, look.name)) != 1 {
-			t.Errorf("%s is not told", look.name)
+	for _, name := range append(names[:], "selftest") {
+		if len(named(checks, name)) != 1 {
+			t.Errorf("%s is not told", name)
 		}
 	}
 }
@@ -176,50 +181,32 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 		mend   string // part of it; DIR stands for the project
 	}{
 		{"gone", func(t *testing.T, p string) { must(t, os.RemoveAll(p)) },
-			"project.exists", Warning, "no such directory", "agent remove DIR"},
-		{"a file in its place", func(t *testing.T, p string) { must(t, os.RemoveAll(p)); write(t, p, "") },
-			"project.exists", Warning, "no such directory", "agent remove DIR"},
+			"project.exists", Warning, "is missing", "agent remove DIR"},
 		{"no spool", func(t *testing.T, p string) { must(t, os.RemoveAll(in(p))) },
-			"project.exists", Warning, "no .spool", "agent add DIR"},
+			"project.exists", Warning, "is missing", "agent add DIR"},
 		{"the spool is a link", func(t *testing.T, p string) {
 			must(t, os.RemoveAll(in(p)))
 			must(t, os.Symlink("/etc", in(p)))
-		}, "spool.links", Failure, ".spool", "rm DIR/.spool"},
+		}, "spool.permissions", Failure, "/.spool: ", "ls -la DIR/.spool; rm"},
 		{"incoming is a link", func(t *testing.T, p string) {
 			must(t, os.RemoveAll(in(p, "incoming")))
 			must(t, os.Symlink("/etc", in(p, "incoming")))
-		}, "spool.links", Failure, ".spool/incoming", "rm DIR/.spool/incoming"},
+		}, "spool.permissions", Failure, "/incoming: ", "ls -la DIR/.spool; rm"},
 		{"control is a file", func(t *testing.T, p string) {
 			must(t, os.RemoveAll(in(p, "control")))
 			write(t, in(p, "control"), "")
-		}, "spool.links", Failure, "something else", "rm DIR/.spool/control"},
-		{"the queue is a link", func(t *testing.T, p string) { must(t, os.Symlink("/etc/passwd", in(p, queue.FileName))) },
-			"spool.links", Failure, "is a symbolic link", "rm DIR/.spool/" + queue.FileName},
-		{"the ledger has two names", func(t *testing.T, p string) {
-			write(t, filepath.Join(p, "x"), "{}")
-			must(t, os.Link(filepath.Join(p, "x"), in(p, "ledger.json")))
-		}, "spool.links", Failure, "2 hard links", "rm DIR/.spool/ledger.json"},
-		{"the lock is a FIFO", func(t *testing.T, p string) { must(t, syscall.Mkfifo(in(p, "agent.lock"), 0o600)) },
-			"spool.links", Failure, "no plain file", "rm DIR/.spool/agent.lock"},
+		}, "spool.permissions", Failure, "/control: ", "ls -la DIR/.spool; rm"},
 		{"another user's spool", func(t *testing.T, p string) { root(t); must(t, os.Chown(in(p), 1, 1)) },
-			"spool.owner", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
-		{"another user's incoming", func(t *testing.T, p string) { root(t); must(t, os.Chown(in(p, "incoming"), 1, 1)) },
-			"spool.owner", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
+			"spool.permissions", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
 		{"another user's drop", func(t *testing.T, p string) {
 			root(t)
 			write(t, in(p, "incoming", "a.json"), "{}")
 			must(t, os.Chown(in(p, "incoming", "a.json"), 1, 1))
-		}, "spool.owner", Failure, ".spool/incoming/a.json", "chown -R 0 DIR/.spool"},
-		{"others can read", func(t *testing.T, p string) { must(t, os.Chmod(in(p), 0o755)) },
-			"spool.permissions", Warning, ".spool is 0755", "chmod -R go-rwx DIR/.spool"},
+		}, "spool.permissions", Failure, ".spool/incoming/a.json", "chown -R 0 DIR/.spool"},
 		{"others can write", func(t *testing.T, p string) { must(t, os.Chmod(in(p, "control"), 0o770)) },
-			"spool.permissions", Failure, ".spool/control is 0770", "chmod -R go-rwx DIR/.spool"},
+			"spool.permissions", Warning, ".spool/control is 0770", "chmod -R go-rwx DIR/.spool"},
 		{"closed", func(t *testing.T, p string) { must(t, os.Chmod(in(p, "incoming"), 0o500)) },
 			"spool.permissions", Failure, ".spool/incoming is 0500", "chmod -R u+rwX DIR/.spool"},
-		{"a readable file", func(t *testing.T, p string) {
-			write(t, in(p, queue.FileName), "")
-			must(t, os.Chmod(in(p, queue.FileName), 0o644))
-		}, "spool.permissions", Warning, "distill-pending.queue is 0644", "chmod -R go-rwx DIR/.spool"},
 		{"tracked", func(t *testing.T, p string) {
 			git(t, p, "init", "-q")
 			git(t, p, "add", "-f", ".spool/.gitignore")
@@ -229,44 +216,28 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			git(t, filepath.Dir(p), "add", "-f", filepath.Base(p)+"/.spool/.gitignore")
 			t.Cleanup(func() { os.RemoveAll(filepath.Join(filepath.Dir(p), ".git")) })
 		}, "spool.git", Failure, "tracked by git", "git -C DIR rm"},
-		{"not ignored", func(t *testing.T, p string) {
-			git(t, p, "init", "-q")
-			must(t, os.Remove(in(p, ".gitignore")))
-		}, "spool.git", Warning, "no .gitignore", "echo '*' >DIR/.spool/.gitignore"},
-		{"not all ignored", func(t *testing.T, p string) {
-			git(t, p, "init", "-q")
-			write(t, in(p, ".gitignore"), "tmp\n")
-		}, "spool.git", Warning, "does not say *", "echo '*' >DIR/.spool/.gitignore"},
-		{"strays", func(t *testing.T, p string) {
-			for _, path := range []string{"notes.txt", "incoming/a.txt", "control/zzz", "control/ä.drain"} {
-				write(t, in(p, path), "")
-				age(t, in(p, path), old)
-			}
-			write(t, in(p, "tmp", "a"), "")
-			age(t, in(p, "tmp", "a"), 48*time.Hour)
-		}, "spool.strays", Warning, ".spool/control/zzz", "ls -laR DIR/.spool"},
 		{"drops wait", func(t *testing.T, p string) {
 			write(t, in(p, "incoming", "a.json"), "{}")
 			age(t, in(p, "incoming", "a.json"), old)
-		}, "spool.drops", Warning, "1, the oldest for 2 min", "agent drain --project DIR"},
+		}, "spool.waiting", Warning, "1, the oldest for 2m", "agent drain --project DIR"},
 		{"drops wait for an agent", func(t *testing.T, p string) {
 			serve(t, p)
 			write(t, in(p, "incoming", "a.json"), "{}")
 			age(t, in(p, "incoming", "a.json"), old)
-		}, "spool.drops", Failure, "although an agent serves", "agent restart"},
+		}, "spool.waiting", Failure, "although an agent serves", "agent restart"},
 		{"requests wait", func(t *testing.T, p string) {
 			write(t, in(p, "control", "a.drain"), "")
 			age(t, in(p, "control", "a.drain"), old)
-		}, "spool.requests", Warning, "1, the oldest for 2 min", "agent install"},
+		}, "spool.waiting", Warning, "1, the oldest for 2m", "agent install"},
 		{"requests wait for an agent", func(t *testing.T, p string) {
 			serve(t, p)
 			write(t, in(p, "control", "a.drain"), "")
 			age(t, in(p, "control", "a.drain"), old)
-		}, "spool.requests", Failure, "although an agent serves", "agent restart"},
+		}, "spool.waiting", Failure, "although an agent serves", "agent restart"},
 		{"replies wait", func(t *testing.T, p string) {
 			write(t, in(p, "control", "a.signals"), "")
 			age(t, in(p, "control", "a.signals"), 20*time.Minute+5*time.Second)
-		}, "spool.replies", Warning, "1, the oldest for 20 min", "agent drain --project DIR"},
+		}, "spool.waiting", Warning, "1, the oldest for 20m", "agent drain --project DIR"},
 		{"rejects", func(t *testing.T, p string) { write(t, in(p, "rejected", "a"), "") },
 			"spool.rejects", Warning, ": 1", "ls DIR/.spool/rejected"},
 		{"malformed lines", func(t *testing.T, p string) { write(t, in(p, queue.FileName), "x\ny\n") },
@@ -276,18 +247,8 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			must(t, lock.Lock())
 			t.Cleanup(func() { lock.Unlock() })
 		}, "spool.queue", Warning, "holds the lock", "fuser -v DIR/.spool/" + queue.FileName},
-		{"a ledger that does not close", func(t *testing.T, p string) { write(t, in(p, "ledger.json"), `{"folded":3}`) },
-			"spool.ledger", Failure, "does not close", "agent drop --project DIR"},
-		{"a change that is half done", func(t *testing.T, p string) { write(t, in(p, "queue.redo"), "spool-redo 1 ") },
-			"spool.redo", Warning, "died in the middle", "agent peek --project DIR"},
-		{"a change that does not get on", func(t *testing.T, p string) {
-			serve(t, p)
-			write(t, in(p, "queue.redo"), "spool-redo 1 ")
-		}, "spool.redo", Failure, "does not get on", "agent restart"},
-		{"drops from the future", func(t *testing.T, p string) {
-			write(t, in(p, "incoming", "a.json"), "{}")
-			age(t, in(p, "incoming", "a.json"), -time.Hour-30*time.Second)
-		}, "spool.clock", Warning, "incoming, by 1 h", "timedatectl"},
+		{"the queue is a link", func(t *testing.T, p string) { must(t, os.Symlink("/etc/passwd", in(p, queue.FileName))) },
+			"spool.queue", Failure, queue.FileName, "ls -la DIR/.spool"},
 		{"signals from the future", func(t *testing.T, p string) {
 			write(t, in(p, queue.FileName), fmt.Sprintf(`{"recorded_at":%d,"cwd":"","tool_name":"x"}`+"\n", time.Now().Add(time.Hour).Unix()))
 		}, "spool.clock", Warning, ": 1", "timedatectl"},
@@ -351,7 +312,7 @@ func TestADropThatIsBeingFolded(t *testing.T) {
 	age(t, drop, time.Hour)
 	gone := time.AfterFunc(recheck/10, func() { os.Remove(drop) })
 	defer gone.Stop()
-	if c := named(Examine(context.Background(), facts(t, p)), "spool.drops"); c[0].Status != OK {
+	if c := named(Examine(context.Background(), facts(t, p)), "spool.waiting"); c[0].Status != OK {
 		t.Errorf("%+v", c)
 	}
 }
@@ -378,65 +339,80 @@ func TestManyProjectsWithTheSame(t *testing.T) {
 		t.Errorf("%d lines", lines)
 	}
 	gone := named(checks, "project.exists")[0]
-	if len(gone.Projects) != 500 || !strings.HasSuffix(gone.Detail, "\nand 495 more like this") || !strings.Contains(gone.Mend, "agent remove DIR,") {
+	if len(gone.Projects) != 500 || !strings.HasSuffix(gone.Detail, "\nand 495 more") || !strings.Contains(gone.Mend, "agent remove DIR,") {
 		t.Errorf("%s\n%s\n%d", gone.Detail, gone.Mend, len(gone.Projects))
 	}
 }
 
 // What does not answer is told, and does not hold up the others.
 func TestNoAnswer(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	d := &diagnosis{facts: facts(t)}
-	p := sound(t)
-	if r := d.examine(ctx, p); len(r.findings) != 1 || r.findings[0].name != "spool.answer" || r.findings[0].status != Failure {
-		t.Errorf("%+v", r)
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		defer close(end)
+		d := &diagnosis{facts: Facts{Hooks: func(context.Context) Hooks { <-end; return Hooks{} }}}
+		d.checkHooks(t.Context())
+		want := []finding{{name: "hooks", status: Failure, what: "no answer within 5s", mend: "agent hooks list, in each project that has hooks"}}
+		if !slices.Equal(d.findings, want) {
+			t.Errorf("%+v", d.findings)
+		}
+	})
+}
+
+func TestRegistry(t *testing.T) {
+	f := facts(t)
+	must(t, os.MkdirAll(f.Registry.Dir, 0o700))
+	stray := filepath.Join(f.Registry.Dir, "stray")
+	write(t, stray, "no path")
+	if c := named(Examine(context.Background(), f), "registry"); len(c) != 1 || c[0].Status != Warning || c[0].Mend != "rm "+stray {
+		t.Errorf("%+v", c)
 	}
 }
 
-func TestStateDirectory(t *testing.T) {
-	f := facts(t, sound(t))
-	registry := filepath.Join(f.StateDir, "projects")
-	must(t, os.MkdirAll(registry, 0o700))
-	p := f.Projects[0]
-	_, err := agent.Register(f.StateDir, p)
+// run makes an agent known, as long as the test lasts.
+func run(t *testing.T, f Facts, a agent.Info) {
+	t.Helper()
+	name := filepath.Join(f.StateDir, agent.AgentsName, fmt.Sprint(a.PID))
+	must(t, os.MkdirAll(filepath.Dir(name), 0o700))
+	data, err := json.Marshal(a)
 	must(t, err)
-	f.Projects = append(f.Projects, filepath.Join(tempDir(t), "link"))
-	must(t, os.Symlink(p, f.Projects[1]))
-	write(t, filepath.Join(registry, "stray"), "no path")
-	write(t, filepath.Join(registry, ".begun"), "/x")
-	age(t, filepath.Join(registry, ".begun"), time.Hour)
-	must(t, os.MkdirAll(filepath.Join(f.StateDir, "agents"), 0o755))
-	write(t, filepath.Join(f.StateDir, "agents", "1-a.json"), "{}")
-	write(t, filepath.Join(f.StateDir, "agents", "1-a.lock"), "")
-	before := tree(t, f.StateDir)
-	checks := Examine(context.Background(), f)
-	for _, want := range []struct{ name, detail, mend string }{
-		{"registry.files", "1 file that names no project", "rm " + filepath.Join(registry, "stray")},
-		{"registry.files", "somebody has begun and left", "rm " + filepath.Join(registry, ".begun")},
-		{"project.names", f.Projects[1] + ": is " + p, "agent remove " + f.Projects[1]},
-		{"state.permissions", "agents can be read by others (-rwxr-xr-x)", "chmod 700 " + filepath.Join(f.StateDir, "agents")},
-		{"agent.leftovers", "2 files of agents that are dead", "agent status"},
-	} {
-		if !slices.ContainsFunc(named(checks, want.name), func(c Check) bool {
-			return c.Status == Warning && strings.Contains(c.Detail, want.detail) && c.Mend == want.mend
-		}) {
-			t.Errorf("want %+v, got %+v", want, named(checks, want.name))
-		}
-	}
-	if diff := cmp.Diff(before, tree(t, f.StateDir)); diff != "" {
-		t.Errorf("the doctor has changed something:\n%s", diff)
-	}
+	write(t, name+agent.InfoSuffix, string(data))
+	lock := flock.New(name+agent.LockSuffix, flock.SetPermissions(0o600))
+	must(t, lock.Lock())
+	t.Cleanup(func() { lock.Unlock() })
+}
 
-	must(t, os.Chmod(f.StateDir, 0o777))
-	if c := named(Examine(context.Background(), f), "state.permissions"); c[0].Status != Failure {
-		t.Errorf("others can change it: %+v", c)
+func TestAgents(t *testing.T) {
+	state := func(s agent.State, err string) []agent.ProjectState {
+		return []agent.ProjectState{{Path: "/p", State: s, Error: err}}
 	}
-	root(t)
-	must(t, os.Chmod(f.StateDir, 0o700))
-	must(t, os.Chown(f.StateDir, 1, 1))
-	if c := named(Examine(context.Background(), f), "state.permissions"); c[0].Status != Failure || !strings.Contains(c[0].Mend, "chown -R 0") {
-		t.Errorf("it is another's: %+v", c)
+	holder := func(pid int) agent.Holder { return agent.Holder{PID: pid, Version: "old"} }
+	for _, c := range []struct {
+		agents []agent.Info
+		name   string
+		status Level
+		detail string
+		mend   string
+	}{
+		{nil, "agent.running", Failure, "no agent is running", "agent install"},
+		{[]agent.Info{{Holder: holder(1)}}, "agent.running", Warning, "only the projects that they were given", "agent install"},
+		{[]agent.Info{{Holder: holder(1), User: true}}, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
+		{[]agent.Info{{Holder: holder(1), User: true, Problem: "configuration refused"}}, "agent.running", Failure, "refused", "mend the configuration, then: kill -HUP 1"},
+		{[]agent.Info{{Holder: holder(1), User: true, Service: true}, {Holder: holder(2), User: true, Problem: "waiting for 1"}},
+			"agent.rivals", Warning, "pid 2", "agent status"},
+		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StateHeld, "another agent serves it")}}, "agent.rivals", Warning, "/p", "agent status"},
+		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StatePolling, "polled, for "+syscall.ENOSPC.Error())}}, "limits", Warning, "/p", raise},
+		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StateError, syscall.EMFILE.Error())}}, "limits", Warning, "/p", raise},
+	} {
+		f := facts(t)
+		for _, a := range c.agents {
+			run(t, f, a)
+		}
+		d := &diagnosis{facts: f}
+		d.checkAgents()
+		got := named(group(d.findings), c.name)
+		if len(got) != 1 || got[0].Status != c.status || !strings.Contains(got[0].Detail, c.detail) || !strings.HasPrefix(got[0].Mend, c.mend) {
+			t.Errorf("want %+v, got %+v", c, got)
+		}
 	}
 }
 
@@ -444,91 +420,71 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 	self, err := os.Executable()
 	must(t, err)
 	other := filepath.Join(tempDir(t), "agent")
-	must(t, os.WriteFile(other, []byte("x"), 0o700))
-	noProgram := filepath.Join(tempDir(t), "agent")
-	write(t, noProgram, "x")
-	well := Service{Installed: true, Enabled: true, Running: true, Detail: "active", Binary: self, File: "/unit"}
-	with := func(change func(*Service)) Service {
-		s := well
-		change(&s)
-		return s
-	}
+	write(t, other, "x")
 	for _, c := range []struct {
-		s      Service
-		name   string
+		change func(*service.State)
 		status Level
 		mend   string
 	}{
-		{well, "service.installed", OK, ""},
-		{well, "service.enabled", OK, ""},
-		{well, "service.running", OK, ""},
-		{well, "service.binary", OK, ""},
-		{Service{Absent: "no systemd"}, "service.installed", Warning, ""},
-		{Service{Reach: "no bus"}, "service.installed", Warning, ""},
-		{Service{}, "service.installed", Warning, "agent install"},
-		{with(func(s *Service) { s.Reach = "no bus" }), "service.enabled", Skipped, ""},
-		{with(func(s *Service) { s.Enabled = false }), "service.enabled", Warning, "agent install"},
-		{with(func(s *Service) { s.Running = false }), "service.running", Failure, "agent start"},
-		{with(func(s *Service) { s.LingerOff = true }), "service.linger", Warning, "agent install --linger"},
-		{with(func(s *Service) { s.Binary = other }), "service.binary", Warning, "agent install"},
-		{with(func(s *Service) { s.Binary = noProgram }), "service.binary", Failure, "agent install"},
-		{with(func(s *Service) { s.Binary = other + "2" }), "service.binary", Failure, "agent install"},
-		{with(func(s *Service) { s.Binary = "" }), "service.binary", Warning, "agent install"},
+		{func(*service.State) {}, OK, ""},
+		{func(s *service.State) { *s = service.State{Reach: errors.New("no systemd")} }, Warning, ""},
+		{func(s *service.State) { s.Installed = false }, Warning, "agent install"},
+		{func(s *service.State) { s.Reach = errors.New("no bus") }, Skipped, ""},
+		{func(s *service.State) { s.Enabled = false }, Warning, "agent install"},
+		{func(s *service.State) { s.Running = false }, Failure, "agent start"},
+		{func(s *service.State) { s.Linger = service.LingerOff }, Warning, "agent install --linger"},
+		{func(s *service.State) { s.Binary = other }, Warning, "agent install"},
+		{func(s *service.State) { s.Binary = other + "2" }, Failure, "agent install"},
+		{func(s *service.State) { s.Binary = "" }, Failure, "agent install"},
 	} {
 		f := facts(t)
-		f.Binary, f.Service = self, c.s
-		got := named(Examine(context.Background(), f), c.name)
+		f.Service = service.State{Installed: true, Enabled: true, Running: true, Binary: self}
+		c.change(&f.Service)
+		got := named(Examine(context.Background(), f), "service")
 		if len(got) != 1 || got[0].Status != c.status || !strings.HasPrefix(got[0].Mend, c.mend) || c.mend == "" && got[0].Mend != "" {
-			t.Errorf("%+v: want %s %s, got %+v", c.s, c.name, c.status, got)
+			t.Errorf("%+v: want %s, %q, got %+v", f.Service, c.status, c.mend, got)
 		}
 	}
 
 	f := facts(t)
-	f.Config = Config{File: "/c", Err: errors.New("line 3: unknown key")}
+	f.ConfigErr = errors.New("line 3: unknown key")
+	connection := func(tool, project string, s hooks.Status) hooks.Connection {
+		return hooks.Connection{Tool: hooks.Tool{Name: tool, Title: tool}, Project: project, Status: s}
+	}
 	f.Hooks = func(context.Context) Hooks {
 		return Hooks{
-			[]Tool{{Name: "a", Here: true, Connected: "no"}, {Name: "b", Connected: "no"}, {Name: "c", Connected: "outdated"},
-				{Name: "d", Connected: "yes"}, {Name: "e", Here: true, Err: errors.New("broken")},
-				{Name: "f", Here: true, Connected: "no"}, {Name: "g", Here: true, Single: true, Connected: "no"},
-				{Name: "f", Project: "/p", Connected: "yes"}, {Name: "g", Project: "/p", Connected: "partly"},
-				{Name: "g", Project: "/q", Connected: "partly"}},
-			[]Script{{"/s1", "no"}, {"/s2", "outdated"}, {"/s3", "yes"}},
+			[]hooks.Connection{
+				connection("a", "", hooks.Status{State: hooks.None}),
+				connection("b", "", hooks.Status{State: hooks.Outdated}),
+				connection("c", "", hooks.Status{State: hooks.Connected}),
+				connection("d", "", hooks.Status{Err: errors.New("broken")}),
+				connection("e", "/p", hooks.Status{State: hooks.Partly}),
+				connection("f", "/p", hooks.Status{State: hooks.Outdated}),
+				connection("f", "/q", hooks.Status{State: hooks.Outdated}),
+			},
+			map[string]hooks.State{"/s1": hooks.None, "/s2": hooks.Outdated, "/s3": hooks.Connected},
 		}
 	}
 	var got []string
 	for _, c := range Examine(context.Background(), f) {
-		if s := c.Subject(); s == "config" || s == "hooks" {
-			got = append(got, c.Name+" "+string(c.Status))
+		if c.Name == "config" || c.Name == "hooks" {
+			got = append(got, fmt.Sprintf("%s %s: %s", c.Status, strings.Fields(c.Detail)[0], c.Mend))
 		}
 	}
-	want := []string{"config failure", "hooks.a warning", "hooks.c warning", "hooks.d ok", "hooks.e warning",
-		"hooks.f ok", "hooks.g warning",
-		"hooks.scripts failure", "hooks.scripts warning", "hooks.scripts ok"}
+	const scripts = "agent hooks install TOOL, for any tool that is connected"
+	want := []string{
+		"failure line: edit the file; 'agent print config' shows all settings",
+		"failure /s1: " + scripts,
+		"warning /s2: " + scripts,
+		"warning a: agent hooks install a",
+		"warning b: agent hooks install b",
+		"warning d's: mend the file, then: agent hooks install d",
+		"warning e: agent hooks install e --project /p",
+		"warning f: agent hooks install f --project DIR",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-}
-
-// The hooks of a project may be on a file system that does not answer.
-func TestHooksThatDoNotAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		end := make(chan struct{})
-		defer close(end)
-		f := Facts{Hooks: func(context.Context) Hooks { <-end; return Hooks{} }}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		for _, want := range []Check{
-			{Name: "hooks", Status: Failure, Detail: "not looked at: no answer within 5s", Mend: "agent hooks list, in each project that has hooks"},
-			{Name: "hooks", Status: Skipped, Detail: "interrupted"},
-		} {
-			d := &diagnosis{facts: f}
-			d.checkHooks(ctx)
-			if diff := cmp.Diff([]Check{want}, d.checks); diff != "" {
-				t.Error(diff)
-			}
-			cancel()
-		}
-	})
 }
 
 // serving runs an agent for all projects of a user.
@@ -548,15 +504,22 @@ func serving(t *testing.T, f Facts) {
 	})
 	soon, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
-	must(t, await(soon, func() (bool, error) {
-		infos, _, err := agent.Look(f.StateDir)
+	must(t, await(soon, time.Minute, func() (bool, error) {
+		infos, _, err := status.Leftovers(f.StateDir)
 		return len(infos) == 1 && infos[0].User, err
 	}))
 }
 
+// tested is what came of the self-test.
+func tested(f Facts) Check {
+	d := &diagnosis{facts: f}
+	d.checkAgents()
+	return d.selfTest(context.Background())
+}
+
 func TestSelfTest(t *testing.T) {
 	f := facts(t)
-	if c := SelfTest(context.Background(), f); c.Status != Skipped {
+	if c := tested(f); c.Status != Skipped {
 		t.Errorf("no agent runs, but: %+v", c)
 	}
 	if _, err := os.Lstat(f.StateDir); err == nil {
@@ -568,20 +531,21 @@ func TestSelfTest(t *testing.T) {
 	}
 	// What a killed one has left.
 	leftover := filepath.Join(f.StateDir, "doctor-x")
-	must(t, spoolfiles.Drop(mkdir(t, leftover), spoolfiles.Signal{ToolName: text("x")}))
-	_, err := agent.Register(f.StateDir, leftover)
+	must(t, spoolfiles.Drop(mkdir(t, leftover), []byte(`{"tool_name":"x"}`)))
+	_, _, err := f.Registry.Add(leftover)
 	must(t, err)
-	// Several at once take turns.
+	age(t, leftover, time.Hour)
+	// Several at once do not disturb each other.
 	done := make(chan Check)
 	for range 3 {
-		go func() { done <- SelfTest(context.Background(), f) }()
+		go func() { done <- tested(f) }()
 	}
 	for range 3 {
 		c := <-done
 		if c.Status != OK || c.Mend != "" {
 			t.Errorf("%+v", c)
 		}
-		for _, step := range []string{"served after ", "in the queue after ", "answered after ", "gone after "} {
+		for _, step := range []string{"served after ", "in the queue after ", "answered after "} {
 			if !strings.Contains(c.Detail, step) {
 				t.Errorf("no %q in %q", step, c.Detail)
 			}
@@ -601,7 +565,7 @@ func nothingLeft(t *testing.T, f Facts) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(f.StateDir, "doctor*"))
 	must(t, err)
-	registered, err := agent.Registered(f.StateDir)
+	registered, err := f.Registry.List()
 	must(t, err)
 	if len(left)+len(registered) > 0 {
 		t.Errorf("left behind: %v, %v", left, registered)
@@ -639,24 +603,19 @@ func TestLittleRoom(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
 		s    space
-		want string
+		want Level
 	}{
-		{space{bytes: 1000 * mib, freeBytes: 101 * mib}, ""},
-		{space{bytes: 1000 * mib, freeBytes: 99 * mib}, "disk.space warning 99.0 MiB of 1000.0 MiB"},
-		{space{bytes: 100 * mib, freeBytes: 11 * mib}, ""},
-		{space{bytes: 100 * mib, freeBytes: 9 * mib}, "disk.space warning 9.0 MiB of 100.0 MiB"},
-		{space{bytes: 1e6 * mib, freeBytes: 9999 * mib}, "disk.space warning 9999.0 MiB of 1000000.0 MiB"},
-		{space{bytes: 1}, "disk.space failure "},
-		{space{bytes: 1, freeBytes: 1, inodes: 50000, freeInodes: 999}, "disk.inodes warning 999 of 50000"},
-		{space{bytes: 1, freeBytes: 1, inodes: 50000}, "disk.inodes failure "},
-		{space{}, ""},
+		{space{bytes: 1000 * mib, freeBytes: 101 * mib}, OK},
+		{space{bytes: 1000 * mib, freeBytes: 99 * mib}, Warning},
+		{space{bytes: 100 * mib, freeBytes: 11 * mib}, OK},
+		{space{bytes: 100 * mib, freeBytes: 9 * mib}, Warning},
+		{space{bytes: 1}, Failure},
+		{space{bytes: 1, freeBytes: 1, inodes: 50000, freeInodes: 999}, Warning},
+		{space{bytes: 1, freeBytes: 1, inodes: 50000}, Failure},
+		{space{}, OK},
 	} {
-		got := ""
-		for _, f := range c.s.findings("/x") {
-			got += fmt.Sprintf("%s %s %s", f.name, f.status, f.which)
-		}
-		if got != c.want {
-			t.Errorf("%+v: %q, want %q", c.s, got, c.want)
+		if what, got := c.s.scarce(); got != c.want || (what == "") != (got == OK) {
+			t.Errorf("%+v: %s (%s), want %s", c.s, got, what, c.want)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"spoolagent/agent"
+	"spoolagent/agent/watch"
 )
 
 // A project on a file system that tells of no events is told as such, and one
@@ -31,7 +31,7 @@ func TestFileSystemThatHangs(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	must(t, await(ctx, func() (bool, error) { return agent.ForeignFS(at) == "FUSE", nil }))
+	must(t, await(ctx, time.Minute, func() (bool, error) { return watch.Foreign(at) == "FUSE", nil }))
 	remote, local := filepath.Join(at, "001"), sound(t)
 	f := facts(t, remote, local)
 	if c := named(Examine(ctx, f), "spool.filesystem"); c[0].Status != Warning || !strings.Contains(c[0].Detail, "FUSE") {

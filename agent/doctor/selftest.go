@@ -10,184 +10,111 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"spoolagent/agent"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 const (
 	scratchPrefix = "doctor-"
-	scratchLock   = "doctor.lock"
 
 	// stepPatience is how long an agent may take for one step: many times what
 	// it takes under load.
 	stepPatience = 10 * time.Second
-	// cleanPatience is how long the scratch project's removal may take.
+	// cleanPatience is how long the removal of the scratch project may take.
 	cleanPatience = 5 * time.Second
-	// slowest is the longest pause between two looks.
-	slowest = 5 * time.Millisecond
-	// skew is by how much a file system's clock may be wrong.
-	skew = 2 * time.Second
+	// scratchAge is the age at which a scratch project is taken for abandoned.
+	scratchAge = 5*stepPatience + cleanPatience
+	// pollPause is the pause between two polls.
+	pollPause = time.Millisecond
 )
 
-// SelfTest sends a signal through a scratch project that the running agent
-// serves, from drop to drain, and tells how long each step took. However it
-// ends, also if ctx does, nothing is left of it.
-func SelfTest(ctx context.Context, f Facts) (check Check) {
-	const name = "selftest"
-	agents, _, err := agent.Look(f.StateDir)
-	if err != nil {
-		return Check{Name: name, Status: Skipped, Detail: err.Error()}
+// selfTest sends a signal through a scratch project that the running agent
+// serves, from drop to drain, and says how long each step took. However it ends,
+// also if ctx does, nothing is left of it.
+func (d *diagnosis) selfTest(ctx context.Context) Check {
+	c := Check{Name: "selftest", Status: Skipped, Detail: "no agent for all projects of this user is running"}
+	if d.server == nil {
+		return c
 	}
-	server := serverOf(agents)
-	if server == nil {
-		return Check{Name: name, Status: Skipped, Detail: "no agent for all projects of this user is running"}
-	}
-	if isStopped(server.PID) {
-		return Check{Name: name, Status: Skipped, Detail: "the agent has been stopped by a signal"}
-	}
-	t := &selfTest{facts: f, pid: server.PID, patience: stepPatience}
-	err = t.run(ctx)
+	t := &selfTest{facts: d.facts, pid: d.server.PID, patience: stepPatience}
+	err := t.run(ctx)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return Check{Name: name, Status: Skipped, Detail: "interrupted"}
-	case err != nil:
-		return Check{Name: name, Status: Failure, Detail: t.told(err.Error()),
-			Mend: "see why in the agent's log; " + f.toRestart(*server)}
-	case t.skew > skew || t.skew < -skew:
-		return Check{Name: name, Status: Warning, Detail: t.told(fmt.Sprintf("the file system's clock is wrong by %v", t.skew.Round(time.Second))),
-			Mend: "set the clock of the file system's server, or of this machine: timedatectl"}
+	case err == nil:
+		c.Status, c.Detail = OK, strings.Join(t.steps, "; ")
+	case ctx.Err() != nil:
+		c.Detail = "interrupted"
+	default:
+		c.Status, c.Mend = Failure, "see why in the agent's log; "+d.toRestart()
+		c.Detail = strings.Join(append(t.steps, oneLine(err.Error())), "; ")
 	}
-	return Check{Name: name, Status: OK, Detail: t.told()}
+	return c
 }
 
 type selfTest struct {
 	facts    Facts
 	pid      int           // of the agent
 	patience time.Duration // for one step
-	project  string
-	sp       *spoolfiles.Spool
-	queue    *queue.Queue
 	steps    []string      // that succeeded, with their times
-	skew     time.Duration // by which the file system's clock is ahead of ours
 }
 
-// told are the steps, and what came of it.
-func (t *selfTest) told(end ...string) string { return strings.Join(append(t.steps, end...), "; ") }
-
 func (t *selfTest) run(ctx context.Context) (err error) {
-	lock, err := lockScratch(ctx, t.facts.StateDir)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanPatience)
-		defer cancel()
-		err = errors.Join(err, t.removeScratch(clean))
-		// The file goes before its lock does, for then nobody takes it to be valid.
-		os.Remove(lock.Path())
-		lock.Unlock()
-		os.Remove(lock.Path()) // where what is open cannot be removed
-	}()
-	if err := t.removeScratch(ctx); err != nil { // of those that were killed
+	if err := t.removeAbandoned(ctx); err != nil {
 		return err
 	}
 	id := spoolfiles.NewID()
-	t.project = filepath.Join(t.facts.StateDir, scratchPrefix+id)
-	if err := os.Mkdir(t.project, 0o700); err != nil {
+	project := filepath.Join(t.facts.StateDir, scratchPrefix+id)
+	if err := os.Mkdir(project, 0o700); err != nil {
 		return fmt.Errorf("making a scratch project: %w", err)
 	}
-	if t.sp, err = spoolfiles.Create(t.project); err != nil {
-		return fmt.Errorf("making a scratch project: %w", err)
-	}
-	defer func() { err = errors.Join(err, t.sp.Close()) }()
-	made, err := t.sp.Root.Lstat(".gitignore")
+	defer func() { err = errors.Join(err, t.remove(context.WithoutCancel(ctx), project)) }()
+	sp, err := spoolfiles.Create(project)
 	if err != nil {
-		return err
+		return fmt.Errorf("making a scratch project: %w", err)
 	}
-	t.skew = time.Until(time.Unix(0, made.MTime))
-	t.queue = queue.New(t.sp, t.facts.Options)
-	return t.exchange(ctx, id)
-}
+	defer sp.Close()
 
-// exchange is the test proper.
-func (t *selfTest) exchange(ctx context.Context, id string) error {
-	marker := "self-test " + id
-	signal := spoolfiles.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: t.project, ToolName: text("doctor"), Payload: text(marker)}
-
-	err := t.step(ctx, "served", func() error {
-		_, err := agent.Register(t.facts.StateDir, t.project)
-		return err
-	}, func() (bool, error) {
-		h, served, err := agent.Serving(t.sp)
+	tool, payload := "doctor", "self-test "+id
+	s := signal.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: project, ToolName: &tool, Payload: &payload}
+	line := string(s.AppendLine(nil))
+	began := time.Now()
+	_, _, err = t.facts.Registry.Add(project)
+	err = t.step(ctx, "served", began, err, func() (bool, error) {
+		h, served, err := agent.Serving(sp)
 		return served && h.PID == t.pid, err
 	})
 	if err != nil {
 		return err
 	}
-	err = t.step(ctx, "in the queue", func() error {
-		_, err := t.sp.Drop(signal.AppendLine(nil))
+	began = time.Now()
+	_, err = sp.Drop([]byte(line))
+	err = t.step(ctx, "in the queue", began, err, func() (bool, error) {
+		st, err := queue.New(sp, t.facts.Options, nil).Status(ctx)
+		return st.Queued == 1 && st.Incoming == 0, err
+	})
+	if err != nil {
 		return err
-	}, func() (bool, error) {
-		n, others := 0, 0
-		err := t.queue.Peek(ctx, func(s spoolfiles.Signal) error {
-			if s.Payload != nil && *s.Payload == marker {
-				n++
-			} else {
-				others++
-			}
-			return nil
-		}, func(int, error) { others++ })
-		if others > 0 || n > 1 {
-			err = errors.Join(err, fmt.Errorf("the queue has %d signals that were not dropped", others+n-1))
+	}
+	began = time.Now()
+	err = sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false)
+	return t.step(ctx, "answered", began, err, func() (bool, error) {
+		reply, _, err := sp.Control.ReadFile(id+spoolfiles.ReplySuffix, 1<<20)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
 		}
-		return n == 1, err
-	})
-	if err != nil {
-		return err
-	}
-	err = t.step(ctx, "answered", func() error {
-		return t.sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, t.sp.Tmp, false)
-	}, func() (bool, error) { return t.answered(id, string(signal.AppendLine(nil))+"\n") })
-	if err != nil {
-		return err
-	}
-	return t.step(ctx, "gone", func() error {
-		return t.sp.Control.Remove(id + spoolfiles.ReplySuffix)
-	}, func() (bool, error) {
-		s, err := t.queue.Status(ctx)
-		return s.Queued+s.Incoming+s.Replies+s.Rejected == 0 && s.Ledger.Folded == 1 && s.Ledger.Drained == 1, err
+		if err == nil && string(reply) != line+"\n" {
+			err = fmt.Errorf("the reply is %q, want %q", reply, line)
+		}
+		return err == nil, err
 	})
 }
 
-func text(s string) *string { return &s }
-
-func (t *selfTest) answered(id, want string) (bool, error) {
-	const maxReply = 1 << 20
-	if line, _, err := t.sp.Control.ReadFile(id+spoolfiles.ErrorSuffix, maxReply); err == nil {
-		return false, fmt.Errorf("the agent has refused: %s", strings.TrimSpace(string(line)))
-	}
-	reply, _, err := t.sp.Control.ReadFile(id+spoolfiles.ReplySuffix, maxReply)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err == nil && string(reply) != want {
-		err = fmt.Errorf("the answer is %q, and should be %q", reply, want)
-	}
-	return err == nil, err
-}
-
-// step does something, waits until it has had its effect, and notes how long
-// that took.
-func (t *selfTest) step(ctx context.Context, name string, do func() error, happened func() (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.patience, fmt.Errorf("waited %v", t.patience))
-	defer cancel()
-	began := time.Now()
-	err := do()
+// step waits until what was done has had its effect, and notes how long that
+// took.
+func (t *selfTest) step(ctx context.Context, name string, began time.Time, err error, happened func() (bool, error)) error {
 	if err == nil {
-		err = await(ctx, happened)
+		err = await(ctx, t.patience, happened)
 	}
 	if err != nil {
 		return fmt.Errorf("not %s: %w", name, err)
@@ -196,83 +123,48 @@ func (t *selfTest) step(ctx context.Context, name string, do func() error, happe
 	return nil
 }
 
-// await looks again and again, less and less often, until something has happened.
-func await(ctx context.Context, happened func() (bool, error)) error {
-	for nap := 100 * time.Microsecond; ; nap = min(nap*5/4, slowest) {
+// await polls until something has happened.
+func await(ctx context.Context, patience time.Duration, happened func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("waited %v", patience))
+	defer cancel()
+	for {
 		if done, err := happened(); done || err != nil {
 			return err
 		}
 		select {
-		case <-time.After(nap):
+		case <-time.After(pollPause):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// lockScratch makes this the only self-test in a state directory.
-func lockScratch(ctx context.Context, stateDir string) (*flock.Flock, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 6*stepPatience, errors.New("another one does not come to its end"))
-	defer cancel()
-	path := filepath.Join(stateDir, scratchLock)
-	for {
-		lock := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
-		ok, err := lock.TryLock()
-		if err != nil {
-			return nil, fmt.Errorf("locking %s: %w", path, err)
-		}
-		if ok {
-			locked, err := lock.Stat()
-			there, lerr := os.Lstat(path)
-			if err == nil && lerr == nil && os.SameFile(locked, there) {
-				return lock, nil
-			}
-			lock.Unlock() // it was the one of a test that has ended
-		}
-		select {
-		case <-time.After(slowest):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("locking %s: %w", path, context.Cause(ctx))
-		}
-	}
-}
-
-// removeScratch removes every scratch project, also from the registry. The
-// caller has the lock.
-func (t *selfTest) removeScratch(ctx context.Context) error {
-	var errs []error
-	stateDir := t.facts.StateDir
-	all, err := agent.Registered(stateDir)
-	if err != nil {
-		return err
-	}
-	for _, r := range all {
-		if r.Err == nil && filepath.Dir(r.Path) == filepath.Clean(stateDir) && strings.HasPrefix(filepath.Base(r.Path), scratchPrefix) {
-			if _, err := agent.Unregister(stateDir, r.Path); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	}
-	entries, err := os.ReadDir(stateDir)
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
+// removeAbandoned removes the scratch projects of self-tests that were killed.
+func (t *selfTest) removeAbandoned(ctx context.Context) error {
+	entries, err := os.ReadDir(t.facts.StateDir)
+	errs := []error{err}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), scratchPrefix) || !e.IsDir() {
-			continue
-		}
-		path := filepath.Join(stateDir, e.Name())
-		// The agent lets go of it first; one that does not will find it gone.
-		if sp, err := spoolfiles.Look(path); err == nil {
-			await(ctx, func() (bool, error) {
-				_, served, err := agent.Serving(sp)
-				return !served, err
-			})
-			sp.Close()
-		}
-		if err := os.RemoveAll(path); err != nil {
-			errs = append(errs, fmt.Errorf("removing a scratch project: %w", err))
+		info, err := e.Info()
+		if strings.HasPrefix(e.Name(), scratchPrefix) && e.IsDir() && err == nil && time.Since(info.ModTime()) > scratchAge {
+			errs = append(errs, t.remove(ctx, filepath.Join(t.facts.StateDir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// remove removes a scratch project, also from the registry.
+func (t *selfTest) remove(ctx context.Context, project string) error {
+	_, err := t.facts.Registry.Remove(project)
+	// The agent stops serving it first; one that does not finds it gone.
+	if sp, err := spoolfiles.OpenExisting(project); err == nil {
+		_ = await(ctx, cleanPatience, func() (bool, error) {
+			_, served, err := agent.Serving(sp)
+			return !served, err
+		})
+		sp.Close()
+	}
+	if rerr := os.RemoveAll(project); rerr != nil {
+		err = errors.Join(err, fmt.Errorf("removing a scratch project: %w", rerr))
+	}
+	return err
 }

@@ -2,171 +2,261 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"spoolagent/agent"
+	"spoolagent/agent/watch"
+	"spoolagent/queue"
+	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 const (
-	// spoolsAtOnce is how many projects are looked at at a time.
-	spoolsAtOnce = 16
-	// spoolPatience is how long one project is waited for.
-	spoolPatience = 5 * time.Second
-	// spoolsPatience is how long all of them are waited for.
-	spoolsPatience = 30 * time.Second
+	// atOnce is how many projects are checked at a time.
+	atOnce = 16
+	// patience is how long one project is waited for.
+	patience = 5 * time.Second
+	// allPatience is how long all of them are waited for.
+	allPatience = 30 * time.Second
+	// shortPatience is how long git may take to read its index, and how long the
+	// queue's lock is waited for.
+	shortPatience = 1500 * time.Millisecond
+	// tolerance is how long an agent may take for what it does at once, and by
+	// how much a clock may be wrong.
+	tolerance = time.Minute
+	// maxListed is how many entries of a directory are checked.
+	maxListed = 10000
+	// recheck is the pause before a file that seems to wait is checked again.
+	recheck = 300 * time.Millisecond
 )
 
-// checkSpools looks at every project, and tells what is alike once.
-func (d *diagnosis) checkSpools(ctx context.Context) {
+func (d *diagnosis) checkProjects(ctx context.Context) {
 	if len(d.facts.Projects) == 0 {
-		d.add("projects", Warning, "agent add DIR", "no project is registered or configured")
-		return
+		d.find("project.exists", Warning, "no project is registered or configured", "agent add DIR")
 	}
-	ctx, cancel := context.WithTimeout(ctx, spoolsPatience)
+	ctx, cancel := context.WithTimeout(ctx, allPatience)
 	defer cancel()
-	reports := make([]spoolReport, len(d.facts.Projects))
-	next := make(chan int)
+	found := make([][]finding, len(d.facts.Projects))
+	running := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
-	for range min(spoolsAtOnce, len(reports)) {
+	for i, project := range d.facts.Projects {
+		running <- struct{}{}
 		wg.Go(func() {
-			for i := range next {
-				reports[i] = d.examine(ctx, d.facts.Projects[i])
-			}
+			found[i] = d.checkProject(ctx, project)
+			<-running
 		})
 	}
-	for i := range reports {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
+	d.findings = append(d.findings, slices.Concat(found...)...)
+}
 
-	var findings []finding
-	devices := map[uint64]bool{}
-	if s, err := spaceOf(d.facts.StateDir); err == nil {
-		devices[s.device] = true
-		findings = append(findings, s.findings(d.facts.StateDir)...)
+// checkProject checks one project, but waits no longer than patience.
+func (d *diagnosis) checkProject(ctx context.Context, project string) []finding {
+	found, ok := within(ctx, patience, func(ctx context.Context) []finding {
+		e := &examiner{project: project, d: d, now: time.Now()}
+		e.run(ctx)
+		return e.findings
+	})
+	if ok {
+		return found
 	}
-	seen := map[string]string{} // by what the paths lead to
-	for _, r := range reports {
-		findings = append(findings, r.findings...)
-		if other, ok := seen[r.real]; ok && r.real != "" {
-			findings = append(findings, finding{name: "project.names", status: Warning, project: r.project,
-				what: "it is served once, for it has another name", which: "is " + other, mend: "agent remove " + dir})
-		}
-		seen[r.real] = r.project
-		if r.space != nil && !devices[r.space.device] {
-			devices[r.space.device] = true
-			findings = append(findings, r.space.findings(r.project)...)
-		}
+	return []finding{{name: "spool.answer", status: Failure, project: project,
+		what: fmt.Sprintf("not checked: no answer within %v (%v for all)", patience, allPatience),
+		mend: "see whether the file system's server can be reached: ls " + dir}}
+}
+
+// examiner checks one project.
+type examiner struct {
+	project  string
+	d        *diagnosis
+	now      time.Time
+	served   bool // an agent serves it
+	findings []finding
+}
+
+func (e *examiner) find(name string, status Level, what, which, mend string) {
+	e.findings = append(e.findings, finding{name: name, status: status, what: what, which: which, mend: mend, project: e.project})
+}
+
+func (e *examiner) run(ctx context.Context) {
+	if which, level := spaceOf(e.project).scarce(); level != OK {
+		e.find("disk", level, "the disk is full, or nearly full; then nothing can be folded, and hooks fail to leave drops", which, "df -h "+dir+"; df -i "+dir)
 	}
-	wrong := group(findings)
-	for _, look := range looks {
-		found := false
-		for _, c := range wrong {
-			if c.Name == look.name {
-				d.checks = append(d.checks, c)
-				found = true
+	if name := watch.Foreign(e.project); name != "" {
+		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "", "move the project to a local disk")
+	}
+	if tracked(ctx, e.project) {
+		e.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs", "", "git -C "+dir+" rm -r -q --cached .spool, and commit")
+	}
+	sp, err := spoolfiles.OpenExisting(e.project)
+	if err != nil {
+		e.cannotOpen(err)
+		return
+	}
+	defer sp.Close()
+	e.permissions(sp)
+	_, e.served, _ = agent.Serving(sp) // a lock of another user has been reported
+	e.waiting(ctx, sp)
+	if n, err := sp.CountRejects(); err == nil && n > 0 {
+		e.find("spool.rejects", Warning, "something was rejected; the reasons are beside it", fmt.Sprint(n), "ls "+dir+"/.spool/rejected; rm -r what is of no use")
+	}
+	e.queue(ctx, sp)
+}
+
+// usable makes a spool usable for its owner.
+const usable = "chmod -R u+rwX " + dir + "/.spool"
+
+func chown() string { return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), dir) }
+
+// cannotOpen says why a spool cannot be opened.
+func (e *examiner) cannotOpen(err error) {
+	mend := "ls -la " + dir + "/.spool; rm what is in the place of a directory"
+	switch owner := (*spoolfiles.OwnerError)(nil); {
+	case errors.Is(err, fs.ErrNotExist):
+		e.find("project.exists", Warning, "the directory, or its .spool, is missing", "", "agent remove "+dir+", or agent add "+dir)
+		return
+	case errors.As(err, &owner):
+		mend = chown()
+	case errors.Is(err, fs.ErrPermission):
+		mend = usable
+	}
+	e.find("spool.permissions", Failure, "it cannot be opened", err.Error(), mend)
+}
+
+// permissions checks the modes of the spool's directories, and the owners of
+// the files. Modes of files do not matter in private directories.
+func (e *examiner) permissions(sp *spoolfiles.Spool) {
+	var foreign []string
+	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming, sp.Work, sp.Control, sp.Rejected} {
+		if d == nil {
+			continue
+		}
+		path, _ := filepath.Rel(e.project, d.Path())
+		info, err := d.Stat()
+		switch which := fmt.Sprintf("%s is %#o", path, info.Mode.Perm()); {
+		case err != nil || runtime.GOOS == "windows":
+		case info.Mode&0o700 != 0o700:
+			e.find("spool.permissions", Failure, "its owner cannot use it", which, usable)
+		case info.Mode&0o077 != 0:
+			e.find("spool.permissions", Warning, "others can read or change it", which, "chmod -R go-rwx "+dir+"/.spool")
+		}
+		names, _ := d.List() // its mode says why it cannot be listed
+		for _, name := range names[:min(len(names), maxListed)] {
+			// Rejects are whatever was dropped.
+			if info, err := d.Lstat(name); err == nil && !info.Ours() && d != sp.Rejected {
+				foreign = append(foreign, filepath.Join(path, name))
 			}
 		}
-		if !found {
-			d.add(look.name, OK, "", "%s", look.sound)
-		}
+	}
+	if len(foreign) > 0 {
+		e.find("spool.permissions", Failure, "files in it belong to other users, and are not used", fmt.Sprintf("%d, such as %s", len(foreign), foreign[0]), chown())
 	}
 }
 
-// looks are the checks of projects, in the order in which they are told, and
-// what it means that nothing was found.
-var looks = [...]struct{ name, sound string }{
-	{"project.exists", "all projects are there"},
-	{"project.names", "no project has two names"},
-	{"spool.answer", "all spools could be looked at"},
-	{"spool.owner", "all spools are yours"},
-	{"spool.links", "no spool leads elsewhere"},
-	{"spool.permissions", "nobody else can read or change a spool"},
-	{"spool.git", "no spool is tracked by git"},
-	{"spool.strays", "there are only files that belong there"},
-	{"spool.drops", "no drop has waited for long"},
-	{"spool.requests", "no request has waited for long"},
-	{"spool.replies", "no reply has waited for long"},
-	{"spool.rejects", "nothing was rejected"},
-	{"spool.queue", "all queues can be read, and have only signals"},
-	{"spool.ledger", "all ledgers close"},
-	{"spool.redo", "no change was left half done"},
-	{"spool.filesystem", "all file systems tell of changes"},
-	{"spool.clock", "nothing is from the future"},
-	{"disk.space", "there is enough"},
-	{"disk.inodes", "there are enough"},
+// waiting checks how long drops, requests and replies have waited.
+func (e *examiner) waiting(ctx context.Context, sp *spoolfiles.Spool) {
+	drops, _ := sp.ListDrops() // permissions says why it cannot be listed
+	control, _ := sp.ScanControl()
+	e.waitingIn(ctx, sp.Incoming, "drops", drops, tolerance)
+	e.waitingIn(ctx, sp.Control, "requests", entries(control.Requests), tolerance)
+	e.waitingIn(ctx, sp.Control, "replies without an acknowledgement", entries(control.Replies), e.d.facts.Options.ReplyTTL+tolerance)
 }
 
-// spoolReport is what came of the look at one project.
-type spoolReport struct {
-	project  string
-	real     string // its path without links; "" if that is not known
-	findings []finding
-	space    *space // of its file system; nil if that is not known
-}
-
-// examine looks at one project, but waits no longer than it may.
-func (d *diagnosis) examine(ctx context.Context, project string) spoolReport {
-	ctx, cancel := context.WithTimeout(ctx, spoolPatience)
-	defer cancel()
-	restart := "agent restart"
-	if d.server != nil {
-		restart = d.facts.toRestart(*d.server)
+func entries(files []spoolfiles.ControlFile) (all []spoolfiles.Entry) {
+	for _, f := range files {
+		all = append(all, f.Entry)
 	}
-	if ctx.Err() == nil {
-		done := make(chan spoolReport, 1)
-		go func() {
-			e := &examiner{facts: &d.facts, restart: restart, report: spoolReport{project: project}}
-			e.run(ctx)
-			done <- e.report
-		}()
-		select {
-		case r := <-done:
-			return r
-		case <-ctx.Done():
-		}
-		// What it was waiting for may have come to an end for the same reason.
-		select {
-		case r := <-done:
-			return r
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return spoolReport{project: project, findings: []finding{{
-		name: "spool.answer", status: Failure, project: project,
-		what: fmt.Sprintf("not looked at: no answer within %v (%v for all)", spoolPatience, spoolsPatience),
-		mend: "see whether the file system's server can be reached: ls " + dir,
-	}}}
-}
-
-const (
-	littleBytes  = 100 << 20
-	littleInodes = 1000
-)
-
-// findings are about too little room. They are told of one path of each file
-// system.
-func (s space) findings(path string) (all []finding) {
-	tell := func(name, what string, free, total, little uint64, show func(uint64) string) {
-		if total == 0 {
-			return
-		}
-		// A small file system need not have as much as a large one.
-		enough := max(total/100, min(little, total/10))
-		f := finding{name: name, project: path, mend: "df -h " + dir + "; df -i " + dir}
-		switch {
-		case free == 0:
-			f.status, f.what = Failure, "there "+what+" left: nothing can be folded, and hooks fail to leave drops"
-		case free < enough:
-			f.status, f.what = Warning, "hardly any left"
-			f.which = fmt.Sprintf("%s of %s", show(free), show(total))
-		default:
-			return
-		}
-		all = append(all, f)
-	}
-	tell("disk.space", "is no space", s.freeBytes, s.bytes, littleBytes, func(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) })
-	tell("disk.inodes", "are no inodes", s.freeInodes, s.inodes, littleInodes, func(n uint64) string { return fmt.Sprint(n) })
 	return all
+}
+
+// waitingIn checks files of one kind, the oldest first.
+func (e *examiner) waitingIn(ctx context.Context, d *spoolfiles.Dir, what string, files []spoolfiles.Entry, allowed time.Duration) {
+	if len(files) == 0 {
+		return
+	}
+	oldest := files[0]
+	age := e.now.Sub(time.Unix(0, oldest.MTime))
+	if age <= allowed {
+		return
+	}
+	which := fmt.Sprintf("%d, the oldest for %v", len(files), age.Round(time.Second))
+	if !e.served {
+		e.find("spool.waiting", Warning, what+" wait, for no agent serves the project", which, e.d.toStart()+", or agent drain --project "+dir)
+		return
+	}
+	// It may have come this moment with an old date.
+	select {
+	case <-time.After(recheck):
+	case <-ctx.Done():
+	}
+	if info, err := d.Lstat(oldest.Name); err == nil && info.Ino == oldest.Ino {
+		e.find("spool.waiting", Failure, what+" wait although an agent serves the project", which, "see why: agent status --project "+dir+", and the agent's log; "+e.d.toRestart())
+	}
+}
+
+func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
+	ctx, cancel := context.WithTimeout(ctx, shortPatience)
+	defer cancel()
+	malformed, ahead := 0, 0
+	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(s signal.Signal) error {
+		if s.RecordedAt > uint64(e.now.Add(tolerance).Unix()) {
+			ahead++
+		}
+		return nil
+	}, func(int, error) { malformed++ })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		e.find("spool.queue", Warning, "another program holds the lock of the queue", "", "see which: fuser -v "+dir+"/.spool/"+queue.FileName)
+	case err != nil:
+		e.find("spool.queue", Failure, "the queue cannot be read", err.Error(), "ls -la "+dir+"/.spool")
+	case malformed > 0:
+		e.find("spool.queue", Warning, "the queue has lines that are no signals; they are rejected when it next changes", fmt.Sprint(malformed), "see them: agent peek --project "+dir)
+	}
+	if ahead > 0 {
+		e.find("spool.clock", Warning, "signals are from the future: the clock is or was wrong", fmt.Sprint(ahead), "date; and set the clock: timedatectl")
+	}
+}
+
+// tracked asks git whether the spool is in its index. The settings of a
+// repository can name programs for git to run: the one that watches files is the
+// only one that this command would run, and is overridden. If git fails, the
+// spool is taken not to be tracked.
+func tracked(ctx context.Context, project string) bool {
+	ctx, cancel := context.WithTimeout(ctx, shortPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", "-C", project, "-c", "core.fsmonitor=false", "--literal-pathspecs", "--no-optional-locks",
+		"ls-files", "--error-unmatch", "--", spoolfiles.DirName)
+	// In a hook of git, these name that hook's repository.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
+	return cmd.Run() == nil
+}
+
+// space is how much room a file system has; a total is 0 if it is not limited,
+// or not known.
+type space struct {
+	bytes, freeBytes   uint64
+	inodes, freeInodes uint64
+}
+
+// scarce says what there is too little of, and how bad that is.
+func (s space) scarce() (what string, level Level) {
+	switch {
+	case s.bytes > 0 && s.freeBytes == 0, s.inodes > 0 && s.freeInodes == 0:
+		level = Failure
+	case s.freeBytes < min(100<<20, s.bytes/10), s.freeInodes < min(1000, s.inodes/10):
+		level = Warning
+	default:
+		return "", OK
+	}
+	return fmt.Sprintf("%.1f of %.1f MiB, %d of %d inodes", float64(s.freeBytes)/(1<<20), float64(s.bytes)/(1<<20), s.freeInodes, s.inodes), level
 }

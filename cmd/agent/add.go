@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
+	"spoolagent/agent/status"
 	"spoolagent/spoolfiles"
 )
 
@@ -29,29 +31,26 @@ drop after it was moved or copied.`,
 			if err != nil {
 				return err
 			}
-			state, err := stateDir()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
 			var errs []error
 			for _, dir := range dirs {
-				errs = append(errs, add(state, dir))
+				errs = append(errs, add(reg, dir))
 			}
 			return errors.Join(errs...)
 		},
 	}
 }
 
-func add(state, dir string) error {
+func add(reg registry.Registry, dir string) error {
 	sp, err := spoolfiles.Create(dir)
 	if err != nil {
 		return err
 	}
 	defer sp.Close()
-	added, err := agent.Register(state, dir)
-	if err == nil {
-		err = agent.MarkRegistered(sp)
-	}
+	added, err := reg.AddSpool(sp, false)
 	if err != nil {
 		return err
 	}
@@ -59,13 +58,17 @@ func add(state, dir string) error {
 	if !added {
 		word = "has been added before:"
 	}
-	fmt.Fprintf(os.Stderr, "%s %s; %s\n", word, place(dir), prospect(state))
+	fmt.Fprintf(os.Stderr, "%s %s; %s\n", word, place(dir), prospect())
 	return nil
 }
 
 // prospect says who serves what has been added.
-func prospect(state string) string {
-	agents, err := agent.Running(state)
+func prospect() string {
+	state, err := stateDir()
+	var agents []agent.Info
+	if err == nil {
+		agents, err = status.Running(state)
+	}
 	if err != nil {
 		return oneLine(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"spoolagent/agent/registry"
 )
 
 // The places are found when they are needed, and by hand: the usual library
@@ -20,6 +22,20 @@ func configFile() (string, error) {
 func stateDir() (string, error) {
 	dir, err := userDir("XDG_STATE_HOME", ".local", "state")
 	return filepath.Join(dir, "spool-agent"), err
+}
+
+// projectRegistry is where projects are registered: below the home directory, which
+// all shells and hooks know, and not where a variable says that only some have.
+func projectRegistry() (registry.Registry, error) {
+	state, err := stateDir()
+	if err != nil {
+		return registry.Registry{}, err
+	}
+	r := registry.Registry{Dir: filepath.Join(state, "projects")}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+		r.Old, r.Dir = r.Dir, filepath.Join(home, ".local", "state", "spool-agent", "projects")
+	}
+	return r, nil
 }
 
 // userDir is the directory that an environment variable of the XDG base

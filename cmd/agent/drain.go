@@ -62,7 +62,7 @@ when the follower ends goes back at once.`,
 				if cmd.Flags().Changed("timeout") {
 					return usage("--timeout and --follow exclude each other, for who follows waits")
 				}
-				return follow(cmd.Context(), o, ids, command)
+				return followSignals(cmd.Context(), o, ids, command)
 			}
 			if ids {
 				return usage("--id needs --follow")
@@ -157,7 +157,7 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	n, gerr := q.GiveBack(ctx, id)
+	n, gerr := q.Return(ctx, id)
 	if gerr != nil {
 		return fmt.Errorf("%w; the signals return to the queue after reply_ttl, since they cannot be given back now: %w", err, gerr)
 	}

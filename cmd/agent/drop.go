@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent"
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func dropCommand(o *options) *cobra.Command {
@@ -39,7 +39,7 @@ standard output.`,
 			if err != nil {
 				return err
 			}
-			var s spoolfiles.Signal
+			var s signal.Signal
 			if cmd.Flags().Changed("tool") {
 				s.ToolName = &tool
 			}
@@ -58,7 +58,7 @@ standard output.`,
 	return cmd
 }
 
-func dropSignal(project string, s spoolfiles.Signal) error {
+func dropSignal(project string, s signal.Signal) error {
 	wd, err := os.Getwd()
 	if err != nil {
 		return err
@@ -91,9 +91,9 @@ func store(project string, data []byte) error {
 	if _, err := sp.Drop(data); err != nil {
 		return err
 	}
-	state, err := stateDir()
+	reg, err := projectRegistry()
 	if err == nil {
-		err = agent.RegisterFirst(state, sp)
+		_, err = reg.AddSpool(sp, true)
 	}
 	if err != nil {
 		complain(fmt.Errorf("the drop is stored, but: %w", err))

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"spoolagent/agent"
+	"spoolagent/agent/follow"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -19,8 +19,8 @@ import (
 // errEnded says that who follows, or its reader, has ended over a batch.
 var errEnded = errors.New("ended")
 
-// follow is drain --follow.
-func follow(ctx context.Context, o *options, ids bool, command []string) error {
+// followSignals is drain --follow.
+func followSignals(ctx context.Context, o *options, ids bool, command []string) error {
 	project, err := o.project()
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func follow(ctx context.Context, o *options, ids bool, command []string) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg := agent.FollowConfig{
+	cfg := follow.Config{
 		Project:      project,
 		Options:      queueOptions(c),
 		ScanInterval: c.ScanInterval,
@@ -50,11 +50,11 @@ func follow(ctx context.Context, o *options, ids bool, command []string) error {
 		if _, err := exec.LookPath(command[0]); err != nil {
 			return fmt.Errorf("the command that is to take the signals: %w", err)
 		}
-		cfg.Deliver = func(ctx context.Context, b agent.Batch) error { return feed(ctx, b, command) }
+		cfg.Deliver = func(ctx context.Context, b follow.Batch) error { return feed(ctx, b, command) }
 	} else {
 		// A write that nobody reads fails by itself, and one that is through is.
 		interrupted := ctx
-		cfg.Deliver = func(_ context.Context, b agent.Batch) error { return printBatch(interrupted, b) }
+		cfg.Deliver = func(_ context.Context, b follow.Batch) error { return printBatch(interrupted, b) }
 	}
 	ctx, gone := context.WithCancel(ctx)
 	defer gone()
@@ -65,7 +65,7 @@ func follow(ctx context.Context, o *options, ids bool, command []string) error {
 		}
 		defer unwatch()
 	}
-	if err := agent.Follow(ctx, cfg); err != errEnded {
+	if err := follow.Run(ctx, cfg); err != errEnded {
 		return err
 	}
 	return nil
@@ -77,7 +77,7 @@ const followTimeout = 10 * time.Second
 
 // printBatch copies a batch to standard output. If it is interrupted, what can
 // be written at once still is: half a batch would come again as a whole.
-func printBatch(interrupted context.Context, b agent.Batch) error {
+func printBatch(interrupted context.Context, b follow.Batch) error {
 	copied := make(chan error, 1)
 	go func() { copied <- copyOut(b.Signals) }() // nothing else interrupts a write to a full pipe
 	var late <-chan time.Time
@@ -103,7 +103,7 @@ const (
 )
 
 // feed runs the command on a batch until it succeeds.
-func feed(ctx context.Context, b agent.Batch, command []string) error {
+func feed(ctx context.Context, b follow.Batch, command []string) error {
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		err := runOn(ctx, b, command)
 		if err == nil {
@@ -122,7 +122,7 @@ func feed(ctx context.Context, b agent.Batch, command []string) error {
 
 // runOn runs the command once. If ctx ends, the command gets SIGTERM, and has a
 // little time to end well.
-func runOn(ctx context.Context, b agent.Batch, command []string) error {
+func runOn(ctx context.Context, b follow.Batch, command []string) error {
 	if ctx.Err() != nil {
 		return errEnded
 	}

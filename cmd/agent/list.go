@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"spoolagent/agent/registry"
 
-	"spoolagent/agent"
+	"github.com/spf13/cobra"
 )
 
 func listCommand(o *options) *cobra.Command {
@@ -31,11 +31,11 @@ configuration names. One path a line; with --json, also who named it.`,
 			if err != nil {
 				return err
 			}
-			state, err := stateDir()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
-			all, err := listed(state, configured(c), complain)
+			all, err := listed(reg, configured(c), complain)
 			if err != nil {
 				return err
 			}
@@ -65,9 +65,9 @@ type listedProject struct {
 
 // listed are the projects that are registered or configured, by path. What the
 // registry has besides is complained of.
-func listed(state string, configured []string, complain func(error)) ([]listedProject, error) {
+func listed(reg registry.Registry, configured []string, complain func(error)) ([]listedProject, error) {
 	all := []listedProject{}
-	registrations, err := agent.Registered(state)
+	registrations, err := reg.List()
 	if err != nil {
 		return nil, err
 	}

@@ -62,12 +62,12 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	if got := status(ts.Exec(args[1], args[2:]...)); got != want {
+	if got := exitStatus(ts.Exec(args[1], args[2:]...)); got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
 }
 
-func status(err error) int {
+func exitStatus(err error) int {
 	var e *exec.ExitError
 	switch {
 	case err == nil:

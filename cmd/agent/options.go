@@ -175,7 +175,7 @@ func (o *options) openQueue() (*spoolfiles.Spool, *queue.Queue, error) {
 
 // lookAtQueue is openQueue for one who only reads.
 func (o *options) lookAtQueue() (*spoolfiles.Spool, *queue.Queue, error) {
-	return o.queueBy(spoolfiles.Look)
+	return o.queueBy(spoolfiles.OpenExisting)
 }
 
 func (o *options) queueBy(open func(project string) (*spoolfiles.Spool, error)) (*spoolfiles.Spool, *queue.Queue, error) {
@@ -194,5 +194,5 @@ func (o *options) queueBy(open func(project string) (*spoolfiles.Spool, error)) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return sp, queue.New(sp, queueOptions(c)), nil
+	return sp, queue.New(sp, queueOptions(c), nil), nil
 }

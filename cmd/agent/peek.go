@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/spf13/cobra"
+	"spoolagent/spoolfiles/signal"
 
-	"spoolagent/spoolfiles"
+	"github.com/spf13/cobra"
 )
 
 func peekCommand(o *options) *cobra.Command {
@@ -28,7 +28,7 @@ have not been folded yet are not in the queue.`,
 			defer sp.Close()
 			out := bufio.NewWriter(os.Stdout)
 			var line []byte
-			each := func(s spoolfiles.Signal) error {
+			each := func(s signal.Signal) error {
 				line = append(s.AppendLine(line[:0]), '\n')
 				_, err := out.Write(line)
 				return err

@@ -46,7 +46,7 @@ func TestReadme(t *testing.T) {
 	}
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = home
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "XDG_CONFIG_HOME=" + home, "XDG_STATE_HOME=" + home}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "XDG_CONFIG_HOME=" + home, "XDG_STATE_HOME=" + home}
 	got, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("the shell: %v", err)

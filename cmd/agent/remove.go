@@ -8,8 +8,6 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-
-	"spoolagent/agent"
 )
 
 func removeCommand(o *options) *cobra.Command {
@@ -18,8 +16,7 @@ func removeCommand(o *options) *cobra.Command {
 		Use:   "remove [DIR]... | --gone",
 		Short: "Have a project not served any more",
 		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
-stays as it is, and can still be drained; later drops do not register it again,
-unless it is moved or copied.
+stays as it is, and can still be drained; later drops do not register it again.
 A directory that was added by several names is removed by all of them. Without
 DIR it is the project of the working directory; DIR need not exist. With --gone,
 it is every registered project whose directory does not exist.`,
@@ -38,7 +35,7 @@ it is every registered project whose directory does not exist.`,
 			if err != nil {
 				return err
 			}
-			state, err := stateDir()
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
@@ -49,7 +46,7 @@ it is every registered project whose directory does not exist.`,
 				errs = append(errs, fmt.Errorf("whether the configuration names it as well is not known: %w", err))
 			}
 			for _, dir := range dirs {
-				removed, err := agent.Unregister(state, dir)
+				removed, err := reg.Remove(dir)
 				switch {
 				case err != nil:
 					errs = append(errs, err)
@@ -70,11 +67,11 @@ it is every registered project whose directory does not exist.`,
 }
 
 func removeGone() error {
-	state, err := stateDir()
+	reg, err := projectRegistry()
 	if err != nil {
 		return err
 	}
-	all, err := agent.Registered(state)
+	all, err := reg.List()
 	if err != nil {
 		return err
 	}
@@ -82,7 +79,7 @@ func removeGone() error {
 		if _, err := os.Stat(r.Path); r.Err != nil || !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if _, err := agent.Unregister(state, r.Path); err != nil {
+		if _, err := reg.Remove(r.Path); err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "removed %s\n", place(r.Path))
@@ -92,11 +89,11 @@ func removeGone() error {
 
 // registered completes the paths of registered projects.
 func registered(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	state, err := stateDir()
+	reg, err := projectRegistry()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	all, err := agent.Registered(state)
+	all, err := reg.List()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -41,7 +41,16 @@ once; either way nothing is lost.`,
 			if err != nil {
 				return err
 			}
+			if len(projects) == 1 && !unattended {
+				if projects[0], err = o.project(); err != nil {
+					return err
+				}
+			}
 			state, err := stateDir()
+			if err != nil {
+				return err
+			}
+			reg, err := projectRegistry()
 			if err != nil {
 				return err
 			}
@@ -84,6 +93,7 @@ once; either way nothing is lost.`,
 				User:     len(projects) == 0,
 				Service:  unattended,
 				StateDir: state,
+				Registry: reg,
 				Version:  version(),
 				Log:      newLogger(os.Stderr, &log),
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent"
+	"spoolagent/agent/status"
 	"spoolagent/configs"
 )
 
@@ -90,7 +90,7 @@ func (o *options) watchStatus(ctx context.Context, interval time.Duration, asJSO
 
 // statusReport is what status shows.
 type statusReport struct {
-	agent.Status
+	status.Status
 	Service *serviceFacts `json:"service,omitempty"` // nil: not asked
 
 	strays  []error // what the registry has besides projects
@@ -116,7 +116,11 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 	asked := func() *serviceFacts { return nil }
 	if !only {
 		asked = askService(ctx)
-		all, err := listed(state, configured(c), func(err error) { strays = append(strays, err) })
+		reg, err := projectRegistry()
+		if err != nil {
+			return nil, err
+		}
+		all, err := listed(reg, configured(c), func(err error) { strays = append(strays, err) })
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +128,7 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 			projects = append(projects, p.Path)
 		}
 	}
-	r, err := agent.Report(ctx, agent.ReportConfig{
+	r, err := status.Report(ctx, status.Config{
 		StateDir: state,
 		Projects: projects,
 		Only:     only,

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/agent/status"
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -89,14 +91,14 @@ func viewOf(s *statusReport, width int, p painter, now time.Time) statusView {
 		return v
 	}
 	projects := slices.Clone(s.Projects)
-	slices.SortStableFunc(projects, func(a, b agent.ProjectStatus) int { return cmp.Compare(urgency(a), urgency(b)) })
+	slices.SortStableFunc(projects, func(a, b status.ProjectStatus) int { return cmp.Compare(urgency(a), urgency(b)) })
 	v.table = tableOf(projects, width, p, now)
 	v.notes = notesOf(projects, width, p)
 	return v
 }
 
 // urgency is less for what should be seen first.
-func urgency(p agent.ProjectStatus) int {
+func urgency(p status.ProjectStatus) int {
 	switch {
 	case p.NeedsAttention():
 		return 0
@@ -178,7 +180,7 @@ func (f *serviceFacts) line(p painter) string {
 }
 
 // tableOf has a line for each project, and one above them.
-func tableOf(projects []agent.ProjectStatus, width int, p painter, now time.Time) []string {
+func tableOf(projects []status.ProjectStatus, width int, p painter, now time.Time) []string {
 	table := [][]cell{{{text: "PROJECT"}, {text: "STATE"}, {text: "QUEUED", right: true}, {text: "INCOMING", right: true},
 		{text: "REPLIES", right: true}, {text: "REJECTED", right: true}, {text: "LAST FOLD"}}}
 	for i := range table[0] {
@@ -260,10 +262,10 @@ func withoutPath(text, path string) string {
 	if len(path) < 2 {
 		return text
 	}
-	return strings.NewReplacer(agent.ShellWord(path), "DIR", path, "DIR").Replace(text)
+	return strings.NewReplacer(quote.Shell(path), "DIR", path, "DIR").Replace(text)
 }
 
-func notesOf(projects []agent.ProjectStatus, width int, p painter) (lines []string) {
+func notesOf(projects []status.ProjectStatus, width int, p painter) (lines []string) {
 	book := noteBook{byKey: map[noteKey]*note{}}
 	for _, pr := range projects {
 		if pr.Error != "" {
@@ -289,7 +291,7 @@ func notesOf(projects []agent.ProjectStatus, width int, p painter) (lines []stri
 	}
 	if len(projects) <= fewProjects {
 		for _, pr := range projects {
-			if pr.Uncounted && pr.Ledger == (agent.Totals{}) {
+			if pr.Uncounted && pr.Ledger == (status.Totals{}) {
 				continue // it was not read, which is not to say that it has nothing
 			}
 			lines = append(lines, "", place(pr.Path), "  "+ledger(pr))
@@ -323,7 +325,7 @@ func (n *note) lines(width int, p painter) []string {
 }
 
 // ledger is the ledger's equation. It holds at any quiet moment.
-func ledger(p agent.ProjectStatus) string {
+func ledger(p status.ProjectStatus) string {
 	l, equals := p.Ledger, "="
 	if l.Folded+l.Returned+l.External != int64(p.Queued)+l.Drained+l.Evicted {
 		equals = "!="

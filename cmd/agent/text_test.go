@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spoolagent/agent"
+	"spoolagent/agent/status"
 )
 
 func TestShortPath(t *testing.T) {
@@ -67,10 +68,10 @@ func TestAReportFitsItsTerminal(t *testing.T) {
 		r := &statusReport{}
 		gone, well := rapid.IntRange(0, 30).Draw(t, "gone"), rapid.IntRange(0, 30).Draw(t, "well")
 		for i := range well {
-			r.Projects = append(r.Projects, agent.ProjectStatus{Path: fmt.Sprintf("/a%02d", i), State: agent.StateServing})
+			r.Projects = append(r.Projects, status.ProjectStatus{Path: fmt.Sprintf("/a%02d", i), State: agent.StateServing})
 		}
 		for i := range gone {
-			r.Projects = append(r.Projects, agent.ProjectStatus{Path: fmt.Sprintf("/z%02d", i), State: agent.StateMissing,
+			r.Projects = append(r.Projects, status.ProjectStatus{Path: fmt.Sprintf("/z%02d", i), State: agent.StateMissing,
 				Error: fmt.Sprintf("why %d", i%5)})
 		}
 		height := rapid.IntRange(0, 50).Draw(t, "height")
@@ -99,8 +100,8 @@ func TestNotesAreBounded(t *testing.T) {
 	r := &statusReport{}
 	for i := range 5000 {
 		path := fmt.Sprintf("/code/p%04d", i)
-		r.Projects = append(r.Projects, agent.ProjectStatus{Path: path, State: agent.StatePolling, Error: "polled, for the limit is reached"},
-			agent.ProjectStatus{Path: path + "x", State: agent.StateError, Error: fmt.Sprintf("open %sx/.spool: reason %d", path, i%100)})
+		r.Projects = append(r.Projects, status.ProjectStatus{Path: path, State: agent.StatePolling, Error: "polled, for the limit is reached"},
+			status.ProjectStatus{Path: path + "x", State: agent.StateError, Error: fmt.Sprintf("open %sx/.spool: reason %d", path, i%100)})
 	}
 	v := viewOf(r, 80, false, time.Now())
 	if len(v.notes) > 150 {
@@ -136,11 +137,11 @@ func TestServiceInOneLine(t *testing.T) {
 }
 
 func TestHeadOfAReport(t *testing.T) {
-	running := agent.Status{Running: true, PID: 7, Version: "v0.0.1", StartedAt: "2026-01-02T03:04:05Z",
-		Projects: []agent.ProjectStatus{{Path: "/p"}}}
+	running := status.Status{Running: true, PID: 7, Version: "v0.0.1", StartedAt: "2026-01-02T03:04:05Z",
+		Projects: []status.ProjectStatus{{Path: "/p"}}}
 	service := running
 	service.Service = true
-	stopped := agent.Status{Projects: running.Projects, Problem: "configuration refused: x"}
+	stopped := status.Status{Projects: running.Projects, Problem: "configuration refused: x"}
 	for _, c := range []struct {
 		s    statusReport
 		want string // part of it

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // Each signal of a test has a name, which stands as <NAME> in its payload or
@@ -19,7 +20,7 @@ import (
 func Drop(t testing.TB, project, name string, more ...string) {
 	t.Helper()
 	text := "<" + name + ">" + strings.Join(more, "")
-	if err := spoolfiles.Drop(project, spoolfiles.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}); err != nil {
+	if err := spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}.AppendLine(nil)); err != nil {
 		t.Fatalf("dropping: %v", err)
 	}
 }

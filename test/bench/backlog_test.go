@@ -88,7 +88,7 @@ func fold(project string, cap int) error {
 	defer sp.Close()
 	opt := queue.DefaultOptions()
 	opt.Cap = cap
-	_, err = queue.New(sp, opt).Fold(context.Background())
+	_, err = queue.New(sp, opt, nil).Fold(context.Background())
 	return err
 }
 

@@ -80,7 +80,7 @@ func fileSystem(b *testing.B, dir string) string {
 	if err := unix.Statfs(dir, &st); err != nil {
 		b.Fatal(err)
 	}
-	switch st.Type {
+	switch uint32(st.Type) {
 	case unix.EXT4_SUPER_MAGIC:
 		return "ext4"
 	case unix.BTRFS_SUPER_MAGIC:

@@ -16,11 +16,12 @@ import (
 	"spoolagent/configs"
 	"spoolagent/internal/agenttest"
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 func goDrop(b *testing.B, dir string) {
 	tool, payload := "Bash", strings.Repeat("a payload of some length; ", 10)
-	s := spoolfiles.Signal{RecordedAt: 1763852400, ToolName: &tool, CWD: "/home/u/repo", Payload: &payload}
+	s := signal.Signal{RecordedAt: 1763852400, ToolName: &tool, CWD: "/home/u/repo", Payload: &payload}
 	line := s.AppendLine(nil)
 	// A floor works in the same directories as what stands on it, for in some a
 	// file takes longer to make than in others.
@@ -31,7 +32,7 @@ func goDrop(b *testing.B, dir string) {
 	m := inTurns(times(10000, 1000),
 		func() time.Duration {
 			start := time.Now()
-			err := spoolfiles.Drop(project, s)
+			err := spoolfiles.Drop(project, s.AppendLine(nil))
 			took := time.Since(start)
 			if err != nil {
 				b.Fatal(err)

@@ -4,6 +4,7 @@ package crash
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -20,32 +21,41 @@ import (
 // All that these tests know of the inside of the queue is in this file: how to
 // call it, and where signals are that are in neither of the places of PROTOCOL.md.
 
-// recordName is the file that says what a crash has interrupted.
-const recordName = "queue.redo"
-
 // waiting are the directories of the spool in which something waits to be done
 // by whoever serves it.
-var waiting = []string{"incoming", "control"}
+var waiting = []string{"incoming", "work", "control"}
 
 // isReply reports whether a file of control has signals that were handed out.
 func isReply(name string) bool {
 	return strings.HasSuffix(name, spoolfiles.ReplySuffix) || strings.HasSuffix(name, spoolfiles.ReturningSuffix)
 }
 
-// hidden are the signals that are on their way from one place to another, as lines.
-func (w *world) hidden() string {
-	data, err := os.ReadFile(w.path(recordName))
-	if err != nil {
-		return ""
+// hidden are the signals that are on their way from one place to another, as
+// lines: those of the newest record, unless its transaction is done.
+func (w *world) hidden() (lines string) {
+	seq := int64(0)
+	for n := range 2 {
+		data, err := os.ReadFile(w.path(fmt.Sprintf("queue.record-%d", n)))
+		if err != nil || len(data) < 20 || string(data[:4]) == "void" {
+			continue
+		}
+		header, rest, _ := strings.Cut(string(data), "\n")
+		var r struct {
+			Seq, Old, Body int64
+		}
+		if json.Unmarshal([]byte(header[17:]), &r) != nil || r.Seq < seq {
+			continue
+		}
+		if seq, lines = r.Seq, ""; header[:4] == "pend" && int64(len(rest)) >= r.Old+r.Body {
+			lines = rest[r.Old : r.Old+r.Body]
+		}
 	}
-	_, body, _ := strings.Cut(string(data), "\nledger ")
-	return body
+	return lines
 }
 
 // idle reports whether nothing is left to be done, but for a reply to be
-// claimed if there was a request: the directories are empty, and whoever
-// emptied them has let go of the queue. A crash may have left work that no
-// directory shows; then nobody serves the project yet.
+// acknowledged if there was a request: the directories are empty, and whoever
+// emptied them has let go of the queue.
 func (w *world) idle(asked bool) bool {
 	for _, dir := range waiting {
 		entries, err := os.ReadDir(w.path(dir))
@@ -58,8 +68,13 @@ func (w *world) idle(asked bool) bool {
 			}
 		}
 	}
-	data, err := os.ReadFile(w.path(recordName))
-	return errors.Is(err, os.ErrNotExist) || err == nil && strings.Trim(string(data), "\n") == ""
+	for n := range 2 {
+		data, err := os.ReadFile(w.path(fmt.Sprintf("queue.record-%d", n)))
+		if err == nil && len(data) > 4 && string(data[:4]) == "pend" {
+			return false
+		}
+	}
+	return true
 }
 
 // The operations of the helper process.
@@ -137,7 +152,7 @@ func with(project string, cap int, fsync bool, f func(ctx context.Context, sp *s
 	defer sp.Close()
 	o := queue.DefaultOptions()
 	o.Cap, o.Fsync = cap, fsync
-	return f(context.Background(), sp, queue.New(sp, o))
+	return f(context.Background(), sp, queue.New(sp, o, nil))
 }
 
 // create makes the spool.

@@ -34,6 +34,7 @@ type world struct {
 	taken    []int    // in a stranger's hands
 	takenBad []string // likewise
 	late     bool     // a drop may have missed its turn
+	full     bool     // something may have kept the cap from being applied
 }
 
 const request = "the-request"
@@ -172,7 +173,7 @@ func (w *world) ask() {
 func (w *world) signals(lines string) (ids []int) {
 	w.t.Helper()
 	for l := range strings.Lines(lines) {
-		if l == "\n" {
+		if strings.TrimSpace(l) == "" {
 			continue
 		}
 		id, ok := number(strings.TrimSuffix(l, "\n"))
@@ -199,7 +200,7 @@ func (w *world) locked(f func(file *os.File, content string)) {
 	last := 0
 	for l := range strings.Lines(content) {
 		text := strings.TrimSuffix(l, "\n")
-		if text == "" || slices.Contains(w.bad, text) {
+		if strings.TrimSpace(text) == "" || slices.Contains(w.bad, text) {
 			continue
 		}
 		id, ok := number(text)
@@ -237,7 +238,7 @@ func (w *world) visit(v visitor) {
 	w.locked(func(f *os.File, content string) {
 		if v == drainer || v == exchanger {
 			for l := range strings.Lines(content) {
-				text := strings.TrimSuffix(l, "\n")
+				text := strings.TrimSpace(l)
 				if id, ok := number(text); ok {
 					w.taken = append(w.taken, id)
 				} else if text != "" {
@@ -317,7 +318,8 @@ func (w *world) check(want *outcome) {
 		if got := ours[:len(ours)-1]; !slices.Equal(got, tail(want.queue, w.cap-1)) {
 			w.fatalf("the queue has %v, not %v", got, want.queue)
 		}
-		if !slices.Equal(w.consumed, want.consumed) {
+		// A drain does not evict: what an error kept from being evicted comes, too.
+		if got := w.consumed; !slices.Equal(tail(got, len(want.consumed)), want.consumed) || len(got) > len(want.consumed) && !w.full {
 			w.fatalf("the consumer has %v, not %v", w.consumed, want.consumed)
 		}
 	}
@@ -340,7 +342,6 @@ func (w *world) check(want *outcome) {
 		Evicted:    int64(len(evicted)),
 		Rejected:   int64(len(rejects)),
 		Queued:     int64(len(queued)),
-		Seq:        l.Seq,
 		LastFoldAt: l.LastFoldAt,
 	}
 	if l != exact {

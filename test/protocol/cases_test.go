@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"spoolagent/internal/agenttest"
-	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // Of a name that is only nearly unique no test would ever see the other one.
@@ -76,7 +76,7 @@ func TestProducersKilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := spoolfiles.DecodeDrop(data, spoolfiles.Origin{}); err != nil {
+			if _, err := signal.DecodeDrop(data, signal.Origin{}); err != nil {
 				t.Errorf("%s is no drop: %v: %q", file, err, data)
 			}
 			for _, name := range agenttest.Names(string(data)) {

@@ -76,6 +76,7 @@ import (
 	"time"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 `, `

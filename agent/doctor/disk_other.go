@@ -1,0 +1,6 @@
+//go:build !linux && !darwin && !freebsd && !windows
+
+package doctor
+
+// spaceOf would return how much room the file system of path has.
+func spaceOf(string) space { return space{} }

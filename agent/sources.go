@@ -1,0 +1,124 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"spoolagent/internal/quote"
+	"spoolagent/spoolfiles"
+)
+
+// source names projects, and may name others later: the registry, or a pattern.
+// It is listed by a goroutine of its own, for a file system may not answer.
+type source struct {
+	wake chan struct{} // one slot
+	stop context.CancelFunc
+
+	// These are guarded by the agent's mu.
+	listed bool
+	paths  []string // that it named last
+}
+
+// lister returns what a source names. If paths is nil, those of before are still
+// right as far as anybody knows, and it is tried again soon.
+type lister func(*source) (paths []string, err error)
+
+// subscribe lists a source now and whenever it is woken, until ctx ends or the
+// source is stopped. The caller holds mu.
+func (a *agent) subscribe(ctx context.Context, name string, list lister) {
+	s := &source{wake: make(chan struct{}, 1)}
+	ctx, s.stop = context.WithCancel(ctx)
+	a.sources[name] = s
+	a.running.Go(func() {
+		for said := ""; ctx.Err() == nil; {
+			paths, err := list(s)
+			text := fmt.Sprint(err)
+			if err != nil && text != said {
+				a.cfg.Log.Warn().Msg(quote.Error(err))
+			}
+			said = text
+			var retry <-chan time.Time
+			if paths == nil {
+				retry = time.After(pollInterval)
+			}
+			a.mu.Lock()
+			s.listed = true
+			if paths != nil {
+				s.paths = paths
+			}
+			a.mu.Unlock()
+			wake(a.changed)
+			select {
+			case <-s.wake:
+			case <-retry:
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
+// listRegistry lists the registry, which it makes where it is missing, and has
+// it watched. The directory of status files is watched for its removal.
+func (a *agent) listRegistry(s *source) ([]string, error) {
+	reg, agents := a.cfg.Registry, filepath.Join(a.cfg.StateDir, AgentsName)
+	if err := os.MkdirAll(reg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	for _, dir := range append(reg.Dirs(), agents) {
+		// Where it cannot be watched, the scan interval has to do.
+		_ = a.watches.Add(dir, func(name string, op fsnotify.Op) {
+			if name == "" || dir != agents && op != fsnotify.Chmod && !strings.HasPrefix(name, ".") {
+				wake(s.wake)
+			}
+		})
+	}
+	entries, err := reg.List()
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{}
+	var stray []error
+	for _, e := range entries {
+		if e.Err != nil {
+			stray = append(stray, e.Err)
+		} else {
+			paths = append(paths, e.Path)
+		}
+	}
+	return paths, errors.Join(stray...)
+}
+
+// listPattern lists what a pattern stands for. What it named before counts as
+// long as it is there: a directory that cannot be read now hides nothing.
+func listPattern(pattern string) lister {
+	paths := []string{}
+	return func(*source) ([]string, error) {
+		now := Expand(pattern)
+		paths = slices.DeleteFunc(paths, func(p string) bool { return !hasSpool(p) || slices.Contains(now, p) })
+		paths = append(now, paths...)
+		return append([]string{}, paths...), nil
+	}
+}
+
+// Expand returns the projects that a pattern stands for at present: the
+// directories that match, as path/filepath.Glob has it, and have a .spool. They
+// are sorted. What cannot be read does not match.
+func Expand(pattern string) []string {
+	matches, _ := filepath.Glob(filepath.Clean(pattern))
+	matches = slices.DeleteFunc(matches, func(path string) bool { return !hasSpool(path) })
+	slices.Sort(matches)
+	return matches
+}
+
+func hasSpool(project string) bool {
+	info, err := os.Lstat(filepath.Join(project, spoolfiles.DirName))
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,170 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/go-cmp/cmp"
+
+	"spoolagent/agent"
+	"spoolagent/queue"
+)
+
+// report makes a report, without syncing anything.
+func report(t *testing.T, cfg Config) Status {
+	t.Helper()
+	cfg.Options = options()
+	s, err := Report(context.Background(), cfg)
+	must(t, err)
+	return s
+}
+
+func TestReportWithoutAnyAgent(t *testing.T) {
+	p, bare, gone := dir(t), dir(t), filepath.Join(dir(t), "gone")
+	drop(t, p, "waits")
+	s := report(t, Config{StateDir: filepath.Join(dir(t), "none"), Projects: []string{p, bare, gone}, Version: "mine"})
+	if s.Running || s.PID != 0 || s.StartedAt != "" || s.Version != "mine" {
+		t.Errorf("nobody runs, but: %+v", s)
+	}
+	byPath := map[string]ProjectStatus{}
+	for i, ps := range s.Projects {
+		byPath[ps.Path] = ps
+		if i > 0 && s.Projects[i-1].Path >= ps.Path {
+			t.Error("not in order")
+		}
+	}
+	if ps := byPath[p]; ps.State != agent.StateStopped || ps.Incoming != 1 || ps.Error != "" || ps.Cap != 100 || ps.LastFoldAt != "" {
+		t.Errorf("a project with a spool: %+v", ps)
+	}
+	for _, path := range []string{bare, gone} {
+		if ps := byPath[path]; ps.State != agent.StateMissing || ps.Error == "" {
+			t.Errorf("a project without a spool: %+v", ps)
+		}
+		if exists(inSpool(path)) {
+			t.Error("the report made a spool")
+		}
+	}
+}
+
+func TestReportOfALivingAgent(t *testing.T) {
+	p := dir(t)
+	state := dir(t)
+	start(t, state, p)
+	drop(t, p, "a")
+	queued(t, p, "a")
+	request(t, p, "one")
+	reply(t, p, "one")
+	drop(t, p, "b")
+	queued(t, p, "b")
+	s := report(t, Config{StateDir: state})
+	if !s.Running || s.PID != os.Getpid() || s.Version != "test" || len(s.Projects) != 1 {
+		t.Fatalf("%+v", s)
+	}
+	for _, at := range []string{s.StartedAt, s.Projects[0].LastFoldAt} {
+		if _, err := time.Parse(time.RFC3339, at); err != nil {
+			t.Error(err)
+		}
+	}
+	got := s.Projects[0]
+	got.LastFoldAt = ""
+	want := ProjectStatus{Path: p, State: agent.StateServing, Queued: 1, Replies: 1, Cap: 100, Ledger: Totals{Folded: 2, Drained: 1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	other := dir(t)
+	if s := report(t, Config{StateDir: state, Projects: []string{other}, Only: true}); s.Running || len(s.Projects) != 1 {
+		t.Errorf("asked for another project only: %+v", s)
+	}
+}
+
+func TestReportOfAKilledAgent(t *testing.T) {
+	p, state := dir(t), dir(t)
+	kill := help(t, "agent", state, p)
+	eventually(t, "it is reported to live", func() bool {
+		s := report(t, Config{StateDir: state})
+		return s.Running && s.Version == "helper" && s.Projects[0].State == agent.StateServing
+	})
+	if s := report(t, Config{StateDir: dir(t), Projects: []string{p}}); !s.Running || s.Version != "helper" {
+		t.Errorf("it lives elsewhere, but: %+v", s)
+	}
+	kill()
+	s := report(t, Config{StateDir: state, Projects: []string{p}})
+	if s.Running || len(s.Projects) != 1 || s.Projects[0].State != agent.StateStopped {
+		t.Errorf("it is dead, but: %+v", s)
+	}
+	if left, _ := os.ReadDir(filepath.Join(state, "agents")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestReportDoesNotWaitForTheLock(t *testing.T) {
+	t.Parallel() // it waits long
+	p := dir(t)
+	open(t, p)
+	drop(t, p, "a")
+	must(t, os.WriteFile(inSpool(p, queue.FileName), nil, 0o600))
+	unlock := help(t, "lock", inSpool(p, queue.FileName))
+	s := report(t, Config{StateDir: dir(t), Projects: []string{p}})
+	if ps := s.Projects[0]; !strings.Contains(ps.Error, "lock") || ps.Incoming != 1 {
+		t.Errorf("%+v", ps)
+	}
+	unlock()
+}
+
+func TestReportIsTheDocumentedJSON(t *testing.T) {
+	data, err := json.Marshal(Status{Projects: []ProjectStatus{{}}})
+	must(t, err)
+	want := `{"running":false,"pid":0,"version":"","started_at":"","projects":[{"path":"",` +
+		`"state":"","queued":0,"incoming":0,"replies":0,"rejected":0,"cap":0,"ledger":{"folded":0,` +
+		`"returned":0,"external":0,"drained":0,"evicted":0,"rejected":0},"last_fold_at":"","error":""}]}`
+	if diff := cmp.Diff(want, string(data)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What an agent has said of a project that it was about to begin does not
+// count once it has begun: its status file is written once a second.
+// No event tells an agent that an ancestor was renamed, but a look does.
+func TestReportOfAProjectThatHasJustGone(t *testing.T) {
+	p, state := filepath.Join(dir(t), "gone"), dir(t)
+	said := agent.ProjectState{Path: p, State: agent.StateServing}
+	pretend(t, state, said)
+	ps := report(t, Config{StateDir: state}).Projects[0]
+	if ps.State != agent.StateMissing || !ps.Uncounted || !strings.Contains(ps.Error, "does not exist") || !strings.Contains(ps.Advice, "agent remove") {
+		t.Errorf("%+v", ps)
+	}
+}
+
+func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
+	p, state := dir(t), dir(t)
+	sp := open(t, p)
+	said := agent.ProjectState{Path: p, State: agent.StateStopped, Error: "not begun yet"}
+	pretend(t, state, said)
+	s := report(t, Config{StateDir: state})
+	if ps := s.Projects[0]; !s.Running || ps.State != agent.StateStopped || ps.Error != said.Error || ps.Cap != 7 || ps.NeedsAttention() {
+		t.Errorf("it has not begun, but: %+v", s)
+	}
+	lock := flock.New(filepath.Join(sp.Root.Path(), "agent.lock"))
+	must(t, lock.Lock())
+	defer lock.Unlock()
+	if ps := report(t, Config{StateDir: state}).Projects[0]; ps.State != agent.StateServing || ps.Error != "" || ps.Cap != 7 {
+		t.Errorf("it has begun, but: %+v", ps)
+	}
+}
+
+// A path is any bytes, also in status --json.
+func TestPathsThatAreNotUTF8(t *testing.T) {
+	for path, want := range map[string]string{"/a\xff": `"path_bytes":"L2H/"`, "/a": `"error":""}`} {
+		data, err := json.Marshal(ProjectStatus{Path: path})
+		must(t, err)
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s has no %s", data, want)
+		}
+	}
+}

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package agent
-
-import "time"
-
-func newTicker(every time.Duration) ticker { return newPlainTicker(every) }

@@ -1,0 +1,56 @@
+// Package filelock takes flock(2) locks on files that other programs may remove
+// or replace at any moment.
+package filelock
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/gofrs/flock"
+
+	"spoolagent/spoolfiles"
+)
+
+// Try locks the file at path without waiting. It returns nil if somebody else
+// has the lock, and if the file does not exist, or is not the one that current
+// describes once it is locked.
+func Try(path string, current func() (fs.FileInfo, error)) (*flock.Flock, error) {
+	lock := flock.New(path, flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
+	ok, err := lock.TryLock()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !ok {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	var locked fs.FileInfo
+	want, err := current()
+	if err == nil {
+		locked, err = lock.Stat()
+	}
+	if err == nil && os.SameFile(want, locked) {
+		return lock, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return nil, errors.Join(err, lock.Unlock())
+}
+
+// Held reports whether somebody has the lock on the file at path. If not, free
+// is called while nobody can take it. It asks by a shared lock, so that two who
+// ask at once do not take each other for the holder.
+func Held(path string, free func()) (bool, error) {
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|spoolfiles.OpenSafely))
+	ok, err := lock.TryRLock()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("locking %s: %w", path, err)
+	}
+	if err == nil && !ok {
+		return true, nil
+	}
+	free()
+	return false, lock.Unlock()
+}

@@ -1,0 +1,19 @@
+//go:build !linux || portable
+
+package queue
+
+import "os"
+
+// mapCells: no exact copies here. Recovery goes by the content of the files.
+func mapCells(*os.File, int64, int) ([]cell, func(), error) { return nil, nil, errInexact }
+
+func advance(queue, record *os.File, c *cell, n int64) error {
+	return advancePlain(queue, record, c, n)
+}
+
+// reserve does nothing: the copy meets the full disk.
+func reserve(*os.File, int64, int64) error { return nil }
+
+func datasync(f *os.File) error { return f.Sync() }
+
+func bootID() string { return unknownBoot }

@@ -1,0 +1,122 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
+)
+
+// formerCase is a spool that the former version has left.
+type formerCase struct {
+	name  string
+	cap   int
+	made  []string // tool names of its signals
+	files []txtar.File
+}
+
+func formerCases(t *testing.T) (cases []formerCase) {
+	archive, err := txtar.ParseFile("testdata/former.txtar")
+	must(t, err)
+	for _, f := range archive.Files {
+		name, _, isFile := strings.Cut(f.Name, "/")
+		if !isFile {
+			words := strings.Fields(string(f.Data))
+			limit, err := strconv.Atoi(words[0])
+			must(t, err)
+			cases = append(cases, formerCase{name: name, cap: limit, made: words[1:]})
+			continue
+		}
+		last := &cases[len(cases)-1]
+		last.files = append(last.files, f)
+	}
+	return cases
+}
+
+// lay makes the spool.
+func (c *formerCase) lay(t *testing.T) *spoolfiles.Spool {
+	sp := project(t)
+	for _, f := range c.files {
+		name, second, _ := strings.Cut(strings.TrimPrefix(f.Name, c.name+"/"), " ")
+		data, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(f.Data)))
+		must(t, err)
+		path := filepath.Join(sp.Root.Path(), name)
+		must(t, os.WriteFile(path, data, 0o600))
+		at, err := strconv.ParseInt(second, 10, 64)
+		must(t, err)
+		must(t, os.Chtimes(path, time.Unix(at, 0), time.Unix(at, 0)))
+	}
+	return sp
+}
+
+// TestFormerVersion takes over spools that the former version has left in the
+// middle of a transaction: nothing is lost, nothing is there twice, and the
+// account goes on.
+func TestFormerVersion(t *testing.T) {
+	for _, c := range formerCases(t) {
+		t.Run(c.name, func(t *testing.T) {
+			sp := c.lay(t)
+			q := New(sp, options(c.cap), nil)
+			must(t, q.Recover(context.Background()))
+			for _, name := range []string{legacyRedo, legacyLedger} {
+				if _, err := os.Lstat(filepath.Join(sp.Root.Path(), name)); err == nil {
+					t.Errorf("%s is still there", name)
+				}
+			}
+			where := map[string][]string{}
+			for _, place := range []string{"incoming", "control", "tmp", "work", "."} {
+				entries, err := os.ReadDir(filepath.Join(sp.Root.Path(), place))
+				must(t, err)
+				for _, e := range entries {
+					if e.IsDir() || place == "." && e.Name() != FileName {
+						continue
+					}
+					data, err := os.ReadFile(filepath.Join(sp.Root.Path(), place, e.Name()))
+					must(t, err)
+					for line := range bytes.Lines(data) {
+						if s, err := signal.ParseLine(line); err == nil {
+							where[*s.ToolName] = append(where[*s.ToolName], place)
+						} else if err != signal.ErrBlank {
+							t.Errorf("%s has the line %q", place, line)
+						}
+					}
+				}
+			}
+			gone := 0
+			for _, name := range c.made {
+				switch places := where[name]; len(places) {
+				case 0:
+					gone++
+				case 1:
+				default:
+					t.Errorf("%s is in %q", name, places)
+				}
+			}
+			l := closes(t, q)
+			if gone > 0 && (c.cap == 0 || l.Queued < int64(c.cap)) {
+				t.Errorf("%d signals are gone, and the queue has %d", gone, l.Queued)
+			}
+			if l.Folded == 0 && !strings.Contains(c.name, "nothing") && !strings.Contains(c.name, "torn") && !strings.Contains(c.name, "shorter") {
+				t.Errorf("the account begins anew: %+v", l)
+			}
+			drop(t, sp, 1, "last")
+			fold(t, q)
+			if got := peek(t, q); len(got) == 0 || got[len(got)-1] != 1 {
+				t.Errorf("the next fold gives %v", got)
+			}
+			if n, err := sp.CountDrops(); n != 0 || err != nil {
+				t.Errorf("%d drops are left, %v", n, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"spoolagent/spoolfiles"
+)
+
+// Before version 0.2 the transaction under way was in queue.redo, and the
+// ledger in ledger.json. Both are taken over once, and removed.
+const (
+	legacyRedo   = "queue.redo"
+	legacyLedger = "ledger.json"
+	maxLegacy    = 512 << 20 // bytes
+)
+
+// legacyRecord is what is needed of a queue.redo.
+type legacyRecord struct {
+	body      []byte   // the lines that the queue was to get
+	drops     []string // in incoming, which were folded
+	returning string   // in control, which has returned; "": none
+}
+
+// legacyLeft reports whether the former version has left something.
+func (q *Queue) legacyLeft(last *record) (bool, error) {
+	info, err := q.sp.Root.Lstat(legacyRedo)
+	if err == nil && info.Size > 0 {
+		return true, nil
+	}
+	if (err == nil || errors.Is(err, fs.ErrNotExist)) && last == nil {
+		_, err = q.sp.Root.Lstat(legacyLedger)
+		if err == nil {
+			return true, nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return false, err
+}
+
+func (q *Queue) removeLegacy() error {
+	for _, name := range []string{legacyRedo, legacyLedger} {
+		if gone(q.sp.Root.Remove(name)) != nil {
+			if err := q.setAside(q.sp.Root, name, "not a file of a former version"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readLegacy takes over the ledger, and an unfinished transaction as after a
+// reboot: its lines that the queue lacks come back. So do those of a reply that
+// was not published.
+func (r *reconciliation) readLegacy() error {
+	sp := r.q.sp
+	seq := uint64(0)
+	if r.h.last == nil {
+		var l struct {
+			Ledger
+			Seq uint64 `json:"seq"`
+		}
+		data, _, err := sp.Root.ReadFile(legacyLedger, 64<<10)
+		if err == nil && json.Unmarshal(data, &l) == nil && l.Ledger.valid() {
+			r.ledger, seq = l.Ledger, l.Seq
+		}
+	}
+	data, _, err := sp.Root.ReadFile(legacyRedo, maxLegacy)
+	if err != nil {
+		return nil // none, or none of ours
+	}
+	if r.legacy = parseLegacy(data, seq); r.legacy == nil {
+		return nil
+	}
+	names, err := sp.Tmp.List()
+	for _, name := range names {
+		if strings.HasPrefix(name, replyName("")) {
+			if f, err := r.open(sp.Tmp, name); err == nil && f != nil {
+				r.must = append(r.must, f)
+			}
+		}
+	}
+	r.must = append(r.must, bytes.NewReader(r.legacy.body))
+	return err
+}
+
+// parseLegacy returns nil if the record is not whole, or in the ledger already.
+func parseLegacy(data []byte, seq uint64) *legacyRecord {
+	var version, head, body int
+	var sum uint32
+	first, rest, _ := bytes.Cut(data, []byte{'\n'})
+	_, err := fmt.Sscanf(string(first), "spool-redo %d %x %d %d", &version, &sum, &head, &body)
+	if err != nil || version != 1 || head < 0 || body < 0 || head > len(rest) || body > len(rest)-head ||
+		crc32.Checksum(rest[:head+body], castagnoli()) != sum {
+		return nil
+	}
+	l := &legacyRecord{body: rest[head : head+body]}
+	for text := range strings.Lines(string(rest[:head])) {
+		words := strings.SplitN(strings.TrimSpace(text), " ", 3)
+		if its, err := strconv.ParseUint(words[len(words)-1], 10, 64); words[0] == "seq" && (err != nil || its <= seq) {
+			return nil
+		}
+		if words[0] != "remove" || len(words) < 3 {
+			continue
+		}
+		quoted, _ := strconv.QuotedPrefix(words[2])
+		name, err := strconv.Unquote(quoted)
+		switch {
+		case err != nil:
+		case words[1] == "incoming":
+			l.drops = append(l.drops, name)
+		case words[1] == "control" && strings.HasSuffix(name, spoolfiles.ReturningSuffix):
+			l.returning = name
+		}
+	}
+	return l
+}

@@ -1,0 +1,374 @@
+package queue
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"sync"
+	"unsafe"
+
+	"spoolagent/spoolfiles"
+)
+
+// verb says what a transaction does.
+type verb string
+
+const (
+	foldVerb    verb = "fold"    // appends the lines of the drops in work
+	evictVerb   verb = "evict"   // overwrites the oldest lines, or evicts the drops in work unread
+	rejectVerb  verb = "reject"  // moves what is in work to rejected
+	drainVerb   verb = "drain"   // overwrites all lines, which tmp/reply-ID has
+	returnVerb  verb = "return"  // rewrites the queue with control/ID.returning ahead
+	compactVerb verb = "compact" // rewrites the queue without its blanks
+)
+
+// The states of a record, each as long as the others, since one overwrites the
+// other.
+const (
+	pending = "pending "
+	done    = "done    "
+	void    = "void    " // it never began
+)
+
+const (
+	headerSize  = 2048
+	unknownBoot = "-"
+
+	// keepRecord is up to what size a finished record keeps its bytes. A file
+	// that keeps its blocks makes the sync of the next record cheap: no journal
+	// entry is needed.
+	keepRecord = 128 << 10
+)
+
+// record describes one transaction. Its exported fields are the JSON header.
+type record struct {
+	Verb verb   `json:"verb"`
+	Seq  uint64 `json:"seq"`
+	Boot string `json:"boot"`
+
+	// Exact: the kernel moves the cursors. Else recovery goes by content.
+	Exact bool `json:"exact"`
+
+	Inode uint64 `json:"inode"` // of the queue
+
+	// The queue's bytes from From to To are overwritten with blanks.
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+	// Torn: these bytes are the beginning of a line, and the body begins with
+	// that line.
+	Torn bool `json:"torn,omitempty"`
+	// Signals is how many signals they hold.
+	Signals int64 `json:"signals,omitempty"`
+
+	Old    int64 `json:"old"`    // bytes of what is overwritten, as far as the record has it
+	Body   int64 `json:"body"`   // bytes of the lines to append
+	Lead   int64 `json:"lead"`   // bytes at the beginning of the body that were not in the queue
+	Blanks int   `json:"blanks"` // cells that overwrite
+	Pieces int   `json:"pieces"` // cells that append, behind the former
+
+	ID     string `json:"id,omitempty"` // of the request or the reply
+	Ledger Ledger `json:"ledger"`       // after the transaction
+	Sum    uint32 `json:"sum"`          // CRC-32C of old and body
+
+	state string
+}
+
+// cell is one copy, in the byte order of the machine.
+type cell struct {
+	Cursor    int64 // how far into the record's file the copy has come
+	From, End int64 // what it copies: this part of the record's file
+	At        int64 // where it writes in the queue; of a piece, set when it begins
+}
+
+const cellSize = int(unsafe.Sizeof(cell{}))
+
+func recordName(seq uint64) string { return "queue.record-" + strconv.FormatUint(seq%2, 10) }
+
+func replyName(id string) string { return "reply-" + id }
+
+// Where the parts of a record lie in its file.
+func (r *record) oldAt() int64     { return headerSize }
+func (r *record) bodyAt() int64    { return r.oldAt() + r.Old }
+func (r *record) patternAt() int64 { return r.bodyAt() + r.Body }
+func (r *record) cellsAt() int64 {
+	size := int64(cellSize)
+	return (r.patternAt() + r.patternSize() + size - 1) / size * size
+}
+func (r *record) cells() int { return r.Blanks + r.Pieces }
+
+// sector is the unit that a disk writes whole.
+const sector = 512
+
+// blankChunk is the most that one cell overwrites.
+func (r *record) blankChunk() int64 {
+	const small, large = 4 << 10, 64 << 10
+	if r.To-r.From <= large {
+		return min(small, r.To-r.From)
+	}
+	return large
+}
+
+func (r *record) patternSize() int64 {
+	if r.From == r.To {
+		return 0
+	}
+	return r.blankChunk() + sector
+}
+
+// pattern is what old lines are overwritten with: spaces, and a line feed at
+// every offset of the queue that is divisible by the size of a sector. Without
+// the line feeds, a line of which a power cut leaves the middle blank could
+// still be valid JSON.
+func (r *record) pattern() []byte {
+	p := bytes.Repeat([]byte{' '}, int(r.patternSize()))
+	for i := 0; i < len(p); i += sector {
+		p[i] = '\n'
+	}
+	return p
+}
+
+// blankCells are the copies that overwrite the region. A copy starts in the
+// pattern where the line feeds fall on the right offsets.
+func (r *record) blankCells() (cells []cell) {
+	for at := r.From; at < r.To; {
+		n := min(r.blankChunk(), r.To-at)
+		from := r.patternAt() + at%sector
+		cells = append(cells, cell{Cursor: from, From: from, End: from + n, At: at})
+		at += n
+	}
+	return cells
+}
+
+// castagnoli takes a good part of a millisecond to make, which a command that
+// needs no checksum shall not wait for.
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
+
+// encode returns the header.
+func (r *record) encode() ([]byte, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	h := fmt.Appendf(make([]byte, 0, headerSize), "%s%08x %s", r.state, crc32.Checksum(text, castagnoli()), text)
+	if len(h) >= headerSize {
+		return nil, errors.New("the header of the record is too long")
+	}
+	h = append(h, bytes.Repeat([]byte{' '}, headerSize-1-len(h))...)
+	return append(h, '\n'), nil
+}
+
+// decode parses a header; it returns nil for anything that is not one.
+func decode(h []byte) *record {
+	r := &record{}
+	if len(h) != headerSize {
+		return nil
+	}
+	r.state = string(h[:len(pending)])
+	if r.state != pending && r.state != done {
+		return nil
+	}
+	h = h[len(pending):]
+	text := bytes.TrimRight(h[9:], " \n")
+	if fmt.Sprintf("%08x ", crc32.Checksum(text, castagnoli())) != string(h[:9]) || json.Unmarshal(text, r) != nil {
+		return nil
+	}
+	const absurd = 1 << 50
+	for _, n := range []int64{r.From, r.To, r.Old, r.Body, r.Lead, r.Signals, int64(r.Blanks), int64(r.Pieces)} {
+		if n < 0 || n > absurd {
+			return nil
+		}
+	}
+	if r.From > r.To || r.Old != 0 && r.Old != r.To-r.From || r.Lead > r.Body ||
+		r.ID != "" && !spoolfiles.ValidID(r.ID) || !r.Ledger.valid() {
+		return nil
+	}
+	return r
+}
+
+// readRecords finds the newest transaction, and the ledger after it.
+func (q *Queue) readRecords(h *held) error {
+	newest, err := q.newest()
+	if err != nil {
+		return err
+	}
+	h.last, h.ledger = newest, Ledger{}
+	if newest != nil {
+		h.ledger = newest.Ledger
+	}
+	return nil
+}
+
+// newest returns the newest record that is whole, or nil.
+func (q *Queue) newest() (*record, error) {
+	var newest *record
+	for seq := range uint64(2) {
+		r, err := q.readRecord(recordName(seq))
+		if err != nil {
+			return nil, err
+		}
+		if r != nil && r.Seq%2 == seq && (newest == nil || r.Seq > newest.Seq) {
+			newest = r
+		}
+	}
+	return newest, nil
+}
+
+// readRecord returns nil if the file has no valid record.
+func (q *Queue) readRecord(name string) (*record, error) {
+	f, err := q.sp.Root.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || q.irregular(name) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("reading record: %w", err)
+	}
+	defer f.Close()
+	header := make([]byte, headerSize)
+	n, err := f.ReadAt(header, 0)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("reading record: %w", err)
+	}
+	r := decode(header[:n])
+	if r == nil || r.state == done {
+		return r, nil
+	}
+	sum := crc32.New(castagnoli())
+	m, err := io.Copy(sum, io.NewSectionReader(f, r.oldAt(), r.Old+r.Body))
+	if err != nil {
+		return nil, fmt.Errorf("reading record: %w", err)
+	}
+	if m != r.Old+r.Body || sum.Sum32() != r.Sum {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// irregular reports whether there is something of that name that we never
+// leave: a link, a FIFO, another user's file.
+func (q *Queue) irregular(name string) bool {
+	info, err := q.sp.Root.Lstat(name)
+	return err == nil && (!info.Mode.IsRegular() || !info.Ours())
+}
+
+// openRecord opens the file of a record for writing. It is written in place,
+// which must touch nobody else's file.
+func (q *Queue) openRecord(seq uint64) (*os.File, error) {
+	name := recordName(seq)
+	info, err := q.sp.Root.Lstat(name)
+	if err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Links > 1) {
+		err = q.setAside(q.sp.Root, name, "not a plain file of this user with one name")
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("opening record: %w", err)
+	}
+	f, err := q.sp.Root.OpenFile(name, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, fmt.Errorf("opening record: %w", err)
+	}
+	return f, nil
+}
+
+// writeParts writes a record but for its header: what the queue has in the
+// region that is to be overwritten, the body, the pattern and the cells. It
+// sets the fields that depend on these, and returns the cells.
+func (r *record) writeParts(f, queue *os.File, body func(io.Writer) error) ([]cell, error) {
+	sum := crc32.New(castagnoli())
+	out := bufio.NewWriter(io.NewOffsetWriter(f, r.oldAt()))
+	w := io.MultiWriter(out, sum)
+	if r.Verb != drainVerb { // the reply has it
+		r.Old = r.To - r.From
+	}
+	if _, err := io.CopyN(w, io.NewSectionReader(queue, r.From, r.Old), r.Old); err != nil {
+		return nil, err
+	}
+	pieces := pieceWriter{to: w}
+	if body != nil {
+		if err := body(&pieces); err != nil {
+			return nil, err
+		}
+	}
+	r.Body, r.Sum = pieces.size, sum.Sum32()
+	cells := r.blankCells()
+	r.Blanks = len(cells)
+	cells = append(cells, pieces.cells(r.bodyAt())...)
+	r.Pieces = len(cells) - r.Blanks
+	out.Write(r.pattern())
+	out.Write(make([]byte, r.cellsAt()-r.patternAt()-r.patternSize()))
+	if err := binary.Write(out, binary.NativeEndian, cells); err != nil {
+		return nil, err
+	}
+	return cells, out.Flush()
+}
+
+// setState changes the state of a record that is in its file.
+func (r *record) setState(f *os.File, state string) error {
+	r.state = state
+	if _, err := f.WriteAt([]byte(state), 0); err != nil {
+		return fmt.Errorf("writing record: %w", err)
+	}
+	return nil
+}
+
+// possible reports whether the cells are ones that copies can have moved: what
+// is copied is within the record's parts.
+func (r *record) possible(cells []cell) bool {
+	for _, c := range cells {
+		if c.From < r.bodyAt() || c.From > c.Cursor || c.Cursor > c.End || c.End > r.cellsAt() || c.At < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// maxPiece is the step in which the kernel copies.
+const maxPiece = 64 << 10
+
+// pieceWriter passes lines on and divides them into pieces of whole lines, each
+// of at most maxPiece bytes, unless a line alone is longer.
+type pieceWriter struct {
+	to         io.Writer
+	size       int64 // bytes so far
+	start, end int64 // of the piece under way: its beginning, and the end of its last whole line
+	ends       []int64
+}
+
+func (w *pieceWriter) Write(p []byte) (int, error) {
+	for at := 0; ; {
+		i := bytes.IndexByte(p[at:], '\n')
+		if i < 0 {
+			break
+		}
+		at += i + 1
+		if end := w.size + int64(at); end-w.start > maxPiece && w.end > w.start {
+			w.ends = append(w.ends, w.end)
+			w.start = w.end
+			w.end = end
+		} else {
+			w.end = end
+		}
+	}
+	w.size += int64(len(p))
+	return w.to.Write(p)
+}
+
+// cells are the pieces as copies from the body that begins at base.
+func (w *pieceWriter) cells(base int64) (cells []cell) {
+	ends := w.ends
+	if w.size > w.start {
+		ends = append(ends, w.size)
+	}
+	from := base
+	for _, end := range ends {
+		cells = append(cells, cell{Cursor: from, From: from, End: base + end})
+		from = base + end
+	}
+	return cells
+}

@@ -1,0 +1,172 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"spoolagent/spoolfiles"
+)
+
+// SweepResult says what a sweep did.
+type SweepResult struct {
+	Returned int      // signals of replies that nobody acknowledged
+	Evicted  int      // signals that the cap pushed out thereby
+	Rejects  []Reject // what was no request, malformed lines of replies
+	// Next is when the next reply falls due; zero if there is none.
+	Next time.Time
+}
+
+// Sweep returns the replies that nobody has acknowledged for Options.ReplyTTL,
+// removes error replies of that age and abandoned files in tmp, and rejects
+// requests without a valid id. now is the time to measure ages by; what seems to
+// come from the future is set to now.
+func (q *Queue) Sweep(ctx context.Context, now time.Time) (res SweepResult, err error) {
+	if interrupted, err := q.interrupted(); err != nil {
+		return res, err
+	} else if interrupted {
+		// What tmp has may belong to a transaction that a crash has left.
+		if err := q.Recover(ctx); err != nil {
+			return res, err
+		}
+	}
+	c, err := q.sp.ScanControl()
+	if err != nil {
+		return res, fmt.Errorf("listing control: %w", err)
+	}
+	var errs []error
+	for _, r := range c.Returning {
+		// Someone was about to return it, and perhaps still is; the lock sorts
+		// that out.
+		errs = append(errs, q.returnReply(ctx, r.ID, &res))
+	}
+	for _, r := range c.Replies {
+		if due := q.due(r, now, &errs); due.After(now) {
+			if res.Next.IsZero() || due.Before(res.Next) {
+				res.Next = due
+			}
+			continue
+		}
+		errs = append(errs, q.returnReply(ctx, r.ID, &res))
+	}
+	for _, r := range c.Errors {
+		if !q.due(r, now, &errs).After(now) {
+			errs = append(errs, gone(q.sp.Control.Remove(r.Name)))
+		}
+	}
+	for _, m := range c.Misfits {
+		errs = append(errs, q.rejectControl(m.Name, "not a request: that is a file whose name is 1 to 64 of A-Za-z0-9_- and .drain", &res))
+	}
+	errs = append(errs, q.sp.CleanTmp(now))
+	return res, errors.Join(errs...)
+}
+
+// due is when a reply has been waiting for ReplyTTL.
+func (q *Queue) due(r spoolfiles.ControlFile, now time.Time, errs *[]error) time.Time {
+	made := time.Unix(0, r.MTime)
+	if made.After(now.Add(Grace)) {
+		made = now
+		*errs = append(*errs, gone(q.sp.Control.Touch(r.Name)))
+	}
+	return made.Add(q.opt.ReplyTTL)
+}
+
+// Return puts the reply with this id back into the queue, ahead of what is
+// there, and says how many signals it had. A reply that is not there (any more)
+// has none.
+func (q *Queue) Return(ctx context.Context, id string) (int, error) {
+	if !spoolfiles.ValidID(id) {
+		return 0, fmt.Errorf("returning a reply: %q is no valid id", id)
+	}
+	var res SweepResult
+	err := q.returnReply(ctx, id, &res)
+	return res.Returned, err
+}
+
+func (q *Queue) returnReply(ctx context.Context, id string, res *SweepResult) (err error) {
+	h, _, err := q.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.release()) }()
+
+	// The rename decides between us and a consumer that acknowledges at this
+	// moment: its removal fails, or our rename does.
+	claimed := id + spoolfiles.ReturningSuffix
+	if _, err := q.sp.Control.Lstat(claimed); errors.Is(err, fs.ErrNotExist) {
+		err := q.sp.Control.Rename(id+spoolfiles.ReplySuffix, q.sp.Control, claimed)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("returning a reply: %w", err)
+		}
+	}
+	info, err := q.sp.Control.Lstat(claimed)
+	if err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize) {
+		return q.rejectControl(claimed, "not a reply", res)
+	}
+	f, err := q.sp.Control.OpenFile(claimed, os.O_RDONLY)
+	if errors.Is(err, fs.ErrPermission) {
+		return q.rejectControl(claimed, "not readable", res)
+	}
+	if err != nil {
+		return fmt.Errorf("returning a reply: %w", err)
+	}
+	defer f.Close()
+	if err := q.returnLines(h, id, f, res); err != nil {
+		return fmt.Errorf("returning a reply: %w", err)
+	}
+	return nil
+}
+
+func (q *Queue) returnLines(h *held, id string, reply *os.File, res *SweepResult) error {
+	fi, err := reply.Stat()
+	if err != nil {
+		return err
+	}
+	c, err := contentOf(reply, fi.Size())
+	if err != nil {
+		return err
+	}
+	var fold FoldResult
+	rejected, err := q.rejectLines(reply, fi.Size(), "a reply", nil, &fold)
+	if err != nil {
+		return err
+	}
+	everything := func(*line) bool { return true }
+	_, err = q.rewrite(h, rewriting{
+		verb: returnVerb, id: id, where: FileName,
+		lead: func(w io.Writer) error {
+			return copySignals(w, io.NewSectionReader(reply, 0, fi.Size()), everything)
+		},
+		ledger: func(l *Ledger, lead, _ int64) {
+			l.Returned += lead
+			l.Rejected += rejected
+		},
+	}, &fold)
+	if err != nil {
+		return err
+	}
+	res.Returned += int(c.count)
+	waiting, err := q.sp.ScanControl()
+	if err == nil && len(waiting.Requests) == 0 && q.opt.Cap > 0 {
+		err = q.evictLines(h, int64(q.opt.Cap), &fold)
+	}
+	res.Evicted += fold.Evicted
+	res.Rejects = append(res.Rejects, fold.Rejects...)
+	return err
+}
+
+// rejectControl moves a file of control, in which no signals are, to rejected.
+func (q *Queue) rejectControl(name, reason string, res *SweepResult) error {
+	err := q.setAside(q.sp.Control, name, reason)
+	if err == nil {
+		res.Rejects = append(res.Rejects, Reject{name, oneLine(reason)})
+	}
+	return gone(err)
+}

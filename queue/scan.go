@@ -1,0 +1,176 @@
+package queue
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"unicode"
+
+	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
+)
+
+// maxLine is the most bytes that a line of the queue can have and still be a
+// signal. Ours are far shorter; it bounds what a hostile queue makes us hold.
+const maxLine = 16 << 20
+
+// line is one line of JSON Lines.
+type line struct {
+	number int   // from 1
+	off    int64 // of its first byte
+	len    int64 // without its line feed
+	torn   bool  // it has no line feed
+	text   []byte
+	signal signal.Signal
+	err    error // why it is no signal: signal.ErrBlank, or what is malformed
+}
+
+// canonical appends the line as the queue has it if all is well.
+func (l *line) canonical(to []byte) []byte { return append(l.signal.AppendLine(to), '\n') }
+
+// scan calls fn for each line. The line is valid during the call only.
+func scan(r io.Reader, fn func(*line) error) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	var long []byte
+	for l := (line{number: 1}); ; l.number++ {
+		text, err := in.ReadSlice('\n')
+		l.len = int64(len(text))
+		if err == bufio.ErrBufferFull {
+			long = append(long[:0], text...)
+			for err == bufio.ErrBufferFull {
+				text, err = in.ReadSlice('\n')
+				l.len += int64(len(text))
+				if len(long) < maxLine {
+					long = append(long, text...)
+				}
+			}
+			text = long
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if l.len == 0 {
+			return nil
+		}
+		size := l.len
+		if l.torn = err == io.EOF; !l.torn {
+			l.len--
+		}
+		l.text = bytes.TrimSuffix(text, []byte{'\n'})
+		if int64(len(l.text)) < l.len {
+			l.err = fmt.Errorf("a line of %d bytes, more than the limit of %d", l.len, maxLine)
+		} else {
+			l.signal, l.err = signal.ParseLine(l.text)
+		}
+		if l.err != nil && len(bytes.Trim(l.text, " \x00")) == 0 {
+			l.err = signal.ErrBlank // zeros are what a file has where a power cut kept a line from being written
+		}
+		if err := fn(&l); err != nil {
+			return err
+		}
+		l.off += size
+	}
+}
+
+// content is what a queue has.
+type content struct {
+	count int64 // signals
+	first int64 // the offset of the first one
+	bad   int64 // malformed lines
+	torn  bool  // the last line has no line feed
+
+	// canonical: the queue is blanks, and then nothing but signals in canonical
+	// form, up to the end. It can be drained as it is.
+	canonical bool
+}
+
+func contentOf(f io.ReaderAt, size int64) (content, error) {
+	c := content{canonical: true, first: size}
+	var want []byte
+	err := scan(io.NewSectionReader(f, 0, size), func(l *line) error {
+		c.torn = l.torn
+		switch {
+		case l.err == signal.ErrBlank:
+			c.canonical = c.canonical && c.count == 0
+		case l.err != nil:
+			c.bad++
+			c.canonical = false
+		default:
+			if c.count++; c.count == 1 {
+				c.first = l.off
+			}
+			if c.canonical {
+				want = l.canonical(want[:0])
+				c.canonical = !l.torn && bytes.Equal(want[:len(want)-1], l.text)
+			}
+		}
+		return nil
+	})
+	return c, err
+}
+
+// Shape is what a Queue remembers of the file between two changes. Its zero
+// value remembers nothing.
+type Shape struct {
+	known bool
+	id    spoolfiles.Identity
+	tail  uint32 // checksum of the last bytes: the clock of a file system is coarse
+	content
+}
+
+func tailSum(f *os.File, size int64) (uint32, error) {
+	const tail = 4 << 10
+	buf := make([]byte, min(size, tail))
+	if _, err := f.ReadAt(buf, size-int64(len(buf))); err != nil {
+		return 0, err
+	}
+	return crc32.Checksum(buf, castagnoli()), nil
+}
+
+// inspect returns what the queue has, from memory if it is still the same.
+func (q *Queue) inspect(h *held) (content, error) {
+	if q.shape.known && q.shape.id == h.info.Identity {
+		if sum, err := tailSum(h.f, h.info.Size); err == nil && sum == q.shape.tail {
+			return q.shape.content, nil
+		}
+	}
+	c, err := contentOf(h.f, h.info.Size)
+	if err != nil {
+		return content{}, fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
+	}
+	return c, nil
+}
+
+// remember keeps what the queue has after a change of ours, unless its size
+// shows that somebody else, who takes no lock, has written to it meanwhile.
+func (q *Queue) remember(h *held, c content, size int64) {
+	sum, err := tailSum(h.f, h.info.Size)
+	known := err == nil && h.info.Size == size
+	*q.shape = Shape{known: known, id: h.info.Identity, tail: sum, content: c}
+}
+
+// linesEnd is the offset after the first n lines that begin at off.
+func linesEnd(f *os.File, off, size, n int64) (int64, error) {
+	in := bufio.NewReaderSize(io.NewSectionReader(f, off, size-off), 64<<10)
+	for ; n > 0; n-- {
+		for {
+			text, err := in.ReadSlice('\n')
+			off += int64(len(text))
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, bufio.ErrBufferFull) {
+				return 0, err
+			}
+		}
+	}
+	return off, nil
+}
+
+func printable(r rune) bool {
+	return !unicode.IsControl(r) && r != unicode.ReplacementChar && r != '\u2028' && r != '\u2029'
+}

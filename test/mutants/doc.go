@@ -1,0 +1,13 @@
+// Package mutants shows that test/powercut finds what it is there to find. It
+// has only a test, and that only on Linux with the build tag powercut, as root.
+//
+// A mutant is the agent with one deliberate fault: a sync that is left out, or
+// two steps of a transaction in the wrong order. The test builds each from a
+// copy of this module's sources, and requires that the power cuts that are named
+// beside it find the fault. The same agent without any fault has to pass them
+// all, or the faults prove nothing.
+//
+// All of these agents, the one without a fault too, pause for a moment before
+// each step of a transaction. So whatever else has the file system commit is
+// likely to come between two steps, which is rare otherwise.
+package mutants
