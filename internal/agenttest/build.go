@@ -17,8 +17,8 @@ import (
 // with another HOME it would have another cache.
 var goEnv = append(os.Environ(), "CGO_ENABLED=0")
 
-// Binary returns the path of the agent, built as the Makefile builds it. The
-// test packages of a checkout share one file in the temporary directory: the
+// Binary returns the path of the agent, built as the Makefile builds it, but for
+// -trimpath, which would have each package compiled once more. The test packages of a checkout share one file in the temporary directory: the
 // first one builds it, and the go command sees that the others need not.
 func Binary(t testing.TB) string {
 	t.Helper()
@@ -54,7 +54,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
 	path := filepath.Join(dir, "agent")
-	return path, build(top, path, "./cmd/agent", "-trimpath", "-ldflags=-s -w")
+	return path, build(top, path, "./cmd/agent", "-ldflags=-s -w")
 })
 
 // Build builds a Go program without cgo: a package of this module, as

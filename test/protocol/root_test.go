@@ -7,7 +7,7 @@ import (
 )
 
 // A producer on a full disk says so by its exit status, and leaves no drop.
-func TestProducersOnFullDisk(t *testing.T) {
+func TestRootProducersOnFullDisk(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, l language) {
 		s := newStage(t, "")
 		argv := []string{s.project}

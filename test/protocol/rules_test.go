@@ -53,7 +53,7 @@ var ruleTests = map[string][]string{
 	"R28": {"TestQueueByFlock", "queue.TestTornLastLineSwallowsNothing", "queue.TestKillBesideStrangers"},
 	"R29": {"TestQueueByFlock", "queue.TestOthersWorkIsNoticed"},
 	"R30": {"TestTogether", "queue.TestKill", "queue.TestModel", "test/crash.TestKill"},
-	"R31": {"queue.TestPowerCut"},
+	"R31": {"test/powercut.TestPowerCut", "test/powercut.TestAnsweredReplyStays", "test/powercut.TestStrangersAppendAfterDrain"},
 	"R32": {"TestRegistration", "configs.TestHookRegisters", "configs.TestHookRegistersAnew", "configs.TestHookCannotRegister"},
 }
 
@@ -280,7 +280,7 @@ func TestLinksAreNotServed(t *testing.T) {
 			st := s.status()
 			return st.State == "error" && strings.Contains(st.Error, "symbolic link")
 		})
-		agent.Stop()
+		agent.Kill() // it may not know yet what SIGTERM means
 	}
 }
 
@@ -484,13 +484,20 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// A reply goes back when it is too old by its modification time, which a touch
+// changes. (That an agent waits for that by itself, TestKilledOverReply shows.)
 func TestReplyTTL(t *testing.T) {
-	s := newStage(t, "cap = 3\nreply_ttl = \"1s\"")
-	agenttest.Write(s, s.spool("control", "touched.signals"), `{"recorded_at":1,"cwd":"/w","payload":"<kept>"}`+"\n")
-	later := time.Now().Add(time.Hour)
-	if err := os.Chtimes(s.spool("control", "touched.signals"), later, later); err != nil {
-		t.Fatal(err)
+	s := newStage(t, "cap = 3\nscan_interval = \"1s\"")
+	touch := func(id string, age time.Duration) {
+		t.Helper()
+		at := time.Now().Add(-age)
+		if err := os.Chtimes(s.spool("control", id+".signals"), at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
+	agenttest.Write(s, s.spool("control", "touched.signals"), `{"recorded_at":1,"cwd":"/w","payload":"<kept>"}`+"\n")
+	touch("touched", 11*time.Minute)
+	touch("touched", 0)
 	s.start()
 	s.drop("1")
 	s.drop("2")
@@ -498,6 +505,7 @@ func TestReplyTTL(t *testing.T) {
 	agenttest.Until(s, "the request is gone", func() bool { return len(s.control(".drain")) == 0 })
 	s.drop("3")
 	s.drop("4")
+	touch("unclaimed", 11*time.Minute)
 	agenttest.Until(s, "it is back", func() bool { return s.status().Ledger.Returned == 2 })
 	if got, want := agenttest.Names(s.drain()), []string{"2", "3", "4"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
