@@ -79,7 +79,7 @@ func DecodeDrop(data []byte, o Origin) (Signal, error) {
 		o.MaxPayload = math.MaxInt
 	}
 	o.MaxPayload = max(o.MaxPayload, MinPayload)
-	var ms members
+	ms := make(members, 0, 16)
 	err := eachMember(data, func(name, value jsontext.Value) error {
 		if len(ms) == maxMembers {
 			return fmt.Errorf("has more than %d fields", maxMembers)
