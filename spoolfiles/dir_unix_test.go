@@ -102,6 +102,43 @@ func TestReadsNoLinksInARace(t *testing.T) {
 	}
 }
 
+// So it is with directories.
+func TestOpensNoLinkedDirsInARace(t *testing.T) {
+	s := newSpool(t)
+	in := func(name string) string { return filepath.Join(s.Root.Path(), name) }
+	must(t, os.Mkdir(in("a"), 0o700))
+	must(t, os.Mkdir(in("elsewhere"), 0o700))
+	must(t, os.WriteFile(in("elsewhere/secret"), nil, 0o600))
+	must(t, os.Symlink("elsewhere", in("link")))
+	stop := make(chan struct{})
+	var swapper sync.WaitGroup
+	defer swapper.Wait()
+	defer close(stop)
+	swapper.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = os.Rename(in("a"), in("aside"))
+			_ = os.Rename(in("link"), in("a"))
+			_ = os.Rename(in("a"), in("link"))
+			_ = os.Rename(in("aside"), in("a"))
+		}
+	})
+	for range 2000 {
+		d, err := s.Root.OpenDir("a")
+		if err != nil {
+			continue
+		}
+		if names, err := d.List(); len(names) > 0 || err != nil {
+			t.Errorf("listed %q, %v", names, err)
+		}
+		must(t, d.Close())
+	}
+}
+
 func TestReadDrop(t *testing.T) {
 	s := newSpool(t)
 	in := func(name string) string { return filepath.Join(s.Incoming.Path(), name) }

@@ -183,7 +183,7 @@ func (ms members) event(o Origin, size int) (Signal, error) {
 
 // signal makes a signal of one that is written as such.
 func (ms members) signal(o Origin) (Signal, error) {
-	var f fields
+	f := fields{Signal: Signal{RecordedAt: o.recordedAt(), CWD: o.cwd()}}
 	for _, m := range ms {
 		if err := f.add(m.name, m.value); err != nil {
 			return Signal{}, err
@@ -191,12 +191,6 @@ func (ms members) signal(o Origin) (Signal, error) {
 	}
 	if f.ToolName == nil && f.Payload == nil {
 		return Signal{}, errors.New("neither a signal nor a hook event: no tool_name, payload or hook_event_name")
-	}
-	if !f.seen[recordedAt] {
-		f.RecordedAt = o.recordedAt()
-	}
-	if !f.seen[cwd] {
-		f.CWD = o.cwd()
 	}
 	if f.Payload != nil && len(*f.Payload) > o.MaxPayload {
 		f.Payload = new(shortenText(*f.Payload, o.MaxPayload))
