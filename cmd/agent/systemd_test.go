@@ -283,7 +283,7 @@ func (b *box) unreachable() {
 	before := b.files()
 	for _, verb := range []string{"install", "uninstall", "start", "stop", "restart"} {
 		out, err := b.try(b.agent, verb)
-		if status(err) != exitFailed || !strings.Contains(out, "export XDG_RUNTIME_DIR=/run/user/") {
+		if exitStatus(err) != exitFailed || !strings.Contains(out, "export XDG_RUNTIME_DIR=/run/user/") {
 			b.Errorf("%s does not say what to do", verb)
 		}
 	}
@@ -298,7 +298,7 @@ func (b *box) unreachable() {
 // systemd-logind would need the whole machine, so somebody else does its part.
 func (b *box) lingering() {
 	out, err := b.try(b.agent, "install", "--linger")
-	if status(err) != exitFailed || !strings.Contains(out, "sudo loginctl enable-linger jo") {
+	if exitStatus(err) != exitFailed || !strings.Contains(out, "sudo loginctl enable-linger jo") {
 		b.Error("install does not say what to do without systemd-logind")
 	}
 	tools := b.TempDir()
@@ -319,7 +319,7 @@ func (b *box) lingering() {
 func (b *box) halfInstalled() {
 	b.says("uninstall", "nothing to do")
 	out, err := b.try(b.agent, "start")
-	if status(err) != exitFailed || !strings.Contains(out, "not installed") {
+	if exitStatus(err) != exitFailed || !strings.Contains(out, "not installed") {
 		b.Error("start does not say that nothing is installed")
 	}
 	b.says("install")
@@ -447,11 +447,11 @@ func (b *box) elsewhere() {
 	b.run("systemctl", "--user", "mask", "spool-agent.service")
 	for _, verb := range []string{"install", "uninstall"} {
 		out, err := b.try(b.agent, verb)
-		if status(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
+		if exitStatus(err) != exitFailed || !strings.Contains(out, b.unit+" is no regular file") {
 			b.Errorf("%s does not respect a masked unit", verb)
 		}
 	}
-	if out, err := b.try(b.agent, "start"); status(err) != exitFailed || !strings.Contains(out, "masked") {
+	if out, err := b.try(b.agent, "start"); exitStatus(err) != exitFailed || !strings.Contains(out, "masked") {
 		b.Error("start does not say that the unit is masked")
 	}
 	b.run("systemctl", "--user", "unmask", "spool-agent.service")
@@ -666,7 +666,7 @@ func (b *box) upgrade() {
 			b.Error("the service does not run the old binary")
 		}
 		out, err := b.try(fmt.Sprintf("/proc/%d/exe", b.number("MainPID")), "install")
-		if status(err) != exitFailed || !strings.Contains(out, "deleted or replaced") {
+		if exitStatus(err) != exitFailed || !strings.Contains(out, "deleted or replaced") {
 			b.Error("a binary that has been replaced can be installed")
 		}
 		b.says("restart", "restarted it: active (running)")
@@ -720,7 +720,7 @@ func (b *box) broken() {
 	b.check(os.Rename(b.agent+".new", b.agent))
 	for _, verb := range []string{"restart", "start"} {
 		out, err := b.try(filepath.Join(b.home, "test", "agent-old"), verb)
-		if status(err) != exitFailed || !strings.Contains(out, "exit-code") || !strings.Contains(out, "journalctl --user -u spool-agent") {
+		if exitStatus(err) != exitFailed || !strings.Contains(out, "exit-code") || !strings.Contains(out, "journalctl --user -u spool-agent") {
 			b.Errorf("%s does not say what is wrong", verb)
 		}
 	}
