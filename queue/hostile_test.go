@@ -4,7 +4,6 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -97,21 +96,22 @@ func shortName(t testing.TB, sp *spoolfiles.Spool, name string) string {
 	return filepath.Join(link, name)
 }
 
-// A directory among the drops that are evicted unread goes to rejected.
-func TestHostileDropsUnread(t *testing.T) {
+// A directory that somebody has put into work goes to rejected.
+func TestHostileWork(t *testing.T) {
 	sp := project(t)
-	dir := filepath.Join(sp.Incoming.Path(), "dir.json")
-	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
-	must(t, os.Chtimes(dir, longAgo, longAgo))
-	must(t, syscall.Mkfifo(filepath.Join(sp.Incoming.Path(), "fifo.json"), 0o600))
-	must(t, os.Chtimes(filepath.Join(sp.Incoming.Path(), "fifo.json"), longAgo, longAgo))
-	for i := range 3 {
-		place(t, sp, fmt.Sprintf("%d.json", i), signalAt(i), longAgo.Add(time.Hour+time.Duration(i)))
-	}
 	q := New(sp, options(2), nil)
+	place(t, sp, "a.json", signalAt(1), longAgo)
+	q.step = func(what string, n int64) int64 {
+		if what == "sync queue" || what == "done" {
+			_ = os.MkdirAll(filepath.Join(sp.Work.Path(), "dir.json", "sub"), 0o700)
+		}
+		return n
+	}
 	fold(t, q)
-	wantQueue(t, q, 1, 2)
+	q.step = nil
 	fold(t, q)
+	fold(t, q)
+	wantQueue(t, q, 1)
 	if n, err := sp.CountDrops(); n != 0 || err != nil {
 		t.Errorf("%d drops are left, %v", n, err)
 	}

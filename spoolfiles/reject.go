@@ -24,12 +24,13 @@ func (s *Spool) RejectName(name string) string {
 		// ".reason" must fit.
 		stem = stem[:150] + "-" + NewID()
 	}
-	exists := func(name string) bool {
+	taken := func(name string) bool {
 		_, err := s.Rejected.Lstat(name)
-		return err == nil
+		reason, rerr := s.Rejected.Lstat(name + ReasonSuffix) // a kill can leave one alone
+		return err == nil || rerr == nil && reason.Mode.IsDir()
 	}
 	free := stem + ending
-	for n := 1; exists(free) || exists(free+ReasonSuffix); n++ {
+	for n := 1; taken(free); n++ {
 		free = fmt.Sprintf("%s.%d%s", stem, n, ending)
 	}
 	return free
