@@ -72,7 +72,8 @@
 // What is rejected is no signal, and needs no transaction. Drops are renamed to
 // rejected, and malformed lines copied there before a compaction takes them out
 // of the queue. The next record counts them, so after a kill the ledger may lack
-// some rejects, and a malformed line may be in rejected twice.
+// some rejects. And a malformed line, or the reason of one, may be in rejected
+// although somebody else has taken the line from the queue.
 //
 // # Recovery after a power cut
 //

@@ -136,12 +136,15 @@ func (q *Queue) rejectLine(text *io.SectionReader, number int, reason string) er
 	}
 	_, err = io.Copy(f, io.NewSectionReader(text, 0, text.Size()))
 	if err = errors.Join(err, f.Close()); err == nil {
+		err = q.giveReason(name, reason)
+	}
+	if err == nil {
 		err = q.sp.Tmp.Rename(tmp, q.sp.Rejected, name)
 	}
 	if err != nil {
 		return errors.Join(err, gone(q.sp.Tmp.Remove(tmp)))
 	}
-	return q.giveReason(name, reason)
+	return nil
 }
 
 // lineCounter counts the lines that are written to it.

@@ -81,8 +81,11 @@ func (q *Queue) clearWork() error {
 func (q *Queue) emptyWork() error {
 	names, err := q.sp.Work.List()
 	for _, name := range names {
-		if err == nil && gone(q.sp.Work.Remove(name)) != nil {
-			err = q.putBack(q.sp.Work, name) // not a file
+		if err == nil {
+			err = gone(q.sp.Work.Remove(name))
+		}
+		if info, lerr := q.sp.Work.Lstat(name); err != nil && lerr == nil && info.Mode.IsDir() {
+			err = q.putBack(q.sp.Work, name) // not ours; the next fold rejects it
 		}
 	}
 	if err != nil {
@@ -99,11 +102,14 @@ func (q *Queue) rejectDrop(e spoolfiles.Entry, reason string, res *FoldResult) e
 		return fmt.Errorf("rejecting %q: %w", e.Name, err)
 	}
 	taken, err := q.takeDrop(e, q.sp.Rejected, name, res)
-	if taken {
+	switch {
+	case err != nil:
+		return err // the reason stays, for the drop may be there
+	case taken:
 		res.reject(e.Name, reason)
 		return nil
 	}
-	return errors.Join(err, q.sp.Rejected.Remove(name+spoolfiles.ReasonSuffix))
+	return q.sp.Rejected.Remove(name + spoolfiles.ReasonSuffix)
 }
 
 // giveReason writes beside something in rejected why it is there.
