@@ -238,6 +238,7 @@ func (q *Queue) finish(h *held, f *os.File, r *record) (err error) {
 // on as soon as the request is gone. Afterwards, control is synced: as long as
 // this record is the newest, it says that the reply may be in tmp still.
 func (q *Queue) publish(id string) error {
+	q.next("publish", 0)
 	reply := id + spoolfiles.ReplySuffix
 	if err := gone(q.sp.Tmp.Rename(replyName(id), q.sp.Control, reply)); err != nil {
 		return fmt.Errorf("publishing reply: %w", err)
