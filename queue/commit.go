@@ -211,7 +211,7 @@ func (q *Queue) finish(h *held, f *os.File, r *record) (err error) {
 		}
 	}
 	switch r.Verb {
-	case foldVerb:
+	case foldVerb, evictVerb:
 		err = q.emptyWork()
 	case drainVerb:
 		err = q.publish(r.ID)

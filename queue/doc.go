@@ -37,7 +37,7 @@
 //
 // A transaction
 //
-//  1. moves the drops that it folds to .spool/work,
+//  1. moves the drops that it takes to .spool/work,
 //  2. writes its record,
 //  3. overwrites, then appends, by copying from the record,
 //  4. syncs the queue, if it has appended,
@@ -47,7 +47,7 @@
 // What it does to each of these is its verb:
 //
 //	fold     appends the lines of the drops in work, and removes the drops
-//	evict    overwrites the oldest lines
+//	evict    overwrites the oldest lines; or removes drops in work unread
 //	drain    overwrites all lines; publishes tmp/reply-ID as control/ID.signals
 //	return   overwrites all; appends the lines of control/ID.returning, and the old ones
 //	compact  overwrites all; appends the old lines: no blanks are left

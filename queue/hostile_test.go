@@ -4,6 +4,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -96,6 +97,30 @@ func shortName(t testing.TB, sp *spoolfiles.Spool, name string) string {
 	return filepath.Join(link, name)
 }
 
+// A directory among the drops that are evicted unread goes to rejected.
+func TestHostileDropsUnread(t *testing.T) {
+	sp := project(t)
+	dir := filepath.Join(sp.Incoming.Path(), "dir.json")
+	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
+	must(t, os.Chtimes(dir, longAgo, longAgo))
+	must(t, syscall.Mkfifo(filepath.Join(sp.Incoming.Path(), "fifo.json"), 0o600))
+	must(t, os.Chtimes(filepath.Join(sp.Incoming.Path(), "fifo.json"), longAgo, longAgo))
+	for i := range 3 {
+		place(t, sp, fmt.Sprintf("%d.json", i), signalAt(i), longAgo.Add(time.Hour+time.Duration(i)))
+	}
+	q := New(sp, options(2), nil)
+	fold(t, q)
+	wantQueue(t, q, 1, 2)
+	fold(t, q)
+	if n, err := sp.CountDrops(); n != 0 || err != nil {
+		t.Errorf("%d drops are left, %v", n, err)
+	}
+	if files := rejected(t, sp); len(files) != 2 || files["dir.json"] == "" {
+		t.Errorf("%v", files)
+	}
+	closes(t, q)
+}
+
 // A directory that somebody has put into work goes to rejected.
 func TestHostileWork(t *testing.T) {
 	sp := project(t)
@@ -109,7 +134,6 @@ func TestHostileWork(t *testing.T) {
 	}
 	fold(t, q)
 	q.step = nil
-	fold(t, q)
 	fold(t, q)
 	wantQueue(t, q, 1)
 	if n, err := sp.CountDrops(); n != 0 || err != nil {

@@ -23,7 +23,7 @@ type verb string
 
 const (
 	foldVerb    verb = "fold"    // appends the lines of the drops in work
-	evictVerb   verb = "evict"   // overwrites the oldest lines
+	evictVerb   verb = "evict"   // overwrites the oldest lines, or removes the drops in work unread
 	drainVerb   verb = "drain"   // overwrites all lines, which tmp/reply-ID has
 	returnVerb  verb = "return"  // rewrites the queue with control/ID.returning ahead
 	compactVerb verb = "compact" // rewrites the queue without its blanks

@@ -9,7 +9,7 @@ import (
 	"spoolagent/spoolfiles"
 )
 
-// The directory work has the drops that the transaction under way folds. They
+// The directory work has the drops that the transaction under way takes. They
 // come in before the record is written; once the record is whole they are the
 // transaction's, and finishing it empties work. If there was no record, or it
 // never began, they go back.
@@ -77,7 +77,7 @@ func (q *Queue) clearWork() error {
 	return nil
 }
 
-// emptyWork removes the drops that a transaction has folded.
+// emptyWork removes the drops that a transaction has folded or evicted.
 func (q *Queue) emptyWork() error {
 	names, err := q.sp.Work.List()
 	for _, name := range names {
@@ -85,7 +85,7 @@ func (q *Queue) emptyWork() error {
 			err = gone(q.sp.Work.Remove(name))
 		}
 		if info, lerr := q.sp.Work.Lstat(name); err != nil && lerr == nil && info.Mode.IsDir() {
-			err = q.putBack(q.sp.Work, name) // not ours; the next fold rejects it
+			err = q.setAside(q.sp.Work, name, "a directory, not a regular file")
 		}
 	}
 	if err != nil {
