@@ -63,7 +63,7 @@ type Hooks struct {
 // names are those of all checks, in the order in which they are reported. The
 // self-test comes after them.
 var names = [...]string{"agent.running", "agent.version", "agent.rivals", "service", "config", "registry", "hooks", "limits",
-	"project.exists", "spool.answer", "spool.permissions", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
+	"project.exists", "spool.answer", "spool.permissions", "spool.off", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
 	"spool.filesystem", "spool.clock", "disk"}
 
 // Examine makes all checks. Failures come first, then warnings, then what was
