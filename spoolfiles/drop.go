@@ -35,7 +35,7 @@ func (s *Spool) Drop(data []byte) (name string, err error) { return s.DropFrom("
 // DropFrom is Drop for a raw event of the tool that is called source: see
 // DropSource. With an empty source it is Drop.
 func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
-	if name, err = newDropName(source); err != nil {
+	if name, err = NewDropName(source); err != nil {
 		return "", err
 	}
 	if err := s.Incoming.WriteFile(name, data, s.Tmp, false); err != nil {
@@ -44,8 +44,9 @@ func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
 	return name, nil
 }
 
-// newDropName returns a name that no other drop has.
-func newDropName(source string) (string, error) {
+// NewDropName returns a name that no other drop has. It tells the source: see
+// DropSource. With an empty source it tells none.
+func NewDropName(source string) (string, error) {
 	ending := ".json"
 	if source != "" {
 		ending = "." + source + ending

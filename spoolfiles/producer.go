@@ -69,21 +69,20 @@ func OpenToDrop(project string) (*Spool, error) {
 	return s, nil
 }
 
-// DropReader is DropFrom for content that is read until its end, in pieces. If
-// reading fails, or there is no content, there is no drop.
-func (s *Spool) DropReader(source string, content io.Reader) (name string, err error) {
-	name, err = newDropName(source)
+// DropReader leaves one drop of this name, from NewDropName, with content that is
+// read until its end, in pieces. If reading fails, or there is no content, there
+// is no drop.
+func (s *Spool) DropReader(name string, content io.Reader) error {
+	err := s.Tmp.fill(name, content)
+	if err == nil {
+		if err = s.Tmp.Rename(name, s.Incoming, name); err != nil {
+			s.Tmp.Remove(name)
+		}
+	}
 	if err != nil {
-		return "", err
+		return fmt.Errorf("dropping: %w", err)
 	}
-	if err := s.Tmp.fill(name, content); err != nil {
-		return "", fmt.Errorf("dropping: %w", err)
-	}
-	if err := s.Tmp.Rename(name, s.Incoming, name); err != nil {
-		s.Tmp.Remove(name)
-		return "", fmt.Errorf("dropping: %w", err)
-	}
-	return name, nil
+	return nil
 }
 
 // fill creates name, which must not exist, with what is read. On an error

@@ -56,16 +56,19 @@ func TestDropReader(t *testing.T) {
 		strings.NewReader(""),
 		io.MultiReader(strings.NewReader("{"), iotest.ErrReader(errors.New("broken"))),
 	} {
-		if name, err := s.DropReader("", content); err == nil {
-			t.Errorf("made %s", name)
+		if err := s.DropReader("x.json", content); err == nil {
+			t.Error("a drop was made")
 		}
 		if left, err := s.Tmp.List(); len(left) > 0 || err != nil {
 			t.Errorf("left in tmp: %q (%v)", left, err)
 		}
 	}
-	name, err := s.DropReader("claude", iotest.OneByteReader(strings.NewReader("{}")))
-	if err != nil || !strings.HasSuffix(name, ".claude.json") {
-		t.Errorf("made %s, %v", name, err)
+	name, err := NewDropName("claude")
+	if err != nil || DropSource(name) != "claude" {
+		t.Errorf("the name is %q, %v", name, err)
+	}
+	if err := s.DropReader(name, iotest.OneByteReader(strings.NewReader("{}"))); err != nil {
+		t.Error(err)
 	}
 	if n, err := s.CountDrops(); n != 1 || err != nil {
 		t.Errorf("%d drops, %v", n, err)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -191,5 +192,70 @@ func TestDeletedDirectory(t *testing.T) {
 	}
 	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
 		t.Errorf("made the directory: %v", err)
+	}
+}
+
+// The second drop takes a shorter way, unless something has changed since the
+// first.
+func TestSecondDrop(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(spool, outside string) error
+		want   int
+	}{
+		"nothing": {func(string, string) error { return nil }, 2},
+		"off":     {func(spool, _ string) error { return os.WriteFile(filepath.Join(spool, "off"), nil, 0o600) }, 1},
+		"off is a link": {func(spool, _ string) error {
+			return os.Symlink("none", filepath.Join(spool, "off"))
+		}, 1},
+		"tmp is open to others": {func(spool, _ string) error { return os.Chmod(filepath.Join(spool, "tmp"), 0o777) }, 2},
+		"tmp is gone":           {func(spool, _ string) error { return os.Remove(filepath.Join(spool, "tmp")) }, 2},
+		"tmp is a link": {func(spool, outside string) error {
+			return errors.Join(os.Remove(filepath.Join(spool, "tmp")), os.Symlink(outside, filepath.Join(spool, "tmp")))
+		}, 1},
+		"incoming is a link": {func(spool, outside string) error {
+			incoming := filepath.Join(spool, "incoming")
+			return errors.Join(os.Rename(incoming, incoming+"-1"), os.Symlink(outside, incoming))
+		}, 0},
+		"the registration is empty": {func(spool, _ string) error {
+			return os.Truncate(filepath.Join(spool, ".registered"), 0)
+		}, 2},
+		"the mark is gone": {func(spool, _ string) error { return os.Remove(filepath.Join(spool, ".registered")) }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			project, home, outside := t.TempDir(), t.TempDir(), t.TempDir()
+			spool := filepath.Join(project, ".spool")
+			drop := func() {
+				cmd := exec.Command(agenttest.Hook(t))
+				cmd.Dir, cmd.Env, cmd.Stdin = project, []string{"HOME=" + home}, strings.NewReader("{}")
+				if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+					t.Errorf("%v, output %q", err, out)
+				}
+			}
+			drop()
+			if err := test.change(spool, outside); err != nil {
+				t.Fatal(err)
+			}
+			drop()
+			if got := agenttest.List(t, outside); got != nil {
+				t.Errorf("outside has %q", got)
+			}
+			if got := agenttest.List(t, spool, "incoming"); len(got) != test.want {
+				t.Errorf("drops: %q, want %d", got, test.want)
+			}
+			if test.want < 2 {
+				return
+			}
+			if got := agenttest.List(t, spool, "tmp"); got != nil {
+				t.Errorf("left in tmp: %q", got)
+			}
+			info, err := os.Lstat(filepath.Join(spool, "tmp"))
+			if err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("tmp is %v, %v", info.Mode(), err)
+			}
+			text, err := os.ReadFile(filepath.Join(spool, ".registered"))
+			if real, rerr := filepath.EvalSymlinks(project); err != nil || rerr != nil || string(text) != real+"\n" {
+				t.Errorf("registered: %q, %v", text, err)
+			}
+		})
 	}
 }

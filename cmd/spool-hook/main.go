@@ -53,16 +53,20 @@ func store(source string, event io.Reader) {
 	if err != nil {
 		return
 	}
-	sp, err := spoolfiles.OpenToDrop(spoolfiles.Find(start))
+	project := spoolfiles.Find(start)
+	reg := registry.Registry{}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+		reg.Dir = filepath.Join(home, ".local", "state", "spool-agent", "projects")
+	}
+	name, err := spoolfiles.NewDropName(source)
+	if err != nil || quick(project, reg.Dir, name, event) {
+		return
+	}
+	sp, err := spoolfiles.OpenToDrop(project)
 	if err != nil {
 		return
 	}
-	defer sp.Close()
-	if _, err := sp.DropReader(source, event); err != nil {
-		return
-	}
-	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
-		// The next drop tries again if this fails.
-		_, _ = registry.Registry{Dir: filepath.Join(home, ".local", "state", "spool-agent", "projects")}.AddSpool(sp, true)
+	if err := sp.DropReader(name, event); err == nil && reg.Dir != "" {
+		_, _ = reg.AddSpool(sp, true) // the next drop tries again if this fails
 	}
 }
