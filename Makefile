@@ -25,12 +25,12 @@ RACE := $(shell $(GO) list -race ./spoolfiles >/dev/null 2>&1 && echo -race)
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## /\1\t/p' Makefile | expand -t 10
 
-# Without cgo: with it, the agent would be linked with the C library for the
+# Without cgo: with it, the programs would be linked with the C library for the
 # sake of host names that it never looks up, and take twice as long to start.
-# Without symbols and debugging information: it starts a tenth sooner.
+# Without symbols and debugging information: they start a tenth sooner.
 .PHONY: build
-build: ## build bin/agent
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -buildvcs=auto -o bin/agent ./cmd/agent
+build: ## build bin/agent and bin/spool-hook
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -buildvcs=auto -o bin/ ./cmd/agent ./cmd/spool-hook
 
 .PHONY: demo
 demo: build ## show the main job from end to end, in a directory of its own

@@ -10,7 +10,7 @@
 //     ~/.local/share/spool-agent/hook.sh; it need not be executable.
 //   - consume.sh: a consumer, which drains through a running agent. Anywhere.
 //
-// Package configs/hooks connects AI tools and git to hook.sh.
+// Package configs/hooks connects AI tools and git to spool-hook and hook.sh.
 package configs
 
 import _ "embed"

@@ -3,8 +3,8 @@
 # as one drop. "agent hooks install" puts it in place and has the tools run it.
 #
 # The event comes on standard input or, as from the notify of Codex, as the last
-# argument, if that begins with a brace. Other arguments are ignored. PROTOCOL.md
-# says which project it is for, and what makes that registered (R32).
+# argument, if that begins with a brace. The first is the tool's name. PROTOCOL.md
+# says which project it is for (R33), and what makes that registered (R32).
 #
 # A hook must not disturb the tool that runs it. So this prints nothing, exits
 # with 0 whatever happens, and reads its input to the end even when it cannot
@@ -73,14 +73,14 @@ read -r random </proc/sys/kernel/random/uuid
 [ ${#random} -ge 36 ] || discard
 pid=000000$$
 name=${pid#"${pid%???????}"}-$random
+case ${1-} in '' | *[!a-z0-9-]*) ;; *) name=$name.$1 ;; esac
 
 start=${CLAUDE_PROJECT_DIR:-${CURSOR_PROJECT_DIR-}}
 [ -z "${GEMINI_PROJECT_DIR-}" ] || start= # what Gemini CLI sets is but the working directory
 case $start in /* | '') ;; *) start=./$start ;; esac
 # shellcheck disable=SC3013 # fails also where the working directory is gone
 cd -P -- "${start:-.}" && [ . -ef "$PWD" ] || discard
-start=${PWD%/}
-up=$start
+start=${PWD%/} up=${PWD%/}
 while :; do
 	# shellcheck disable=SC3013 # of / and the home directory only what begins there
 	if [ "$up" = "$start" ] || { [ -n "$up" ] && [ ! "$up" -ef "${HOME-}" ]; }; then

@@ -35,7 +35,7 @@ func runHook(t *testing.T, cmd *exec.Cmd, input string) {
 	}
 }
 
-var dropName = regexp.MustCompile(`^[0-9][0-9A-Za-z-]{20,}\.json$`)
+var dropName = regexp.MustCompile(`^[0-9][0-9A-Za-z-]{20,}(\.[a-z0-9-]+)?\.json$`)
 
 // drops returns the content of every drop in a project, and checks their
 // names and that nothing is left in tmp.
@@ -86,11 +86,10 @@ func TestHookFirstUse(t *testing.T) {
 }
 
 func TestHookHeals(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		dir := t.TempDir()
 		for _, gone := range []string{"incoming", "tmp", ".gitignore", "."} {
-			runHook(t, command(dir, append(sh, hook)), event)
+			runHook(t, command(dir, hook), event)
 			wantDrops(t, dir, event)
 			os.RemoveAll(filepath.Join(dir, ".spool", "incoming"))
 			os.RemoveAll(filepath.Join(dir, ".spool", gone))
@@ -99,9 +98,7 @@ func TestHookHeals(t *testing.T) {
 }
 
 func TestHookProject(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
-		sh = append(sh, hook)
+	eachHook(t, func(t *testing.T, hook []string) {
 		for _, name := range names {
 			top := t.TempDir()
 			dir := filepath.Join(top, name)
@@ -110,16 +107,16 @@ func TestHookProject(t *testing.T) {
 				continue
 			}
 			// The working directory, where nothing above it has a spool.
-			runHook(t, command(dir, sh), "1")
+			runHook(t, command(dir, hook), "1")
 			// A subdirectory of it, in which a link is not a spool.
 			sub := mkdir(t, dir, name, "sub")
 			if err := os.Symlink(t.TempDir(), filepath.Join(sub, ".spool")); err != nil {
 				t.Fatal(err)
 			}
-			runHook(t, command(sub, sh), "2")
+			runHook(t, command(sub, hook), "2")
 			// What Claude Code says, from elsewhere; relative, too.
-			runHook(t, command("/", sh, "CLAUDE_PROJECT_DIR="+dir), "3")
-			runHook(t, command(top, sh, "CLAUDE_PROJECT_DIR="+name), "4")
+			runHook(t, command("/", hook, "CLAUDE_PROJECT_DIR="+dir), "3")
+			runHook(t, command(top, hook, "CLAUDE_PROJECT_DIR="+name), "4")
 			got := drops(t, dir)
 			slices.Sort(got)
 			if !slices.Equal(got, []string{"1", "2", "3", "4"}) {
@@ -127,10 +124,10 @@ func TestHookProject(t *testing.T) {
 			}
 			// It goes before a spool that is nearer.
 			mkdir(t, filepath.Dir(sub), ".spool")
-			runHook(t, command(dir, sh, "CLAUDE_PROJECT_DIR="+filepath.Dir(sub)), "5")
+			runHook(t, command(dir, hook, "CLAUDE_PROJECT_DIR="+filepath.Dir(sub)), "5")
 			wantDrops(t, filepath.Dir(sub), "5")
 			// One that is not there is not made.
-			runHook(t, command(dir, sh, "CLAUDE_PROJECT_DIR="+filepath.Join(top, "none")), "6")
+			runHook(t, command(dir, hook, "CLAUDE_PROJECT_DIR="+filepath.Join(top, "none")), "6")
 			if got := agenttest.List(t, top); len(got) != 1 {
 				t.Errorf("made in the parent: %q", got)
 			}
@@ -139,8 +136,7 @@ func TestHookProject(t *testing.T) {
 }
 
 func TestHookInput(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		for _, input := range []string{
 			"x",
 			"no newline at the end\\",
@@ -149,11 +145,11 @@ func TestHookInput(t *testing.T) {
 			strings.Repeat("0123456789abcdef", 1<<17),
 		} {
 			dir := t.TempDir()
-			runHook(t, command(dir, append(sh, hook)), input)
+			runHook(t, command(dir, hook), input)
 			wantDrops(t, dir, input)
 		}
 		dir := t.TempDir()
-		runHook(t, command(dir, append(sh, hook)), "")
+		runHook(t, command(dir, hook), "")
 		wantDrops(t, dir)
 	})
 }
@@ -221,9 +217,8 @@ func TestHookFallback(t *testing.T) {
 
 // Sixteen at once, and the first of them find no spool.
 func TestHookConcurrent(t *testing.T) {
-	hook := script(t, Hook())
 	const hooks, rounds = 16, 12
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		for round := range rounds {
 			dir := t.TempDir()
 			var want []string
@@ -233,7 +228,7 @@ func TestHookConcurrent(t *testing.T) {
 				input := fmt.Sprintf(`{"payload":"%d %03d"}`, round, i)
 				want = append(want, input)
 				wait.Go(func() {
-					cmd := command(dir, append(slices.Clone(sh), hook))
+					cmd := command(dir, hook)
 					<-start
 					runHook(t, cmd, input)
 				})
@@ -291,8 +286,7 @@ var obstacles = map[string]func(dir, outside string) error{
 }
 
 func TestHookObstacles(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		for name, prepare := range obstacles {
 			t.Run(name, func(t *testing.T) {
 				dir, outside := t.TempDir(), t.TempDir()
@@ -301,7 +295,7 @@ func TestHookObstacles(t *testing.T) {
 				if err := prepare(dir, outside); err != nil {
 					t.Fatal(err)
 				}
-				runHook(t, command(dir, append(sh, hook)), large)
+				runHook(t, command(dir, hook), large)
 				if got := agenttest.List(t, outside); !slices.Equal(got, []string{"incoming", "tmp"}) {
 					t.Errorf("outside has %q", got)
 				}
@@ -317,14 +311,13 @@ func TestHookObstacles(t *testing.T) {
 
 // A link or a FIFO in the place of .gitignore is neither followed nor opened.
 func TestHookIgnoreFile(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		dir, outside := t.TempDir(), t.TempDir()
 		spool := mkdir(t, dir, ".spool")
 		if err := os.Symlink(filepath.Join(outside, "new"), filepath.Join(spool, ".gitignore")); err != nil {
 			t.Fatal(err)
 		}
-		runHook(t, command(dir, append(sh, hook)), event)
+		runHook(t, command(dir, hook), event)
 		wantDrops(t, dir, event)
 		if got := agenttest.List(t, outside); got != nil {
 			t.Errorf("outside has %q", got)
@@ -335,15 +328,14 @@ func TestHookIgnoreFile(t *testing.T) {
 		if err := syscall.Mkfifo(filepath.Join(spool, ".gitignore"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		runHook(t, command(dir, append(sh, hook)), event)
+		runHook(t, command(dir, hook), event)
 		wantDrops(t, dir, event)
 	})
 }
 
 func TestHookReadOnly(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
-		argv := bound(t, append(sh, hook))
+	eachHook(t, func(t *testing.T, hook []string) {
+		argv := bound(t, hook)
 		for _, locked := range []string{"", ".spool", ".spool/tmp", ".spool/incoming"} {
 			t.Run("/"+locked, func(t *testing.T) {
 				dir := t.TempDir()
@@ -371,23 +363,21 @@ func TestHookReadOnly(t *testing.T) {
 
 // An input that does not fit becomes no drop, and leaves nothing behind.
 func TestHookDiskFull(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		dir := t.TempDir()
-		argv := append([]string{"sh", "-c", `ulimit -f 8; exec "$@"`, "sh"}, sh...)
-		runHook(t, command(dir, append(argv, hook)), large)
+		argv := append([]string{"sh", "-c", `ulimit -f 8; exec "$@"`, "sh"}, hook...)
+		runHook(t, command(dir, argv), large)
 		wantDrops(t, dir)
-		runHook(t, command(dir, append(argv, hook)), event)
+		runHook(t, command(dir, argv), event)
 		wantDrops(t, dir, event)
 	})
 }
 
 // Killed while it reads, the hook leaves a file in tmp and no drop.
 func TestHookKilled(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		dir := t.TempDir()
-		cmd := command(dir, append(sh, hook))
+		cmd := command(dir, hook)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
@@ -518,9 +508,7 @@ func TestHookRegisters(t *testing.T) {
 
 // A project that was moved or copied is another one, for the agent as well.
 func TestHookRegistersAnew(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
-		sh = append(slices.Clone(sh), hook)
+	eachHook(t, func(t *testing.T, hook []string) {
 		top, home := realTemp(t), t.TempDir()
 		state := filepath.Join(home, ".local", "state")
 		first, moved, copied := filepath.Join(top, "first"), filepath.Join(top, "m o'v\"ed"), filepath.Join(top, "copied")
@@ -528,7 +516,7 @@ func TestHookRegistersAnew(t *testing.T) {
 		use := func(dir string, want ...string) {
 			t.Helper()
 			for range 2 {
-				runHook(t, command(dir, sh, "HOME="+home), event)
+				runHook(t, command(dir, hook, "HOME="+home), event)
 			}
 			got := registrations(t, state)
 			slices.Sort(got)
@@ -560,8 +548,7 @@ func TestHookRegistersAnew(t *testing.T) {
 
 // Whatever keeps it from registering, the drop is stored.
 func TestHookCannotRegister(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		home := t.TempDir()
 		write(t, filepath.Join(home, "file"), "")
 		locked := mkdir(t, home, "locked")
@@ -584,7 +571,7 @@ func TestHookCannotRegister(t *testing.T) {
 			{"HOME=" + filepath.Join(home, "taken")},
 			{"HOME=/dev/null"},
 		} {
-			cmd := command(t.TempDir(), bound(t, append(slices.Clone(sh), hook)), env...)
+			cmd := command(t.TempDir(), bound(t, hook), env...)
 			runHook(t, cmd, event)
 			wantDrops(t, cmd.Dir, event)
 			if got := agenttest.List(t, cmd.Dir); !slices.Equal(got, []string{".spool"}) {
@@ -625,9 +612,7 @@ func TestHookRegistersFirst(t *testing.T) {
 
 // Which directory is the project, by what the tools set.
 func TestHookTools(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
-		sh = append(slices.Clone(sh), hook)
+	eachHook(t, func(t *testing.T, hook []string) {
 		for name, test := range map[string]struct {
 			env  []string // %s: the project
 			in   string   // the working directory
@@ -652,7 +637,7 @@ func TestHookTools(t *testing.T) {
 				if in != "/" {
 					in = filepath.Join(top, in)
 				}
-				runHook(t, command(in, sh, env...), event)
+				runHook(t, command(in, hook, env...), event)
 				wantDrops(t, filepath.Join(top, test.want), event)
 			})
 		}
@@ -662,11 +647,10 @@ func TestHookTools(t *testing.T) {
 // The last argument is the event, as Codex gives it to its notify program. No
 // standard input is waited for.
 func TestHookArgument(t *testing.T) {
-	hook := script(t, Hook())
 	const notification = `{"type":"agent-turn-complete","thread-id":"t","input-messages":["$HOME %s \\n ü\u00fc"]}`
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		for _, args := range [][]string{{notification}, {"--notify", "{x", notification}} {
-			cmd := command(t.TempDir(), slices.Concat(sh, []string{hook}, args))
+			cmd := command(t.TempDir(), slices.Concat(hook, args))
 			stdin, err := cmd.StdinPipe() // that never ends
 			if err != nil {
 				t.Fatal(err)
@@ -678,7 +662,7 @@ func TestHookArgument(t *testing.T) {
 			wantDrops(t, cmd.Dir, notification+"\n")
 		}
 		for _, args := range [][]string{{""}, {"x"}, {notification, "x"}, {"-e", " {}"}} {
-			cmd := command(t.TempDir(), slices.Concat(sh, []string{hook}, args))
+			cmd := command(t.TempDir(), slices.Concat(hook, args))
 			runHook(t, cmd, event)
 			wantDrops(t, cmd.Dir, event)
 		}
@@ -687,9 +671,7 @@ func TestHookArgument(t *testing.T) {
 
 // Whatever the standard input is, and however slowly it comes.
 func TestHookKindsOfInput(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
-		sh = append(slices.Clone(sh), hook)
+	eachHook(t, func(t *testing.T, hook []string) {
 		file := filepath.Join(t.TempDir(), "event")
 		write(t, file, event)
 		fifo := filepath.Join(t.TempDir(), "fifo")
@@ -705,7 +687,7 @@ func TestHookKindsOfInput(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				redirect, then, _ := strings.Cut(test.redirect, " && ")
-				cmd := command(t.TempDir(), append([]string{"sh", "-c", "exec " + redirect + "; " + then + "\n" + `"$@"`, "sh"}, sh...))
+				cmd := command(t.TempDir(), append([]string{"sh", "-c", "exec " + redirect + "; " + then + "\n" + `"$@"`, "sh"}, hook...))
 				if name == "FIFO" {
 					fed := make(chan error, 1)
 					go func() { fed <- os.WriteFile(fifo, []byte(event), 0) }()
@@ -726,7 +708,7 @@ func TestHookKindsOfInput(t *testing.T) {
 			})
 		}
 		t.Run("byte by byte", func(t *testing.T) {
-			cmd := command(t.TempDir(), sh)
+			cmd := command(t.TempDir(), hook)
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -747,11 +729,10 @@ func TestHookKindsOfInput(t *testing.T) {
 
 // Where recording is switched off, nothing is stored and nothing is made.
 func TestHookOff(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		dir, home := t.TempDir(), t.TempDir()
 		write(t, filepath.Join(mkdir(t, dir, ".spool"), "off"), "")
-		runHook(t, command(mkdir(t, dir, "sub"), append(sh, hook), "HOME="+home), large)
+		runHook(t, command(mkdir(t, dir, "sub"), hook, "HOME="+home), large)
 		if got := agenttest.List(t, dir, ".spool"); !slices.Equal(got, []string{"off"}) {
 			t.Errorf("the spool has %q", got)
 		}
@@ -761,19 +742,18 @@ func TestHookOff(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, ".spool", "off")); err != nil {
 			t.Fatal(err)
 		}
-		runHook(t, command(filepath.Join(dir, "sub"), append(sh, hook), "HOME="+home), event)
+		runHook(t, command(filepath.Join(dir, "sub"), hook, "HOME="+home), event)
 		wantDrops(t, dir, event)
 	})
 }
 
 // Which directory a hook stores in, by the cases that all producers share.
 func TestHookPlaces(t *testing.T) {
-	hook := script(t, Hook())
-	eachShell(t, func(t *testing.T, sh []string) {
+	eachHook(t, func(t *testing.T, hook []string) {
 		agenttest.EachPlace(t, func(t *testing.T, p agenttest.Place) {
-			runHook(t, command(p.Start, append(slices.Clone(sh), hook), "HOME="+p.Home), event)
+			runHook(t, command(p.Start, hook, "HOME="+p.Home), event)
 			p.CheckDrops(t)
-			runHook(t, command("/", append(slices.Clone(sh), hook), "HOME="+p.Home, "CLAUDE_PROJECT_DIR="+p.Start), event)
+			runHook(t, command("/", hook, "HOME="+p.Home, "CLAUDE_PROJECT_DIR="+p.Start), event)
 			p.CheckDrops(t)
 		})
 	})

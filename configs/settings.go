@@ -31,7 +31,7 @@ var settings = []setting{
 		return nil
 	}},
 	{"max_drop", func(c *Config, v any) (err error) {
-		c.MaxDrop, err = size(v, 1<<10, 64<<20, "1KiB to 64MiB")
+		c.MaxDrop, err = size(v, 1<<10, 1<<30, "1KiB to 1024MiB")
 		return err
 	}},
 	{"max_payload", func(c *Config, v any) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,14 @@ func eachShell(t *testing.T, test func(t *testing.T, sh []string)) {
 			test(t, append([]string{agenttest.Tool(t, shell[0])}, shell[1:]...))
 		})
 	}
+}
+
+// eachHook runs a test once with hook.sh in every shell, and once with spool-hook,
+// which does the same.
+func eachHook(t *testing.T, test func(t *testing.T, hook []string)) {
+	path := script(t, Hook())
+	eachShell(t, func(t *testing.T, sh []string) { test(t, slices.Clip(append(sh, path))) })
+	t.Run("spool-hook", func(t *testing.T) { test(t, []string{agenttest.Hook(t)}) })
 }
 
 // names for projects that trip careless scripts.

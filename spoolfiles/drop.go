@@ -1,6 +1,7 @@
 package spoolfiles
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -11,22 +12,18 @@ import (
 const MaxDrop = 64 << 20
 
 // Drop leaves one drop with this content, a signal or a raw hook event, in a
-// project's spool, which is made if there is none. It takes no lock and does
-// not wait. The content is not checked. Safe for concurrent use, also with
-// other processes.
+// project's spool, which is made if there is none. Where recording is off it
+// stores nothing. It takes no lock and does not wait. The content is not checked.
+// Safe for concurrent use, also with other processes.
 func Drop(project string, data []byte) error {
-	s, err := open(project, "tmp", "incoming")
-	if err != nil || s.Tmp == nil || s.Incoming == nil {
-		if err == nil {
-			s.Close()
-		}
-		// It is made now, or Create says what is wrong with it.
-		if s, err = Create(project); err != nil {
-			return err
-		}
+	s, err := OpenToDrop(project)
+	if errors.Is(err, ErrOff) {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	defer s.Close()
-	s.tighten()
 	_, err = s.Drop(data)
 	return err
 }
@@ -38,6 +35,18 @@ func (s *Spool) Drop(data []byte) (name string, err error) { return s.DropFrom("
 // DropFrom is Drop for a raw event of the tool that is called source: see
 // DropSource. With an empty source it is Drop.
 func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
+	if name, err = NewDropName(source); err != nil {
+		return "", err
+	}
+	if err := s.Incoming.WriteFile(name, data, s.Tmp, false); err != nil {
+		return "", fmt.Errorf("dropping: %w", err)
+	}
+	return name, nil
+}
+
+// NewDropName returns a name that no other drop has. It tells the source: see
+// DropSource. With an empty source it tells none.
+func NewDropName(source string) (string, error) {
 	ending := ".json"
 	if source != "" {
 		ending = "." + source + ending
@@ -45,11 +54,7 @@ func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
 	if DropSource(ending) != source {
 		return "", fmt.Errorf("dropping: %q is not a source's name, 1 to 32 of a-z, 0-9 and -", source)
 	}
-	name = NewID() + ending
-	if err := s.Incoming.WriteFile(name, data, s.Tmp, false); err != nil {
-		return "", fmt.Errorf("dropping: %w", err)
-	}
-	return name, nil
+	return NewID() + ending, nil
 }
 
 // DropSource returns the source that a drop's name tells, SOURCE in

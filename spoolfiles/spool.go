@@ -130,6 +130,9 @@ func open(project string, names ...string) (*Spool, error) {
 		return nil, fmt.Errorf("opening spool: %w", err)
 	}
 	s.Root.top, s.Root.rel = s.Root.root, "" // p does not stay open
+	if s.isSettings() {
+		return nil, errors.Join(s.Root.fail("open", "", errors.New("has the settings of another program, and is no project's spool")), s.Close())
+	}
 	for _, sub := range s.subdirs() {
 		if !slices.Contains(names, sub.name) {
 			continue

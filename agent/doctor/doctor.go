@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,6 +45,7 @@ type Check struct {
 // Facts are what the doctor cannot find out by itself.
 type Facts struct {
 	StateDir  string
+	Start     string // the directory from which a hook would search for its project; "" if there is none
 	Registry  registry.Registry
 	Version   string        // of this program
 	Projects  []string      // that are registered or configured, absolute
@@ -61,9 +63,9 @@ type Hooks struct {
 }
 
 // names are those of all checks, in the order in which they are reported. The
-// self-test comes after them.
+// project of this directory and the self-test come after them.
 var names = [...]string{"agent.running", "agent.version", "agent.rivals", "service", "config", "registry", "hooks", "limits",
-	"project.exists", "spool.answer", "spool.permissions", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
+	"project.exists", "spool.answer", "spool.permissions", "spool.off", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
 	"spool.filesystem", "spool.clock", "disk"}
 
 // Examine makes all checks. Failures come first, then warnings, then what was
@@ -92,6 +94,9 @@ func Examine(ctx context.Context, f Facts) []Check {
 		if len(all) == n {
 			all = append(all, Check{Name: name, Status: OK, Detail: "nothing is wrong"})
 		}
+	}
+	if f.Start != "" {
+		all = append(all, checkHere(f.Start))
 	}
 	all = append(all, d.selfTest(ctx))
 	order := []Level{Failure, Warning, Skipped, OK}
@@ -278,7 +283,9 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 	}
 	const mend = "agent hooks install TOOL, for any tool that is connected"
 	for file, state := range h.Scripts {
-		if state == hooks.None {
+		if state == hooks.None && strings.HasPrefix(filepath.Base(file), "spool-hook") {
+			d.find("hooks", Warning, file+" is missing: the hooks run a shell script, which is slower", mend)
+		} else if state == hooks.None {
 			d.find("hooks", Failure, file+" is missing: the hooks leave no signals", mend)
 		} else if state == hooks.Outdated {
 			d.find("hooks", Warning, file+" is not that of this version", mend)

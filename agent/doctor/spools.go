@@ -105,6 +105,9 @@ func (e *examiner) run(ctx context.Context) {
 	}
 	defer sp.Close()
 	e.permissions(sp)
+	if sp.Off() {
+		e.find("spool.off", Warning, "recording is off: hooks store nothing", "", "agent on "+dir)
+	}
 	_, e.served, _ = agent.Serving(sp) // a lock of another user has been reported
 	e.waiting(ctx, sp)
 	if n, err := sp.CountRejects(); err == nil && n > 0 {

@@ -20,10 +20,9 @@ package registry
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -152,8 +151,9 @@ func (r Registry) Add(project string) (file string, added bool, err error) {
 	}
 	// A name that depends on the path alone: a process that comes at the same
 	// moment replaces the file by its like.
-	sum := sha256.Sum256([]byte(project))
-	name := hex.EncodeToString(sum[:16])
+	sum := fnv.New128a()
+	sum.Write([]byte(project))
+	name := fmt.Sprintf("%x", sum.Sum(nil))
 	if err := r.write(name, project+"\n"); err != nil {
 		return "", false, fmt.Errorf("registering %s: %w", quote.Text(project), err)
 	}

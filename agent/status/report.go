@@ -75,6 +75,7 @@ type ProjectStatus struct {
 	LastFoldAt string      `json:"last_fold_at"` // RFC 3339; "" if never
 	Error      string      `json:"error"`        // what is wrong, in one line; "" if nothing
 
+	Off       bool   `json:"off,omitempty"`    // recording is off: hooks store nothing
 	Advice    string `json:"advice,omitempty"` // what to do where the project needs attention, in one line
 	Uncounted bool   `json:"-"`                // the numbers are incomplete, and Error says why
 }
@@ -263,6 +264,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 		return h
 	}
 	defer sp.Close()
+	p.Off = sp.Off()
 	if !known {
 		holder, served, serr := agent.Serving(sp)
 		if serr != nil {

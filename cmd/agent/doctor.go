@@ -17,6 +17,7 @@ import (
 	"spoolagent/configs"
 	"spoolagent/configs/hooks"
 	"spoolagent/service"
+	"spoolagent/spoolfiles"
 )
 
 func doctorCommand(o *options) *cobra.Command {
@@ -30,7 +31,8 @@ with --project only that one. Then a signal is sent through a project made for
 this, which the running agent serves, from drop to drain; nothing is left of it.
 Nothing else is changed: what is to be done is shown as a command.
 
-What is wrong is shown, the worst first; with --all, also what is right.
+What is wrong is shown, the worst first, and which project a hook would get here;
+with --all, also what is right.
 Exit status 1 says that something does not work; warnings do not count.`,
 		Example: `  agent doctor
   agent doctor --json | jq '.checks[] | select(.status == "failure")'`,
@@ -72,6 +74,7 @@ Exit status 1 says that something does not work; warnings do not count.`,
 // facts are what the doctor is told.
 func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	f.Version, f.Hooks = version(), hookFacts
+	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
 	if f.StateDir, err = stateDir(); err != nil {
 		return f, err
 	}
@@ -128,6 +131,9 @@ func showChecks(checks []doctor.Check, all bool, p painter) string {
 	colours := map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}
 	for _, c := range checks {
 		if c.Status == doctor.OK && !all {
+			if c.Name == "here" {
+				fmt.Fprintln(&b, safe(c.Detail))
+			}
 			continue
 		}
 		const indent = "          "

@@ -23,7 +23,8 @@ func dropCommand(o *options) *cobra.Command {
 		Short: "Leave one drop for the agent to fold",
 		Long: `Leaves one drop in the project's spool, which is made if there is none. It takes
 no lock and waits for nobody; an agent need not run. The first drop of a project
-also registers it, as 'agent add' does.
+also registers it, as 'agent add' does. Where recording is off ('agent off'), it
+stores nothing and succeeds.
 
 With --tool or --payload the drop is a signal made of them, with the time and
 the working directory. Without, standard input is the drop, as it comes: a
@@ -47,9 +48,17 @@ standard output.`,
 				s.Payload = &payload
 			}
 			if s.ToolName != nil || s.Payload != nil {
-				return dropSignal(project, s)
+				err = dropSignal(project, s)
+			} else {
+				err = dropInput(project, o)
 			}
-			return dropInput(project, o)
+			if errors.Is(err, spoolfiles.ErrOff) {
+				if !hook {
+					fmt.Fprintf(os.Stderr, "nothing is stored: recording is off in %s\n", place(project))
+				}
+				err = nil
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&tool, "tool", "", "the signal's tool is `NAME`")
@@ -83,7 +92,7 @@ func dropInput(project string, o *options) error {
 // store leaves the drop, and if it is the spool's first, registers the project.
 // That this fails is not the drop's loss.
 func store(project string, data []byte) error {
-	sp, err := spoolfiles.Create(project)
+	sp, err := spoolfiles.OpenToDrop(project)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,9 @@ func hooksCommand(o *options) *cobra.Command {
 		Use:   "hooks list|install|uninstall|print",
 		Short: "Connect AI tools and git, so that they leave signals",
 		Long: `Connects tools: puts hooks into their own settings, which leave a signal at each
-tool call, at the end of a turn or a session, and so on. The hooks are a shell
-script (OpenCode: a plugin), not this program. They cannot block or fail the tool.
+tool call, at the end of a turn or a session, and so on. The hooks run spool-hook,
+and where that is missing a shell script (OpenCode: a plugin), not this program.
+They cannot block or fail the tool.
 
 The settings are the user's, or with --project DIR those of a project. git's
 hooks are always those of one repository: DIR, or where you are.`,
@@ -100,7 +101,7 @@ func hooksUninstallCommand(o *options) *cobra.Command {
 		Use:   "uninstall TOOL... [--user|--project DIR] [--dry-run]",
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
-file since, it becomes again what it was. The scripts go with the last tool.`,
+file since, it becomes again what it was. The program and the scripts go with the last tool.`,
 		Example: `  agent hooks uninstall claude
   agent hooks uninstall git --project ~/code/one`,
 	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
@@ -184,7 +185,8 @@ func hooksPrintCommand() *cobra.Command {
 		Short: "Print what belongs into a tool's settings",
 		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
 plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.
-The scripts that they run come from 'agent print hook' and 'agent print git-hook'.`,
+Where spool-hook is missing, they run what 'agent print hook' and 'agent print
+git-hook' print.`,
 		Example:           `  agent hooks print gemini`,
 		ValidArgsFunction: completeTools(1),
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
@@ -263,7 +265,7 @@ type hooksList struct {
 	Project   string           `json:"project"`
 	Tools     []hooksTool      `json:"tools"`
 	Elsewhere []hooksElsewhere `json:"elsewhere"` // other projects in which tools are connected
-	Scripts   []hooksState     `json:"scripts"`   // that all these run
+	Scripts   []hooksState     `json:"scripts"`   // and the program that all these run
 }
 
 type hooksElsewhere struct {

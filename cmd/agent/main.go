@@ -123,8 +123,9 @@ To begin: 'agent install' makes the agent a service of yours, 'agent hooks
 install' connects your tools, 'agent status' shows how it goes.
 
 The project is --project DIR, else the nearest directory upwards from the
-working directory that has a .spool, else the working directory. The
-configuration is --config FILE, else $XDG_CONFIG_HOME/spool-agent/config.toml.
+working directory that has a .spool or is the top of a git work tree, else the
+working directory; 'agent doctor' says why. The configuration is --config FILE,
+else $XDG_CONFIG_HOME/spool-agent/config.toml.
 
 Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 2 usage, 3 (status) no agent is running, 4 (drain) timed out, nothing was taken.`,
@@ -168,7 +169,7 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		{"See and take what there is:", []*cobra.Command{statusCommand(&o), drainCommand(&o), peekCommand(&o), dropCommand(&o)}},
 		{"Set up:", []*cobra.Command{
 			installCommand(&o), uninstallCommand(), startCommand(), stopCommand(), restartCommand(),
-			hooksCommand(&o), addCommand(&o), removeCommand(&o), listCommand(&o), doctorCommand(&o),
+			hooksCommand(&o), addCommand(&o), removeCommand(&o), listCommand(&o), offCommand(&o), onCommand(&o), doctorCommand(&o),
 		}},
 		{"Other:", []*cobra.Command{runCommand(&o), printCommand(), versionCommand()}},
 	} {

@@ -58,12 +58,12 @@ func (o *options) project() (string, error) {
 	if err := o.atMostOne(); err != nil {
 		return "", err
 	}
-	wd, err := os.Getwd()
 	if len(o.projects) == 0 {
+		start, err := spoolfiles.Start()
 		if err != nil {
 			return "", fmt.Errorf("finding the project: %w; say which with --project DIR", err)
 		}
-		return spoolfiles.Find(wd), nil
+		return spoolfiles.Find(start), nil
 	}
 	dirs, err := o.given()
 	if err != nil {

@@ -191,9 +191,13 @@ func tableOf(projects []status.ProjectStatus, width int, p painter, now time.Tim
 		if pr.Cap > 0 {
 			queued += "/" + strconv.Itoa(pr.Cap)
 		}
+		state, shade := safe(string(pr.State)), stateColours[pr.State]
+		if pr.Off {
+			state += ", off"
+		}
 		table = append(table, []cell{
 			{text: place(pr.Path)},
-			{text: safe(string(pr.State)), colour: stateColours[pr.State]},
+			{text: state, colour: shade},
 			{text: queued, right: true},
 			{text: strconv.Itoa(pr.Incoming), right: true},
 			{text: strconv.Itoa(pr.Replies), right: true},
@@ -277,6 +281,9 @@ func notesOf(projects []status.ProjectStatus, width int, p painter) (lines []str
 		}
 	}
 	for _, pr := range projects {
+		if pr.Off {
+			book.add(pr.Path, "off", "hooks and 'agent drop' store nothing", "agent on "+quote.Shell(pr.Path), yellow)
+		}
 		if pr.Rejected > 0 {
 			book.add(pr.Path, "rejected", "files and reasons are in "+filepath.Join(pr.Path, spoolfiles.DirName, "rejected"), "", yellow)
 		}

@@ -7,18 +7,17 @@
 //
 // # The hooks
 //
-// They are a shell command that runs hook.sh (for git: git.sh, which runs
-// hook.sh) from ~/.local/share/spool-agent; OpenCode gets a plugin. None of them
-// needs the agent or its binary. Whatever happens, the command reads its input
-// to the end, prints nothing and ends with 0: a tool is not blocked, not even
-// where the script is gone, for which a shell may have status 2, a veto.
+// They are a shell command that runs spool-hook and, where that is missing,
+// hook.sh; OpenCode gets a plugin, and git's hooks run git.sh, which runs hook.sh.
+// None of them needs the agent. Whatever happens, the command reads the event to
+// its end, prints nothing and ends with 0: a tool is not blocked, not even where
+// all of it is gone, for which a shell may have status 2, a veto.
 //
 // Events are connected that tell what has happened; the few of them at which a
-// tool asks for leave (a prompt, a compaction, a push) always have it. Where a
-// tool can run hooks without waiting for them, it is told to, except for those at
-// which it may end, or a consumer may drain: these must have left their drop when
-// the tool goes on. Timeouts are for a machine under load; a hook takes
-// some milliseconds.
+// tool asks for leave (a prompt, a compaction, a push) always have it. The tool
+// waits for its hooks: so the drop is there when a consumer of the same event
+// drains, and none is lost when the tool ends. Timeouts are for a machine under
+// load; a hook takes some milliseconds.
 //
 // A hook is ours if its command is one of those that were ever installed, to
 // the letter. Others are never touched.
@@ -41,7 +40,10 @@
 // # Our own files
 //
 //	~/.local/share/spool-agent/
-//	  hook.sh, git.sh    what the hooks run; they go with the last connection
+//	  bin/spool-hook     what the hooks run: a copy of the one beside this program,
+//	                     unless that is in a system directory, and run there
+//	  hook.sh, git.sh    the same where it is missing, and for git; all of them go
+//	                     with the last connection
 //	  connected/         one JSON file a connection: tool, project (none: the user's
 //	                     settings), and the directories that were made for it
 //

@@ -11,7 +11,7 @@ import (
 )
 
 // What is written into documents: an object with its members in order, an
-// array, a string, a whole number or a boolean.
+// array, a string or a whole number.
 type (
 	object []member
 	member struct {
@@ -73,8 +73,6 @@ func (s style) render(v any, indent string, broken bool) string {
 		return string(hujson.String(v))
 	case int:
 		return strconv.Itoa(v)
-	case bool:
-		return strconv.FormatBool(v)
 	case array:
 		brackets = "[]"
 		for _, e := range v {

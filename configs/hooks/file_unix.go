@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// exe ends the names of programs.
+const exe = ""
+
 // keepOwner gives a new file the owner and the group of the one it replaces.
 func keepOwner(f *os.File, old fs.FileInfo) error {
 	now, err := f.Stat()

@@ -5,6 +5,9 @@ import (
 	"os"
 )
 
+// exe ends the names of programs.
+const exe = ".exe"
+
 // keepOwner has nothing to do: a new file gets what its directory hands down.
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 

@@ -22,9 +22,8 @@
 # and counted: files_omitted is how many at least. Long texts end in a marker
 # that says how many bytes went. What is not UTF-8 becomes U+FFFD.
 #
-# The project is the nearest directory from the top of the work tree upwards that
-# has a .spool, else that top. Without a work tree nothing is left. Whatever
-# happens, it prints nothing and exits with 0: git never notices.
+# The project is the top of the work tree. Without a work tree nothing is left.
+# Whatever happens, it prints nothing and exits with 0: git never notices.
 
 trap 'exit 0' 0
 exec 2>&- >/dev/null 2>&1

@@ -13,69 +13,34 @@
 //               session.execution.succeeded, .failed, .interrupted    sessionID and more
 //               session.compaction     sessionID
 //
-// The project is the nearest directory upwards from that directory that has a
-// .spool, else the directory itself. Its .spool is made on first use, and the
-// project registered with the user's agent. As in hook.sh, links and other
-// people's directories are refused: a cloned repository may bring a .spool that
-// leads to ~/.ssh.
+// PROTOCOL.md of the spool agent says in which project a drop is stored (R33), and
+// what makes that registered (R32). Its .spool is made on first use. As in hook.sh,
+// links and other people's directories are refused: a cloned repository may bring
+// a .spool that leads to ~/.ssh.
 //
 // Nothing here throws into OpenCode or keeps it waiting: drops are written one
 // after the other in the background, a tool call waits for its own at most
 // `patience`, and what cannot be written is let go.
 
 import { promises as fs } from "node:fs"
+import { dirname, isAbsolute, join } from "node:path"
 
 const patience = 500 // milliseconds
-const maxDrop = 1 << 20 // bytes; what is larger would be rejected unread
 const maxWaiting = 100 // drops
 const maxSessions = 1000 // that are remembered
 
-// Strings are cut to the first of these lengths that makes the drop small enough.
-const cuts = [64 << 10, 8 << 10, 1 << 10, 128]
-
-// cut keeps head and tail of a string, without half a character at either.
-function cut(text, most) {
-  if (text.length <= most) return text
-  let head = most >> 1
-  let tail = text.length - (most - head)
-  if (/[\ud800-\udbff]/.test(text[head - 1])) head--
-  if (/[\udc00-\udfff]/.test(text[tail])) tail++
-  const gone = Buffer.byteLength(text.slice(head, tail))
-  return `${text.slice(0, head)}…[${gone} bytes cut]…${text.slice(tail)}`
-}
-
-// encode makes JSON of an event in at most maxDrop bytes.
+// encode makes JSON of an event. Of one that has no JSON, since it is circular,
+// the simple members are left.
 function encode(event) {
-  for (const most of cuts) {
-    const shorten = (_, value) => {
-      if (typeof value === "string") return cut(value, most)
-      return typeof value === "bigint" ? String(value) : value
-    }
-    const text = JSON.stringify(event, shorten)
-    if (Buffer.byteLength(text) <= maxDrop) return text
-  }
-  return undefined
-}
-
-// essence is what is left of an event that cannot be encoded: it is circular, or
-// its strings are not what makes it long.
-function essence(event) {
-  const short = {}
-  for (const [name, value] of Object.entries(event)) {
-    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") short[name] = value
-  }
-  return short
-}
-
-function toText(event) {
   try {
-    return encode(event) ?? encode(essence(event))
+    return JSON.stringify(event, (_, value) => (typeof value === "bigint" ? String(value) : value))
   } catch {
-    return encode(essence(event))
+    const simple = ([, value]) => ["string", "number", "boolean"].includes(typeof value)
+    return JSON.stringify(Object.fromEntries(Object.entries(event).filter(simple)))
   }
 }
 
-// stat looks at a path itself, not at what a link there leads to.
+// stat describes the path itself, not what a link there leads to.
 async function stat(path) {
   try {
     return await fs.lstat(path)
@@ -98,11 +63,36 @@ async function attempt(what) {
   }
 }
 
-async function findProject(directory) {
-  for (let up = directory; ; up = up.slice(0, up.lastIndexOf("/"))) {
-    if ((await stat(`${up}/.spool`))?.isDirectory()) return up
-    if (!up.includes("/")) return directory
+// same reports whether both paths lead to one file.
+async function same(a, b) {
+  try {
+    const [x, y] = await Promise.all([fs.stat(a), fs.stat(b)])
+    return x.ino === y.ino && x.dev === y.dev
+  } catch {
+    return false
   }
+}
+
+const atHome = (path) => same(path, process.env.HOME ?? "")
+
+// findProject returns the project for a directory (R33), by its path without links.
+async function findProject(directory) {
+  const start = await fs.realpath(directory)
+  for (let up = start; ; up = dirname(up)) {
+    const top = dirname(up) === up
+    if (up === start || (!top && !(await atHome(up)))) {
+      if ((await ours(join(up, ".spool"))) || (await stat(join(up, ".git")))) return up
+    }
+    if (top) return start
+  }
+}
+
+// off reports whether nothing is to be stored: recording is off, or the spool has
+// the settings of another program.
+async function off(project) {
+  const has = (name) => stat(join(project, ".spool", name))
+  if (await has("off")) return true
+  return Boolean((await has("config.toml")) || (await has("rules.toml"))) && (await atHome(project))
 }
 
 // store writes a new file beside its place and renames it there. It neither
@@ -122,54 +112,58 @@ function uniqueName() {
   return `${Date.now()}-${process.pid}-${order}-${random}`
 }
 
-// registered reports whether the agent has been told of the project in this
-// place: the link tells also where the spool was then, for it may have been moved
-// or copied since. Where there are no links, a file has to do.
-async function registered(spool) {
-  const mark = await stat(`${spool}/.registered`)
-  if (!mark?.isSymbolicLink()) return mark?.isFile() ?? false
+// registered reports whether the agent knows of the project in this place, or
+// shall not: the mark leads to its registration, or is a plain empty file.
+async function registered(project) {
+  const mark = join(project, ".spool", ".registered")
+  const info = await stat(mark)
+  if (info?.isFile() && info.size === 0) return true
   try {
-    const then = await fs.stat(`${spool}/.registered`)
-    const now = await fs.stat(`${spool}/tmp`)
-    return then.ino === now.ino && then.dev === now.dev
+    const file = await fs.stat(mark)
+    if (!file.isFile() || file.size > 65536) return false
+    const [line] = (await fs.readFile(mark, "utf8")).split("\n")
+    return line === project.split("\n")[0] || (await same(line, project))
   } catch {
     return false
   }
 }
 
-// register tells the agent of the project, by a file of any name with its path.
+// register tells the agent of the project.
 async function register(project) {
-  const { XDG_STATE_HOME: state = "", HOME: home = "" } = process.env
-  let projects
-  if (state.startsWith("/")) projects = `${state}/spool-agent/projects`
-  else if (home.startsWith("/")) projects = `${home}/.local/state/spool-agent/projects`
-  else return
+  const home = process.env.HOME ?? ""
+  if (!isAbsolute(home)) return
+  const projects = join(home, ".local/state/spool-agent/projects")
   const name = uniqueName()
-  const path = await fs.realpath(project)
+  const text = `${project}\n`
   await fs.mkdir(projects, { recursive: true, mode: 0o700 })
-  if (!(await store(`${projects}/.${name}`, `${projects}/${name}`, `${path}\n`))) return
-  const mark = `${project}/.spool/.registered`
+  if (!(await store(join(projects, `.${name}`), join(projects, name), text))) return
+  const mark = join(project, ".spool", ".registered")
   await attempt(fs.unlink(mark))
-  if (!(await attempt(fs.symlink(`${path}/.spool/tmp`, mark)))) await attempt(fs.writeFile(mark, "\n", { flag: "wx", mode: 0o600 }))
+  if (!(await attempt(fs.symlink(join(projects, name), mark)))) await attempt(fs.writeFile(mark, text, { flag: "wx", mode: 0o600 }))
+}
+
+// makeDir makes a directory that is private whatever the umask says.
+async function makeDir(path) {
+  if (await attempt(fs.mkdir(path, { mode: 0o700 }))) await attempt(fs.chmod(path, 0o700))
 }
 
 async function drop(directory, text) {
   const project = await findProject(directory)
-  const spool = `${project}/.spool`
-  const ready = async () => await ours(spool) && await ours(`${spool}/tmp`) && await ours(`${spool}/incoming`)
-  if (!(await ready()) || !(await registered(spool))) {
-    await attempt(fs.mkdir(spool, { mode: 0o700 }))
+  if (await off(project)) return
+  const spool = join(project, ".spool")
+  const ready = async () => (await ours(spool)) && (await ours(join(spool, "tmp"))) && (await ours(join(spool, "incoming")))
+  if (!(await ready()) || !(await registered(project))) {
+    await makeDir(spool)
     if (!(await ours(spool))) return
-    await attempt(fs.writeFile(`${spool}/.gitignore`, "*\n", { flag: "wx", mode: 0o600 }))
-    // Once, whoever made the spool; not again if the project was removed since.
+    await attempt(fs.writeFile(join(spool, ".gitignore"), "*\n", { flag: "wx", mode: 0o600 }))
     // The directories come last: who is killed between leaves a known project.
-    if (!(await registered(spool)) && await attempt(fs.access(spool, fs.constants.W_OK))) await attempt(register(project))
-    await attempt(fs.mkdir(`${spool}/tmp`, { mode: 0o700 }))
-    await attempt(fs.mkdir(`${spool}/incoming`, { mode: 0o700 }))
+    if (!(await registered(project)) && (await attempt(fs.access(spool, fs.constants.W_OK)))) await attempt(register(project))
+    await makeDir(join(spool, "tmp"))
+    await makeDir(join(spool, "incoming"))
     if (!(await ready())) return
   }
-  const name = `${uniqueName()}.json`
-  await store(`${spool}/tmp/${name}`, `${spool}/incoming/${name}`, text)
+  const name = `${uniqueName()}.opencode.json`
+  await store(join(spool, "tmp", name), join(spool, "incoming", name), text)
 }
 
 // quietly makes a function of a hook that never throws, whatever it is given.
@@ -198,7 +192,7 @@ function producer(directory) {
     let text
     try {
       const own = { hook_event_name: name, tool_name: tool, cwd: directory }
-      text = toText({ ...own, ...rest, ...own })
+      text = encode({ ...own, ...rest, ...own })
     } catch {}
     if (text === undefined) return
     waiting++

@@ -75,6 +75,7 @@ func (s *Setup) forget(ctx context.Context, path string) error {
 		left = append(left, c.Made...)
 	}
 	removeDir(s.share(recordsDir))
+	removeDir(filepath.Dir(s.share(hookProgram)))
 	removeDir(s.share(""))
 	slices.Sort(left)
 	for _, dir := range slices.Backward(left) {

@@ -5,30 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 
 	"github.com/tailscale/hujson"
 )
 
-// command is what the tools run. A script that is not there must not fail the
-// tool: some shells end with status 2 then, by which a hook vetoes what the
-// tool does. And the tool's event is read to its end in any case.
-//
-// There is no variable in it, since Gemini CLI puts in their values by itself,
-// and no quotes are right for all of them. What becomes of ~ is not split.
-const command = `sh ~/` + shareDir + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`
-
-// commands are all that were ever printed or installed. A hook is ours if it
-// runs one of them, and nothing else.
-var commands = [...]string{
-	command,
-	`sh "$HOME/` + shareDir + `/hook.sh"`,
-}
-
 // settings edits a tool's settings: a JSON object with a member "hooks", in
 // which each event has an array of hooks. In the nested form these are groups,
 // with a matcher and with the hooks proper in an array of their own.
 type settings struct {
+	source  string // the tool's name
 	events  []event
 	nested  bool
 	version int // of the format, in a member "version"; 0: it has none
@@ -43,9 +30,9 @@ type event struct {
 // group is what belongs into the event's array.
 func (s settings) group(e event) object {
 	if !s.nested {
-		return append(object{{"command", command}}, e.hook...)
+		return append(object{{"command", s.command()}}, e.hook...)
 	}
-	return object{{"hooks", array{append(object{{"type", "command"}, {"command", command}}, e.hook...)}}}
+	return object{{"hooks", array{append(object{{"type", "command"}, {"command", s.command()}}, e.hook...)}}}
 }
 
 // hooksOf is the document's "hooks" and its index; nil if it has none.
@@ -182,7 +169,7 @@ func isOurs(hook *hujson.Value) bool {
 		return false
 	}
 	text, ok := v.Value.(hujson.Literal)
-	return ok && text.Kind() == '"' && slices.Contains(commands[:], text.String())
+	return ok && text.Kind() == '"' && wasInstalled(text.String())
 }
 
 // equal reports whether a value in a document means what would be written.
@@ -193,6 +180,8 @@ func equal(v *hujson.Value, want any) bool {
 	return json.Unmarshal(plain.Pack(), &a) == nil &&
 		json.Unmarshal([]byte(style{}.render(want, "", false)), &b) == nil && reflect.DeepEqual(a, b)
 }
+
+func (s settings) command() string { return command(runtime.GOOS, program(), s.source) }
 
 func (s settings) state(data []byte) (State, error) {
 	d, err := parse(data)

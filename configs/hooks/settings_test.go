@@ -23,25 +23,28 @@ var update = flag.Bool("update", false, "write the golden files of the zoo")
 
 // Two small tools, so that the golden files can be read.
 var (
-	nested = settings{nested: true, events: []event{
-		{"PostToolUse", object{{"timeout", 5}, {"async", true}}},
+	nested = settings{source: "claude", nested: true, events: []event{
+		{"PostToolUse", object{{"timeout", 5}}},
 		{"Stop", object{{"timeout", 5}}},
 	}}
-	flat = settings{version: 1, events: []event{
+	flat = settings{source: "claude", version: 1, events: []event{
 		{"postToolUse", object{{"timeout", 5}}},
 		{"stop", object{{"timeout", 5}}},
 	}}
 )
 
+// installed is the command of both.
+var installed = nested.command()
+
 // short stands for the command in the golden files.
 const short = "COMMAND"
 
 func shorten(data []byte) []byte {
-	return bytes.ReplaceAll(data, hujson.String(command), hujson.String(short))
+	return bytes.ReplaceAll(data, hujson.String(installed), hujson.String(short))
 }
 
 func lengthen(data []byte) []byte {
-	return bytes.ReplaceAll(data, hujson.String(short), hujson.String(command))
+	return bytes.ReplaceAll(data, hujson.String(short), hujson.String(installed))
 }
 
 // The zoo: settings files as people have them, and what becomes of them. Each
@@ -194,7 +197,7 @@ func others(t fataler, edit settings, data []byte) any {
 	ours := func(v any) bool {
 		m, _ := v.(map[string]any)
 		text, _ := m["command"].(string)
-		return slices.Contains(commands[:], text)
+		return wasInstalled(text)
 	}
 	hooks, _ := root["hooks"].(map[string]any)
 	for name, v := range hooks {
@@ -308,7 +311,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"{ // \" [\n /**//* \" */ \"[\\\"\":" + strings.Repeat("[{\"\":", maxDepth/2), `has brackets within brackets, more than 1000 deep`},
 		{"/**//**/" + strings.Repeat("[", maxDepth+1) + "\n", `has brackets within brackets, more than 1000 deep`},
 		{strings.Repeat("[", maxDepth), `is not JSON: line 1, column 1001: parsing value: unexpected EOF; mend it first`},
-		{`{"hooks": {"Stop": [` + strings.Repeat(`{"hooks": [{"command": "`+strings.ReplaceAll(commands[1], `"`, `\"`)+`"}]},`, maxFinds+1) + `]}}`,
+		{`{"hooks": {"Stop": [` + strings.Repeat(`{"hooks": [{"command": "`+strings.ReplaceAll(earlier[1], `"`, `\"`)+`"}]},`, maxFinds+1) + `]}}`,
 			`has 101 hooks of the spool agent; remove them by hand first`},
 	} {
 		got, err := nested.connect([]byte(test.text))
@@ -331,7 +334,7 @@ func TestSettingsOfOthers(t *testing.T) {
 		`{"hooks": {"Stop": [{"hooks": [{"command": "COMMAND", "command": "notify"}]}]}}`,
 		`{"command": "COMMAND", "x": {"hooks": {"Stop": [{"hooks": [{"command": "COMMAND"}]}]}}}`,
 	} {
-		before := bytes.ReplaceAll([]byte(text), []byte("COMMAND"), []byte(strings.Trim(string(hujson.String(command)), `"`)))
+		before := bytes.ReplaceAll([]byte(text), []byte("COMMAND"), []byte(strings.Trim(string(hujson.String(installed)), `"`)))
 		if state, err := nested.state(before); state != None || err != nil {
 			t.Errorf("%s: %s, %v", text, state, err)
 		}
@@ -397,7 +400,7 @@ func documents(edit settings) *rapid.Generator[string] {
 			indent:  rapid.SampledFrom([]string{"  ", "    ", "\t", ""}).Draw(t, "indent"),
 			lines:   rapid.Bool().Draw(t, "lines")}
 		hook := func() any {
-			text := rapid.SampledFrom([]string{command, commands[1], "notify", "COMMAND", command + " "}).Draw(t, "command")
+			text := rapid.SampledFrom([]string{installed, earlier[1], "notify", "COMMAND", installed + " "}).Draw(t, "command")
 			return object{{"type", "command"}, {"command", text}, {"timeout", rapid.IntRange(1, 9).Draw(t, "timeout")}}
 		}
 		group := func() any {
@@ -517,6 +520,8 @@ func (w *writer) write(v any, line string) {
 		})
 	case array:
 		put("[]", len(v), func(i int) { w.write(v[i], line+w.indent) })
+	case bool:
+		fmt.Fprint(&w.out, v)
 	default:
 		w.out.WriteString(style{}.render(v, "", false))
 	}
@@ -527,7 +532,7 @@ func (w *writer) write(v any, line string) {
 func FuzzSettings(f *testing.F) {
 	f.Add([]byte(`{"hooks": {"Stop": [{"hooks": [{"command": "x"}]}, ], /* c */ }, // d` + "\n}"))
 	f.Add([]byte("\ufeff{\r\n\t\"a\": [1,\r\n2]}"))
-	f.Add([]byte(`{"hooks":{"Stop":[{"hooks":[{"type":"command","command":` + string(hujson.String(commands[1])) + `}]}]}}`))
+	f.Add([]byte(`{"hooks":{"Stop":[{"hooks":[{"type":"command","command":` + string(hujson.String(earlier[1])) + `}]}]}}`))
 	f.Add(lengthen([]byte(`{"version":1,"hooks":{"stop":[{"command":"COMMAND","timeout":5}]}}`)))
 	f.Add([]byte("{// \"\n}"))
 	f.Fuzz(func(t *testing.T, data []byte) {

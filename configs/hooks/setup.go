@@ -17,7 +17,7 @@ import (
 // way, and one of them says so.
 type Setup struct {
 	home    string
-	scripts map[string]string // their texts, by name
+	scripts map[string]string // what the hooks run: contents by name below shareDir
 }
 
 // New is the setup of the user whose process this is. Hook is the text of
@@ -27,7 +27,17 @@ func New(hook string) (*Setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the settings of tools: %w", err)
 	}
-	return &Setup{home, map[string]string{hookScript: hook, gitScript: gitHook}}, nil
+	s := &Setup{home, map[string]string{hookScript: hook, gitScript: gitHook}}
+	if path := besideUs(); !inSystem(path) {
+		program, _, err := read(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading the hooks' program: %w", err)
+		}
+		if err == nil {
+			s.scripts[hookProgram] = string(program)
+		}
+	}
+	return s, nil
 }
 
 // Tools are all tools that can be connected.
@@ -202,7 +212,14 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	}
 	p.File = t.fileOf(targets)
 	for _, name := range t.scripts {
-		if err := p.script(name, []byte(s.scripts[name])); err != nil {
+		text, ok := s.scripts[name]
+		if !ok && !inSystem(besideUs()) {
+			p.Notes = append(p.Notes, "its hooks run a shell script, since there is no spool-hook beside this program: put it there, and install again")
+		}
+		if !ok {
+			continue
+		}
+		if err := p.script(name, []byte(text)); err != nil {
 			return nil, err
 		}
 	}
@@ -365,7 +382,11 @@ func (p *Plan) script(name string, text []byte) error {
 	if err == nil && !bytes.Equal(f.data, text) {
 		err = f.writable()
 	}
-	p.add(Change{Path: f.path, Old: f.data, New: text, Own: true, file: f, mode: 0o600})
+	mode := fs.FileMode(0o600)
+	if name == hookProgram {
+		mode = 0o700
+	}
+	p.add(Change{Path: f.path, Old: f.data, New: text, Own: true, file: f, mode: mode})
 	return err
 }
 

@@ -15,9 +15,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tailscale/hujson"
 )
 
 const hookText = "#!/bin/sh\n# the hook of this test\n"
+
+const programText = "the program of this test"
 
 // newSetup is the setup of a user with a home directory of their own.
 func newSetup(t *testing.T) *Setup {
@@ -31,6 +34,7 @@ func newSetup(t *testing.T) *Setup {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.scripts[hookProgram] = programText
 	if err := os.Mkdir(s.home, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -365,8 +369,8 @@ func TestProjectStaysInside(t *testing.T) {
 func TestBackups(t *testing.T) {
 	s := newSetup(t)
 	path := put(t, "{\"a\": 1}\n", s.home, ".claude", "settings.json")
-	if p := install(t, s, "claude", ""); p.Changes[1].Backup != path+backupSuffix {
-		t.Errorf("the backup is %q", p.Changes[1].Backup)
+	if p := install(t, s, "claude", ""); p.Changes[2].Backup != path+backupSuffix {
+		t.Errorf("the backup is %q", p.Changes[2].Backup)
 	}
 	// Somebody changes the file, so that uninstalling cannot take the backup.
 	put(t, strings.Replace(get(t, path), "1", "2", 1), path)
@@ -374,8 +378,8 @@ func TestBackups(t *testing.T) {
 	if got, want := get(t, path), "{\"a\": 2}\n"; got != want {
 		t.Errorf("uninstalled, it is %s, want %s", got, want)
 	}
-	if p := install(t, s, "claude", ""); p.Changes[1].Backup != path+backupSuffix+"-2" {
-		t.Errorf("the second backup is %q", p.Changes[1].Backup)
+	if p := install(t, s, "claude", ""); p.Changes[2].Backup != path+backupSuffix+"-2" {
+		t.Errorf("the second backup is %q", p.Changes[2].Backup)
 	}
 	put(t, "{\"model\": \"x\"}", path+backupSuffix+"-007")
 	uninstall(t, s, "claude", "")
@@ -390,8 +394,8 @@ func TestBackups(t *testing.T) {
 	}
 	// One that is already what the file is will do.
 	put(t, "{\"a\": 1}\n", path)
-	if p := install(t, s, "claude", ""); p.Changes[1].Backup != "" {
-		t.Errorf("a needless backup: %q", p.Changes[1].Backup)
+	if p := install(t, s, "claude", ""); p.Changes[2].Backup != "" {
+		t.Errorf("a needless backup: %q", p.Changes[2].Backup)
 	}
 }
 
@@ -431,27 +435,45 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// A newer version mends what an older one has installed.
+// A newer version replaces what an older one, or one elsewhere, has installed.
 func TestOutdated(t *testing.T) {
+	for _, text := range append(slices.Clone(earlier), command("linux", "/usr/bin/spool-hook", "claude")) {
+		s := newSetup(t)
+		quoted := string(hujson.String(text))
+		old := "{\n  \"hooks\": {\n    \"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": " + quoted + ", \"async\": true}]}]\n  }\n}\n"
+		path := put(t, old, s.home, ".claude", "settings.json")
+		put(t, "#!/bin/sh\nold\n", s.share(hookScript))
+		put(t, "an old program", s.share(hookProgram))
+		checkState(t, s, "claude", "", Outdated)
+		for _, name := range []string{hookScript, hookProgram} {
+			if got := scripts(t, s)[s.share(name)]; got != Outdated {
+				t.Errorf("%s is %s", name, got)
+			}
+		}
+		install(t, s, "claude", "")
+		checkState(t, s, "claude", "", Connected)
+		if got := get(t, s.share(hookScript)) + get(t, s.share(hookProgram)); got != hookText+programText {
+			t.Errorf("the script and the program are %s", got)
+		}
+		if got := get(t, path); strings.Count(got, "hook.sh") != 7 || strings.Contains(got, "async") {
+			t.Errorf("the settings are %s", got)
+		}
+		if got := tree(t, filepath.Dir(path)); len(got) != 2 { // a backup is of what others had
+			t.Errorf("beside it: %v", got)
+		}
+		put(t, old, path)
+		uninstall(t, s, "claude", "")
+		if got := get(t, path); strings.Contains(got, "hook") {
+			t.Errorf("the settings are %s", got)
+		}
+	}
+}
+
+// A tool that has lost one of its hooks is connected again.
+func TestPartly(t *testing.T) {
 	s := newSetup(t)
-	old := "{\n  \"hooks\": {\n    \"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"sh \\\"$HOME/.local/share/spool-agent/hook.sh\\\"\"}]}]\n  }\n}\n"
-	path := put(t, old, s.home, ".claude", "settings.json")
-	put(t, "#!/bin/sh\nold\n", s.share(hookScript))
-	checkState(t, s, "claude", "", Outdated)
-	if got := scripts(t, s)[s.share(hookScript)]; got != Outdated {
-		t.Errorf("the script is %s", got)
-	}
 	install(t, s, "claude", "")
-	checkState(t, s, "claude", "", Connected)
-	if got := get(t, s.share(hookScript)); got != hookText {
-		t.Errorf("the script is %s", got)
-	}
-	if n := strings.Count(get(t, path), shareDir); n != 7 {
-		t.Errorf("%d commands of ours, want 7", n)
-	}
-	if got := tree(t, filepath.Dir(path)); len(got) != 2 { // a backup is of what others had
-		t.Errorf("beside it: %v", got)
-	}
+	path := filepath.Join(s.home, ".claude", "settings.json")
 	// Without one of its events it is partly connected.
 	data := []byte(get(t, path))
 	doc, err := parse(data)
@@ -648,16 +670,16 @@ func TestConnections(t *testing.T) {
 	install(t, s, "opencode", "")
 	check("a plugin", "opencode - yes")
 	install(t, s, "claude", project)
-	check("a project", "opencode - yes, claude p yes", hookScript)
+	check("a project", "opencode - yes, claude p yes", hookProgram, hookScript)
 	install(t, s, gitName, repository)
-	check("a repository", "opencode - yes, claude p yes, git r yes", hookScript, gitScript)
+	check("a repository", "opencode - yes, claude p yes, git r yes", hookProgram, hookScript, gitScript)
 	install(t, s, "claude", "")
-	check("the user", "claude - yes, opencode - yes, claude p yes, git r yes", hookScript, gitScript)
+	check("the user", "claude - yes, opencode - yes, claude p yes, git r yes", hookProgram, hookScript, gitScript)
 	err := errors.Join(os.Remove(filepath.Join(repository, ".git", "hooks", "post-merge")), os.RemoveAll(project))
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("changes by others", "claude - yes, opencode - yes, git r partly", hookScript, gitScript)
+	check("changes by others", "claude - yes, opencode - yes, git r partly", hookProgram, hookScript, gitScript)
 	if err := os.Remove(s.share(gitScript)); err != nil {
 		t.Fatal(err)
 	}

@@ -37,12 +37,10 @@ const gitName = "git"
 // tools is the one table of what is connected to what. testdata/README.md says
 // where each format is from.
 func tools() []Tool {
+	// Where a tool could run hooks without waiting for them, it is not told to:
+	// Claude Code kills what still runs when a session without a terminal ends,
+	// and starts the hooks of the next event before.
 	seconds := func(n int) object { return object{{"timeout", n}} }
-	// The tool does not wait for these hooks. Where a drop must be in place
-	// before something else happens, because the tool ends or a consumer of
-	// the same event drains, this is wrong: Claude Code kills what still runs
-	// when a session without a terminal ends.
-	async := object{{"timeout", 5}, {"async", true}}
 	millis := func(n int) object { return object{{"name", "spool-agent"}, {"timeout", n}} }
 
 	return []Tool{{
@@ -50,11 +48,11 @@ func tools() []Tool {
 		Note:     "sessions that are open already may not use the hooks before they are started again",
 		programs: []string{"claude"},
 		home:     variableOr("CLAUDE_CONFIG_DIR", ".claude"),
-		project:  ".claude", file: "settings.json", scripts: []string{hookScript},
-		edit: settings{nested: true, events: []event{
-			{"UserPromptSubmit", async},
-			{"PostToolUse", async},
-			{"PostToolUseFailure", async},
+		project:  ".claude", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		edit: settings{source: "claude", nested: true, events: []event{
+			{"UserPromptSubmit", seconds(5)},
+			{"PostToolUse", seconds(5)},
+			{"PostToolUseFailure", seconds(5)},
 			{"SubagentStop", seconds(5)},
 			{"Stop", seconds(5)},
 			{"PreCompact", seconds(5)},
@@ -67,9 +65,8 @@ func tools() []Tool {
 		Note:     "Codex runs a new or changed hook only once you have trusted it: type /hooks in it",
 		programs: []string{"codex"},
 		home:     variableOr("CODEX_HOME", ".codex"),
-		project:  ".codex", file: "hooks.json", scripts: []string{hookScript},
-		// It skips hooks that are asynchronous, in many versions.
-		edit: settings{nested: true, events: []event{
+		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		edit: settings{source: "codex", nested: true, events: []event{
 			{"UserPromptSubmit", seconds(5)},
 			{"PostToolUse", seconds(5)},
 			{"SubagentStop", seconds(5)},
@@ -82,10 +79,10 @@ func tools() []Tool {
 		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
 		programs: []string{"cursor", "cursor-agent"},
 		home:     variableOr("", ".cursor"),
-		project:  ".cursor", file: "hooks.json", scripts: []string{hookScript},
+		project:  ".cursor", file: "hooks.json", scripts: []string{hookProgram, hookScript},
 		// postToolUse has what afterShellExecution, afterMCPExecution and
 		// afterFileEdit have: with these, everything would be there twice.
-		edit: settings{version: 1, events: []event{
+		edit: settings{source: "cursor", version: 1, events: []event{
 			{"postToolUse", seconds(5)},
 			{"postToolUseFailure", seconds(5)},
 			{"afterAgentResponse", seconds(5)},
@@ -103,9 +100,9 @@ func tools() []Tool {
 			}
 			return filepath.Join(home, ".gemini")
 		},
-		project: ".gemini", file: "settings.json", scripts: []string{hookScript},
+		project: ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
 		// AfterAgent has the prompt as well. Timeouts are in milliseconds.
-		edit: settings{nested: true, events: []event{
+		edit: settings{source: "gemini", nested: true, events: []event{
 			{"AfterTool", millis(5000)},
 			{"AfterAgent", millis(5000)},
 			{"PreCompress", millis(5000)},

@@ -22,14 +22,30 @@ var goEnv = append(os.Environ(), "CGO_ENABLED=0")
 // first one builds it, and the go command sees that the others need not.
 func Binary(t testing.TB) string {
 	t.Helper()
+	return built(t, agent)
+}
+
+// Hook is Binary for spool-hook.
+func Hook(t testing.TB) string {
+	t.Helper()
+	return built(t, hook)
+}
+
+func built(t testing.TB, binary func() (string, error)) string {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
-		t.Fatalf("building the agent: %v", err)
+		t.Fatalf("building the program: %v", err)
 	}
 	return path
 }
 
-var binary = sync.OnceValues(func() (string, error) {
+var (
+	agent = sync.OnceValues(func() (string, error) { return buildOnce("agent") })
+	hook  = sync.OnceValues(func() (string, error) { return buildOnce("spool-hook") })
+)
+
+func buildOnce(name string) (string, error) {
 	top, err := moduleDir()
 	if err != nil {
 		return "", err
@@ -53,9 +69,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
-	path := filepath.Join(dir, "agent")
-	return path, build(top, path, "./cmd/agent", "-ldflags=-s -w")
-})
+	path := filepath.Join(dir, name)
+	return path, build(top, path, "./cmd/"+name, "-ldflags=-s -w")
+}
 
 // Build builds a Go program without cgo: a package of this module, as
 // "./cmd/agent", or a file, by its absolute path.

@@ -12,3 +12,6 @@ var Shells = [][]string{{"sh"}}
 
 // Awks are the same for awk.
 var Awks = [][]string{{"awk"}}
+
+// CommandShells are the shells that tools may run commands with.
+var CommandShells = Shells

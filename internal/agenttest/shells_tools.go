@@ -11,3 +11,6 @@ var Shells = [][]string{{"dash"}, {"bash"}, {"bash", "--posix"}, {"busybox", "sh
 
 // Awks are the same for awk.
 var Awks = [][]string{{"mawk"}, {"gawk"}, {"busybox", "awk"}, {"original-awk"}}
+
+// CommandShells are the shells that tools may run commands with.
+var CommandShells = append([][]string{{"zsh"}, {"fish"}}, Shells...)

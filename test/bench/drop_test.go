@@ -125,10 +125,13 @@ func agentDrop(b *testing.B, dir string) {
 		cmd.Dir = project
 		return cmd
 	}
+	hook := agenttest.Hook(b)
 	m := inTurns(times(500, 50),
 		func() time.Duration { return run(b, in(u.Agent("drop")), event) },
+		func() time.Duration { return run(b, in(u.Command(hook, "claude")), event) },
 		func() time.Duration { return run(b, in(u.Command(empty)), event) })
-	atMost("agent drop (an empty Go program)", m[0], m[1], 2)
+	atMost("agent drop (an empty Go program)", m[0], m[2], 2)
+	atMost("spool-hook (an empty Go program)", m[1], m[2], 1.35)
 }
 
 func run(b *testing.B, cmd *exec.Cmd, stdin string) time.Duration {

@@ -129,6 +129,26 @@ func TestProducersFail(t *testing.T) {
 	})
 }
 
+// Where recording is off, a producer stores nothing and succeeds.
+func TestOff(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, l language) {
+		s := newStage(t, "")
+		agenttest.Write(s, s.spool("off"), "")
+		argv := []string{s.project}
+		if !l.shell {
+			argv = append(argv, "n", "1")
+		}
+		if r := s.run(l.command(s, l.drop, argv...), `{"payload":"<n-0>"}`); r.status != 0 {
+			t.Errorf("%+v", r)
+		}
+		for _, dir := range []string{"tmp", "incoming"} {
+			if got := s.list(dir); len(got) > 0 {
+				t.Errorf("%s has %q", dir, got)
+			}
+		}
+	})
+}
+
 // A consumer that dies before it has an answer takes nothing with it.
 func TestKilledAfterRequest(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, l language) {

@@ -55,6 +55,8 @@ var ruleTests = map[string][]string{
 	"R30": {"TestTogether", "queue.TestKill", "queue.TestModel", "test/crash.TestKill"},
 	"R31": {"test/powercut.TestPowerCut", "test/powercut.TestAnsweredReplyStays", "test/powercut.TestStrangersAppendAfterDrain"},
 	"R32": {"TestRegistration", "configs.TestHookRegisters", "configs.TestHookRegistersAnew", "configs.TestHookCannotRegister"},
+	"R33": {"configs.TestHookPlaces", "configs.TestHookTools", "spoolfiles.TestFind", "spoolfiles.TestSettingsAreNoSpool"},
+	"R34": {"TestOff", "configs.TestHookOff", "spoolfiles.TestOff"},
 }
 
 // Every rule has a test, every test that is named here exists, and no rule is

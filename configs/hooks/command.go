@@ -1,0 +1,87 @@
+package hooks
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// hookProgram is spool-hook's name beside the scripts.
+const hookProgram = "bin/spool-hook" + exe
+
+// systemDirs are those in which only an administrator or a package puts programs.
+var systemDirs = []string{"/bin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"}
+
+func inSystem(path string) bool { return slices.Contains(systemDirs, filepath.Dir(path)) }
+
+// besideUs returns the path of the spool-hook that came with this program.
+func besideUs() string {
+	self, err := os.Executable()
+	if err == nil {
+		self, err = filepath.EvalSymlinks(self)
+	}
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(self), path.Base(hookProgram))
+}
+
+// program returns the spool-hook that the tools run: that of a system directory if
+// this program is there, else the one that Install puts beside the scripts. The
+// tilde is for the shell, but Windows has none.
+func program() string {
+	if path := besideUs(); inSystem(path) {
+		return path
+	}
+	if runtime.GOOS == "windows" {
+		home, _ := os.UserHomeDir()
+		return filepath.ToSlash(filepath.Join(home, shareDir, hookProgram))
+	}
+	return "~/" + shareDir + "/" + hookProgram
+}
+
+// command returns what a tool runs: the program in the shell's place, so that the
+// hook is one process. Where the program is missing it is hook.sh, and where that
+// is missing, too, the event is read to its end all the same: some shells end
+// with status 2 then, by which a hook vetoes what the tool does. It is for every
+// sh, zsh and fish.
+//
+// There is no variable in it, since Gemini CLI puts in their values by itself,
+// and no quotes are right for all of them. What becomes of ~ is not split.
+// Windows has no such shell: there it is the program alone.
+func command(goos, program, source string) string {
+	if goos == "windows" {
+		if strings.Contains(program, " ") {
+			program = `"` + program + `"`
+		}
+		return program + " " + source
+	}
+	return "[ -x " + program + " ] && exec " + program + " " + source + "; sh ~/" + shareDir + "/hook.sh " + source + " 2>/dev/null || cat >/dev/null 2>&1; exit 0"
+}
+
+// earlier are the commands that earlier versions printed or installed.
+var earlier = []string{
+	`sh ~/` + shareDir + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`,
+	`sh "$HOME/` + shareDir + `/hook.sh"`,
+}
+
+// wasInstalled reports whether some version installs or has installed this
+// command, from whatever place. A hook is ours if it runs such a command, and
+// nothing else.
+func wasInstalled(text string) bool {
+	if slices.Contains(earlier, text) {
+		return true
+	}
+	rest, sh := strings.CutPrefix(text, "[ -x ")
+	program, _, _ := strings.Cut(rest, " ")
+	goos := "unix"
+	if !sh {
+		program, goos = strings.Trim(text[:max(strings.LastIndexByte(text, ' '), 0)], `"`), "windows"
+	}
+	return strings.TrimSuffix(path.Base(program), ".exe") == "spool-hook" && slices.ContainsFunc(tools(), func(t Tool) bool {
+		return text == command(goos, program, t.Name)
+	})
+}

@@ -1,0 +1,115 @@
+package spoolfiles
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// offName is the file in .spool that switches recording off.
+const offName = "off"
+
+// ErrOff says that a drop is not stored since recording is off for the project.
+var ErrOff = errors.New("recording is off")
+
+// Off reports whether recording is off: producers store nothing, but what waits
+// can be drained.
+func (s *Spool) Off() bool {
+	_, err := s.Root.Lstat(offName)
+	return err == nil
+}
+
+// SetOff switches recording off or on, and reports whether that is a change.
+func (s *Spool) SetOff(off bool) (changed bool, err error) {
+	if off {
+		err = s.Root.writeNew(offName, nil, false)
+	} else {
+		err = s.Root.Remove(offName)
+	}
+	if off && errors.Is(err, fs.ErrExist) || !off && errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Start returns the directory from which Find searches for the project of this
+// process: that of the tool whose hook this is, else the working directory. It
+// is absolute. What Gemini CLI sets, also by the name of Claude's variable, is but
+// the working directory.
+func Start() (string, error) {
+	dir := cmp.Or(os.Getenv("CLAUDE_PROJECT_DIR"), os.Getenv("CURSOR_PROJECT_DIR"))
+	if dir == "" || os.Getenv("GEMINI_PROJECT_DIR") != "" {
+		return os.Getwd()
+	}
+	return filepath.Abs(dir)
+}
+
+// OpenToDrop opens as much of a project's spool as a drop needs, and makes what
+// is missing and private what is not. The error wraps ErrOff if recording is off.
+func OpenToDrop(project string) (*Spool, error) {
+	s, err := open(project, "tmp", "incoming")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil && s.Off() {
+		s.Close()
+		return nil, fmt.Errorf("dropping in %s: %w", project, ErrOff)
+	}
+	if err != nil || s.Tmp == nil || s.Incoming == nil {
+		if err == nil {
+			s.Close()
+		}
+		return Create(project)
+	}
+	s.tighten()
+	return s, nil
+}
+
+// DropReader leaves one drop of this name, from NewDropName, with content that is
+// read until its end, in pieces. If reading fails, or there is no content, there
+// is no drop.
+func (s *Spool) DropReader(name string, content io.Reader) error {
+	err := s.Tmp.fill(name, content)
+	if err == nil {
+		if err = s.Tmp.Rename(name, s.Incoming, name); err != nil {
+			s.Tmp.Remove(name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("dropping: %w", err)
+	}
+	return nil
+}
+
+// fill creates name, which must not exist, with what is read. On an error
+// nothing is left behind.
+func (d *Dir) fill(name string, content io.Reader) error {
+	f, err := d.Create(name)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, content)
+	if err == nil && n == 0 {
+		err = errors.New("there is no content")
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		d.Remove(name)
+	}
+	return err
+}
+
+// isSettings reports whether this is the ~/.spool in which another program of
+// the protocol keeps its settings. It holds no signals.
+func (s *Spool) isSettings() bool {
+	for _, name := range []string{"config.toml", "rules.toml"} {
+		if _, err := s.Root.Lstat(name); err == nil {
+			home, _ := os.UserHomeDir()
+			return sameDir(s.Project, home)
+		}
+	}
+	return false
+}
