@@ -35,7 +35,7 @@ type Config struct {
 
 	// User: the agent is the one that serves this user's projects, also those
 	// that are registered (Register), now or later. A second one is a
-	// *RunningError.
+	// *HeldError.
 	User bool
 
 	// Service: the agent runs unattended. It then waits for what would else

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -15,9 +16,9 @@ import (
 // loudRejects is how many rejects of one fold are logged by name.
 const loudRejects = 10
 
-// scan brings everything up to date. With full it also makes sure of what is
-// otherwise taken on trust.
-func (w *worker) scan(ctx context.Context, full bool) error {
+// scan brings everything up to date. A full scan also renews the watches and
+// sweeps.
+func (w *worker) scan(ctx context.Context) error {
 	w.folded = false
 	sp, err := w.open(ctx)
 	if err != nil {
@@ -25,12 +26,13 @@ func (w *worker) scan(ctx context.Context, full bool) error {
 	}
 	defer func() {
 		sp.Close()
-		if w.serving && w.agent.locks.n.Load() > w.agent.maxLocks {
+		if w.agent.locks.Load() > w.agent.maxLocks {
 			w.unlock() // there are too few open files to keep the lock until the next scan
 		}
 	}()
 	w.settings = w.agent.settings.Load()
 	q := queue.New(sp, w.settings.Options, &w.shape)
+	full := w.full.Swap(false) || time.Since(w.fullAt) >= w.settings.ScanInterval
 	if full || !w.watched && w.unwatched == nil {
 		w.fullAt = time.Now()
 		if err := w.watch(ctx, q); err != nil {
@@ -51,25 +53,28 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 	switch {
 	case !w.made:
 		open = spoolfiles.Create
-	case w.serving:
+	case w.lock != nil:
 		// It makes nothing, and so is not in the way of who is about to delete all.
 		open = spoolfiles.OpenExisting
 	}
 	sp, err := open(w.project)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if w.serving {
+		if w.lock != nil {
 			err = errMoved
 		}
 		w.release()
 		return nil, err
 	case err != nil:
 		return nil, err
-	case !w.serving:
+	case w.lock == nil:
 		w.made = true
-		err = w.agent.locks.acquire(ctx, sp, w.agent.self)
-		w.serving = err == nil
-	case sp.Stale() || !w.agent.locks.valid(w.project, w.project):
+		self := w.agent.self
+		self.Project = w.project
+		if w.lock, err = lock(ctx, sp.Root, self, "project "+w.project+" is"); err == nil {
+			w.agent.locks.Add(1)
+		}
+	case sp.Stale() || !filelock.Valid(w.lock):
 		err = errMoved
 		w.release()
 	}
@@ -90,8 +95,12 @@ func (w *worker) release() {
 }
 
 func (w *worker) unlock() {
-	w.serving = false
-	w.agent.locks.release(w.project)
+	if w.lock == nil {
+		return
+	}
+	w.lock.Unlock() // it closes the file, whatever else goes wrong
+	w.lock = nil
+	w.agent.locks.Add(-1)
 }
 
 // serve answers the requests, folds, and sweeps where that is due. What comes

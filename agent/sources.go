@@ -28,13 +28,10 @@ type source struct {
 	paths  []string // that it named last
 }
 
-// lister returns what a source names. If paths is nil, those of before are still
-// right as far as anybody knows, and it is tried again soon.
-type lister func(*source) (paths []string, err error)
-
 // subscribe lists a source now and whenever it is woken, until ctx ends or the
-// source is stopped.
-func (a *agent) subscribe(ctx context.Context, name string, list lister) {
+// source is stopped. If list returns nil, what was named before is still right
+// as far as anybody knows, and it is tried again soon.
+func (a *agent) subscribe(ctx context.Context, name string, list func(*source) ([]string, error)) {
 	s := &source{wake: make(chan struct{}, 1)}
 	ctx, s.stop = context.WithCancel(ctx)
 	a.sources[name] = s
@@ -48,13 +45,10 @@ func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 			said = text
 			var retry <-chan time.Time
 			if paths == nil {
-				retry = time.After(pollInterval)
+				paths, retry = s.paths, time.After(pollInterval)
 			}
 			a.mu.Lock()
-			s.listed = true
-			if paths != nil {
-				s.paths = paths
-			}
+			s.listed, s.paths = true, paths
 			a.mu.Unlock()
 			wake(a.changed)
 			select {
@@ -69,7 +63,7 @@ func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 // listRegistry lists the registry, whose directories it makes where they are
 // missing, and has them watched. That of status files is watched for its removal.
 func (a *agent) listRegistry(s *source) ([]string, error) {
-	reg, agents := a.cfg.Registry, filepath.Join(a.cfg.StateDir, AgentsName)
+	reg, agents := a.cfg.Registry, a.status.dir
 	for _, dir := range append(reg.Dirs(), agents) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -101,14 +95,14 @@ func (a *agent) listRegistry(s *source) ([]string, error) {
 
 // listPattern lists what a pattern stands for. What it named before counts as
 // long as it is there: a directory that cannot be read now hides nothing.
-func listPattern(pattern string) lister {
-	paths := []string{}
-	return func(*source) ([]string, error) {
-		now := Expand(pattern)
-		paths = slices.DeleteFunc(paths, func(p string) bool { return !hasSpool(p) || slices.Contains(now, p) })
-		paths = append(now, paths...)
-		return append([]string{}, paths...), nil
+func listPattern(s *source, pattern string) []string {
+	paths := append([]string{}, Expand(pattern)...)
+	for _, p := range s.paths {
+		if hasSpool(p) && !slices.Contains(paths, p) {
+			paths = append(paths, p)
+		}
 	}
+	return paths
 }
 
 // Expand returns the projects that a pattern stands for at present: the
