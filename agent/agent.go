@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// readyPatience is how long the agent waits at its start for what its
-	// sources name before it says that it is ready.
-	readyPatience = 2 * time.Second
+	notifyReady = "READY=1"
+	notifyAlive = "WATCHDOG=1"
+
 	// stopPatience is how long Run waits for its workers once it is to stop.
 	stopPatience = 1500 * time.Millisecond
 
@@ -73,6 +73,7 @@ func Run(ctx context.Context, cfg Config) error {
 		self:     self,
 		maxLocks: int64(files - slots*filesPerScan),
 		slots:    make(chan struct{}, slots),
+		watches:  watch.NewTable(cfg.NewWatcher),
 		changed:  make(chan struct{}, 1),
 		news:     make(chan struct{}, 1),
 		sources:  map[string]*source{},
@@ -84,9 +85,6 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := a.writeStatus(); err != nil {
 		return err
 	}
-	a.watches = watch.NewTable(cfg.NewWatcher, func(err error) {
-		cfg.Log.Warn().Err(err).Msg("events were lost; all projects are scanned")
-	})
 	return errors.Join(a.run(ctx), a.watches.Close())
 }
 
@@ -105,7 +103,7 @@ func (a *agent) run(ctx context.Context) error {
 		defer lock.Unlock() // as good as the end of the process
 	}
 	err := a.serve(ctx)
-	a.cfg.Supervisor.Stopping()
+	a.cfg.Notify("STOPPING=1")
 	cancel()
 
 	done := make(chan struct{})
@@ -132,29 +130,24 @@ func (a *agent) serve(ctx context.Context) error {
 	tick := time.NewTicker(a.scanInterval())
 	defer tick.Stop()
 	var alive <-chan time.Time
-	if every := a.cfg.Supervisor.AliveEvery(); every > 0 {
-		alive = time.Tick(every)
+	if a.cfg.AliveEvery > 0 {
+		alive = time.Tick(a.cfg.AliveEvery)
 	}
-	patience := time.After(readyPatience)
-	ready := sync.OnceFunc(a.cfg.Supervisor.Ready)
+	a.cfg.Notify(notifyReady)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.changed:
-			if a.reconcile(ctx) {
-				ready()
-			}
+			a.reconcile(ctx)
 			if err := a.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
 				return err
 			}
-		case <-patience:
-			ready()
 		case <-a.cfg.Reload:
-			a.cfg.Supervisor.Reloading()
+			a.cfg.Notify("RELOADING=1")
 			a.reload(ctx)
 			tick.Reset(a.scanInterval())
-			a.cfg.Supervisor.Ready()
+			a.cfg.Notify(notifyReady)
 		case <-tick.C:
 			if a.settings.Load() == nil {
 				a.reload(ctx)
@@ -165,7 +158,7 @@ func (a *agent) serve(ctx context.Context) error {
 				wake(s.wake)
 			}
 		case <-alive:
-			a.cfg.Supervisor.Alive()
+			a.cfg.Notify(notifyAlive)
 		}
 	}
 }
@@ -206,7 +199,7 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 	for _, pattern := range s.Patterns {
 		if a.sources[pattern] == nil {
-			a.subscribe(ctx, pattern, func(src *source) ([]string, error) { return listPattern(src, pattern), nil })
+			a.subscribe(ctx, pattern, func(*source) ([]string, error) { return Expand(pattern), nil })
 		}
 	}
 	for _, src := range a.sources {
@@ -222,12 +215,11 @@ func (a *agent) reload(ctx context.Context) error {
 }
 
 // reconcile gives a worker to every project that is to be served, and no other.
-// It reports whether all sources have been listed.
-func (a *agent) reconcile(ctx context.Context) (complete bool) {
+func (a *agent) reconcile(ctx context.Context) {
 	wake(a.news) // the state directory may have been emptied
 	settings := a.settings.Load()
 	if settings == nil {
-		return false
+		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -235,9 +227,7 @@ func (a *agent) reconcile(ctx context.Context) (complete bool) {
 	for _, p := range settings.Projects {
 		wanted[p] = true
 	}
-	complete = true
 	for _, s := range a.sources {
-		complete = complete && s.listed
 		for _, p := range s.paths {
 			wanted[p] = true
 		}
@@ -252,7 +242,6 @@ func (a *agent) reconcile(ctx context.Context) (complete bool) {
 			a.start(ctx, path)
 		}
 	}
-	return complete
 }
 
 // start starts a worker for a project. The caller holds mu.

@@ -54,11 +54,6 @@ func (h Holder) String() string {
 	return fmt.Sprintf("another agent (pid %d, since %s, version %s)", h.PID, h.StartedAt.Format(time.RFC3339), quote.Text(h.Version))
 }
 
-// is reports whether both are the same process.
-func (h Holder) is(other Holder) bool {
-	return h.PID == other.PID && h.StartedAt.Equal(other.StartedAt)
-}
-
 // HeldError says that another agent has the lock.
 type HeldError struct {
 	What   string // is served by that agent
@@ -180,9 +175,9 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 		case !waiting:
 			a.update(func(i *Info) { i.Problem = "waiting: " + quote.Error(err) })
 			a.cfg.Log.Warn().Err(err).Msg("waiting")
-			a.cfg.Supervisor.Ready()
+			a.cfg.Notify(notifyReady)
 		}
-		a.cfg.Supervisor.Alive()
+		a.cfg.Notify(notifyAlive)
 		select {
 		case <-ctx.Done():
 		case <-time.After(userLockRetry):

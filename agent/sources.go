@@ -20,12 +20,9 @@ import (
 // source names projects, and may name others later: the registry, or a pattern.
 // It is listed by a goroutine of its own, for a file system may not answer.
 type source struct {
-	wake chan struct{} // one slot
-	stop context.CancelFunc
-
-	// These are guarded by the agent's mu.
-	listed bool
-	paths  []string // that it named last
+	wake  chan struct{} // one slot
+	stop  context.CancelFunc
+	paths []string // that it named last; guarded by the agent's mu
 }
 
 // subscribe lists a source now and whenever it is woken, until ctx ends or the
@@ -48,7 +45,7 @@ func (a *agent) subscribe(ctx context.Context, name string, list func(*source) (
 				paths, retry = s.paths, time.After(pollInterval)
 			}
 			a.mu.Lock()
-			s.listed, s.paths = true, paths
+			s.paths = paths
 			a.mu.Unlock()
 			wake(a.changed)
 			select {
@@ -93,29 +90,17 @@ func (a *agent) listRegistry(s *source) ([]string, error) {
 	return paths, errors.Join(stray...)
 }
 
-// listPattern lists what a pattern stands for. What it named before counts as
-// long as it is there: a directory that cannot be read now hides nothing.
-func listPattern(s *source, pattern string) []string {
-	paths := append([]string{}, Expand(pattern)...)
-	for _, p := range s.paths {
-		if hasSpool(p) && !slices.Contains(paths, p) {
-			paths = append(paths, p)
-		}
-	}
-	return paths
-}
-
 // Expand returns the projects that a pattern stands for at present: the
 // directories that match, as path/filepath.Glob has it, and have a .spool. They
-// are sorted. What cannot be read does not match.
+// are sorted, and never nil. What cannot be read does not match.
 func Expand(pattern string) []string {
+	projects := []string{}
 	matches, _ := filepath.Glob(filepath.Clean(pattern))
-	matches = slices.DeleteFunc(matches, func(path string) bool { return !hasSpool(path) })
-	slices.Sort(matches)
-	return matches
-}
-
-func hasSpool(project string) bool {
-	info, err := os.Lstat(filepath.Join(project, spoolfiles.DirName))
-	return err == nil && info.IsDir()
+	for _, path := range matches {
+		if info, err := os.Lstat(filepath.Join(path, spoolfiles.DirName)); err == nil && info.IsDir() {
+			projects = append(projects, path)
+		}
+	}
+	slices.Sort(projects)
+	return projects
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"spoolagent/internal/filelock"
-	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -57,20 +56,13 @@ type Info struct {
 
 // line is how things are, in one line.
 func (i Info) line() string {
-	served, all, wrong := 0, 0, ""
+	served := 0
 	for _, p := range i.Projects {
-		if p.SameAs != "" {
-			continue
-		}
-		all++
-		if p.State == StateServing || p.State == StatePolling || p.State == StateHeld {
+		if p.SameAs != "" || p.State != StateStopped && !p.State.NeedsAttention() {
 			served++
 		}
-		if p.State.NeedsAttention() && wrong == "" {
-			wrong = fmt.Sprintf("; %s: %s", quote.Text(p.Path), p.Error)
-		}
 	}
-	return cmp.Or(i.Problem, fmt.Sprintf("serving %d of %d projects%s", served, all, wrong))
+	return cmp.Or(i.Problem, fmt.Sprintf("serving %d of %d projects", served, len(i.Projects)))
 }
 
 // What an agent says of itself is in the state directory, in
@@ -83,10 +75,8 @@ const (
 	TmpSuffix  = ".tmp"
 )
 
-const (
-	statusPause = 20 * time.Millisecond // the least time between two writings
-	statusRetry = time.Second           // after a writing that failed
-)
+// statusPause is the least time between two writings.
+const statusPause = 20 * time.Millisecond
 
 // statusFile is an agent's status file, and beside it a locked file that shows
 // that the agent lives.
@@ -150,29 +140,23 @@ func (s *statusFile) close() {
 }
 
 // keepStatus writes the status file whenever something has changed, until ctx
-// ends.
+// ends. What fails is tried again with the next change, or when the sources are
+// listed.
 func (a *agent) keepStatus(ctx context.Context) {
-	for healthy := true; ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.news:
 		}
 		began := time.Now()
-		err := a.writeStatus()
-		if err != nil && healthy {
+		if err := a.writeStatus(); err != nil {
 			a.cfg.Log.Warn().Err(err).Msg("agent status will not show the latest")
-		}
-		healthy = err == nil
-		pause := max(statusPause, 20*time.Since(began)) // with many projects, a writing takes its time
-		if !healthy {
-			pause = statusRetry
-			wake(a.news)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
+		case <-time.After(max(statusPause, 20*time.Since(began))): // with many projects, a writing takes its time
 		}
 	}
 }
@@ -180,7 +164,7 @@ func (a *agent) keepStatus(ctx context.Context) {
 // writeStatus tells everybody how things are.
 func (a *agent) writeStatus() error {
 	info := a.snapshot()
-	a.cfg.Supervisor.Status(info.line())
+	a.cfg.Notify("STATUS=" + info.line())
 	data, err := json.Marshal(info)
 	if err != nil {
 		return err

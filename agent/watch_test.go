@@ -176,6 +176,7 @@ func TestNoWatcher(t *testing.T) {
 // What is not ours to read must not wake anybody.
 func TestWhatMatters(t *testing.T) {
 	w := newWorker(&agent{}, "/p")
+	w.full.Store(false)
 	type wakes struct{ events, requests, full bool }
 	nobody, scan, fullScan, request := wakes{}, wakes{events: true}, wakes{events: true, full: true}, wakes{requests: true}
 	woken := func(c chan struct{}) bool {

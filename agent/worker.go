@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -49,11 +48,10 @@ const (
 	// interval. An event ends it early, but not before retryMin.
 	retryMin = 100 * time.Millisecond
 
-	// After a fold, drops are left to gather for foldPauses times as long as it
-	// took, but for maxFoldPause at most: under a flood the processors belong to
-	// the hooks.
-	foldPauses   = 8
-	maxFoldPause = 10 * time.Millisecond
+	// After a scan, drops are left to gather for gatherTimes as long as it took,
+	// but for maxGather at most: under a flood the processors belong to the hooks.
+	gatherTimes = 8
+	maxGather   = 10 * time.Millisecond
 )
 
 var (
@@ -61,6 +59,8 @@ var (
 	errMoved = errors.New("the spool has been deleted, moved or replaced")
 	// errTime says that a scan has taken scanTime.
 	errTime = errors.New("the scan has not come to its end")
+	// errNotServed is why a project is not watched at first.
+	errNotServed = errors.New("it is not served")
 )
 
 // worker serves one project. It keeps nothing between scans but its lock, its
@@ -74,39 +74,35 @@ type worker struct {
 
 	events   chan struct{} // one slot: there is something to do
 	requests chan struct{} // one slot: there is a request, which does not wait for a pause to end
-	full     atomic.Bool   // the next scan is a full one
+	full     atomic.Bool   // the next scan is a full one, and is made whether anything has changed or not
 
 	// What follows belongs to the goroutine of run, and during a scan to the scan.
-	made       bool         // there was a spool: none is made again
-	lock       *flock.Flock // nil if the project is not served
-	watched    bool         // all directories are
-	unwatched  error        // why they are not; then the project is polled
-	waiting    bool         // for a queue's lock that another program holds
-	folded     bool         // in the last scan
-	replyAt    time.Time    // a reply falls due
-	freshUntil time.Time    // a drop that does not parse ceases to be fresh
-	settings   *Settings    // in the last scan
-	shape      queue.Shape  // of the queue, as it was last
-	stamp      [3]int64     // modification times of dirs, when unchanged was last called
-	stampedAt  time.Time    // when they were first so
-
-	fullAt   time.Time     // the last full scan
-	took     time.Duration // the last scan
-	pause    time.Duration // until events count
-	next     time.Time     // of what no event asks for
-	checks   bool          // what is next is a scan only if something has changed
-	failures int           // in a row
+	made      bool          // there was a spool: none is made again
+	lock      *flock.Flock  // nil if the project is not served
+	unwatched error         // why not all directories are watched; then the project is polled
+	waiting   bool          // for a queue's lock that another program holds
+	shape     queue.Shape   // of the queue, as it was last
+	stamp     [3]int64      // modification times of dirs, when unchanged was last called
+	stampedAt time.Time     // when they were first so
+	fullAt    time.Time     // the last full scan
+	due       time.Time     // of what no event tells: a reply returns, a drop that does not parse ceases to be fresh
+	next      time.Time     // of what no event asks for
+	pause     time.Duration // until events count
+	failures  int           // in a row
 }
 
 func newWorker(a *agent, project string) *worker {
-	return &worker{
-		agent:    a,
-		project:  project,
-		log:      a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
-		state:    ProjectState{Path: project, State: StateStopped, Error: "not begun yet"},
-		events:   make(chan struct{}, 1),
-		requests: make(chan struct{}, 1),
+	w := &worker{
+		agent:     a,
+		project:   project,
+		log:       a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
+		state:     ProjectState{Path: project, State: StateStopped, Error: "not begun yet"},
+		events:    make(chan struct{}, 1),
+		requests:  make(chan struct{}, 1),
+		unwatched: errNotServed,
 	}
+	w.full.Store(true)
+	return w
 }
 
 // rescan asks for a full scan.
@@ -150,7 +146,7 @@ func (w *worker) attempt(ctx context.Context) error {
 	for {
 		select {
 		case err := <-done:
-			w.took = time.Since(began)
+			w.pause = min(gatherTimes*time.Since(began), maxGather)
 			return err
 		case <-time.After(patience):
 		}
@@ -170,29 +166,22 @@ func (w *worker) dirs() [3]string {
 }
 
 // watch has the spool, which has just been opened, watched, or else polled.
-func (w *worker) watch(ctx context.Context, q *queue.Queue) error {
-	if !w.watched {
-		// What waits is folded before there is a watch, for each of its drops
-		// would raise an event. Errors come again.
-		_ = w.fold(ctx, q)
-	}
+func (w *worker) watch() error {
 	dirs := w.dirs()
-	var err error
+	w.unwatched = nil
 	for i, notify := range [...]watch.Notify{w.rootEvent, w.dropEvent, w.requestEvent} {
-		if err == nil {
-			err = w.agent.watches.Add(dirs[i], notify)
+		if w.unwatched == nil {
+			w.unwatched = w.agent.watches.Add(dirs[i], notify)
 		}
 	}
-	w.watched, w.unwatched = err == nil, nil
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(w.unwatched, fs.ErrNotExist) {
 		w.release()
 		return errMoved
-	case err != nil:
+	}
+	if w.unwatched != nil {
 		for _, dir := range dirs {
 			w.agent.watches.Remove(dir)
 		}
-		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, err)
 	}
 	return nil
 }
@@ -225,54 +214,54 @@ func (w *worker) requestEvent(name string, op fsnotify.Op) {
 // schedule notes what came of a scan, and when the next one is due unasked.
 func (w *worker) schedule(err error) {
 	now, failures := time.Now(), w.failures
-	w.waiting, w.checks, w.pause, w.next, w.failures = errors.Is(err, queue.ErrLocked), false, 0, now, 0
+	w.waiting, w.next, w.failures = errors.Is(err, queue.ErrLocked), now, 0
+	s := ProjectState{State: StateError}
+	if err != nil {
+		w.full.Store(true)
+		s.Error = quote.Error(err)
+	}
 	var held *HeldError
 	switch {
-	case err == nil && w.watched:
-		w.report(ProjectState{State: StateServing})
+	case err == nil && w.unwatched == nil:
+		s = ProjectState{State: StateServing}
 		w.checkAfter(now)
-		if w.folded {
-			w.pause = min(foldPauses*w.took, maxFoldPause)
-		}
-		return
 	case err == nil:
-		w.report(ProjectState{State: StatePolling, Error: quote.Error(w.unwatched)})
+		s = ProjectState{State: StatePolling, Error: fmt.Sprintf("polled every %v, for %s", pollInterval, quote.Error(w.unwatched))}
 		w.checkAfter(now)
-		return
 	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
-		w.report(ProjectState{State: StateMissing, Error: ExplainMissing(w.project)})
+		s = ProjectState{State: StateMissing, Error: ExplainMissing(w.project)}
 		w.checkAfter(now)
-		return
 	case errors.Is(err, errMoved):
 		w.pause = movedPause
 		return
-	case errors.Is(err, errTime) && !w.waiting:
-		return
 	case w.waiting:
-		w.report(ProjectState{State: StateError, Error: "waiting: " + quote.Error(err)})
+		s.Error = "waiting: " + s.Error
+	case errors.Is(err, errTime):
 		return
-	case errors.As(err, &held) && held.Holder.is(w.agent.self) && held.Holder.Project != w.project:
-		same := held.Holder.Project
-		w.report(ProjectState{State: StateStopped, Error: "the same directory as " + quote.Text(same), SameAs: same})
-	case held != nil:
-		w.report(ProjectState{State: StateHeld, Error: quote.Error(err)})
 	default:
-		w.report(ProjectState{State: StateError, Error: quote.Error(err)})
+		w.pause, w.next = retryMin, now.Add(min(retryMin<<min(failures, 16), w.agent.scanInterval()))
+		w.failures = failures + 1
+		if !errors.As(err, &held) {
+			break
+		}
+		s.State = StateHeld
+		by, self := held.Holder, w.agent.self
+		if by.PID == self.PID && by.StartedAt.Equal(self.StartedAt) && by.Project != w.project {
+			s = ProjectState{State: StateStopped, Error: "the same directory as " + quote.Text(by.Project), SameAs: by.Project}
+		}
 	}
-	w.pause, w.next = retryMin, now.Add(min(retryMin<<min(failures, 16), w.agent.scanInterval()))
-	w.failures = failures + 1
+	w.report(s)
 }
 
 // checkAfter has it checked whether something has changed when something falls
-// due that no event tells, and at the end of the interval. That is the same
-// moment for all projects, since to wake up once for thousands of them costs
-// little more than for one.
+// due, and at the end of the interval. That is the same moment for all projects,
+// since to wake up once for thousands of them costs little more than for one.
 func (w *worker) checkAfter(now time.Time) {
 	interval := pollInterval
-	if w.watched {
+	if w.unwatched == nil {
 		interval = w.agent.scanInterval()
 	}
-	w.checks, w.next = true, earlier(w.due(), now.Add(interval-time.Duration(now.UnixNano())%interval))
+	w.next = earlier(w.due, now.Add(interval-time.Duration(now.UnixNano())%interval))
 }
 
 // wait returns when there is reason for a scan.
@@ -289,7 +278,7 @@ func (w *worker) wait(ctx context.Context) {
 		case <-w.requests:
 		case <-w.events:
 		case <-time.After(time.Until(w.next)):
-			if now := time.Now(); w.checks && w.unchanged(now) {
+			if now := time.Now(); w.unchanged(now) {
 				w.checkAfter(now)
 				continue
 			}
@@ -297,9 +286,6 @@ func (w *worker) wait(ctx context.Context) {
 		return
 	}
 }
-
-// due is when something falls due that no event tells.
-func (w *worker) due() time.Time { return earlier(w.replyAt, w.freshUntil) }
 
 // earlier returns the earlier of two times, of which either may be none.
 func earlier(a, b time.Time) time.Time {
@@ -317,12 +303,12 @@ func earlier(a, b time.Time) time.Time {
 // Where another machine makes the changes, a stamp may be a minute old; only the
 // opening of the directory, as in a scan, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	due, limit := w.due(), fullInterval
-	if !w.watched {
+	limit := fullInterval
+	if w.unwatched != nil {
 		limit = w.agent.scanInterval() // it may be possible by now to watch it
 	}
-	if !w.made || now.Sub(w.fullAt) >= limit || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) ||
-		w.lock != nil && !filelock.Valid(w.lock) {
+	if w.full.Load() || now.Sub(w.fullAt) >= limit || !w.due.IsZero() && !now.Before(w.due) ||
+		errors.Is(w.unwatched, watch.ErrForeign) || w.lock != nil && !filelock.Valid(w.lock) {
 		return false
 	}
 	var s [3]int64
@@ -368,9 +354,4 @@ func ExplainMissing(project string) string {
 		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
 	}
 	return "the project's directory does not exist"
-}
-
-// outOfFiles reports whether an operation lacked an open file, as may pass.
-func outOfFiles(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
