@@ -32,7 +32,6 @@ const (
 // agent is what the workers share, and decides which there are.
 type agent struct {
 	cfg      Config
-	self     Holder
 	settings atomic.Pointer[Settings] // those in force; nil while there are none
 	watches  *watch.Table
 	locks    atomic.Int64   // how many projects' locks are held
@@ -46,7 +45,7 @@ type agent struct {
 	status  statusFile         // belongs to keepStatus
 
 	mu      sync.Mutex
-	info    Info               // without the projects
+	info    Info               // without the projects; its Holder does not change
 	workers map[string]*worker // by project
 }
 
@@ -64,13 +63,11 @@ type agent struct {
 // all of the projects.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	self := Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version}
 	// Of few open files most are for the locks.
 	files := maxOpen() - filesBase
 	slots := max(min(files/4/filesPerScan, scansAtOnce), 1)
 	a := &agent{
 		cfg:      cfg,
-		self:     self,
 		maxLocks: int64(files - slots*filesPerScan),
 		slots:    make(chan struct{}, slots),
 		watches:  watch.NewTable(cfg.NewWatcher),
@@ -78,8 +75,11 @@ func Run(ctx context.Context, cfg Config) error {
 		news:     make(chan struct{}, 1),
 		sources:  map[string]*source{},
 		status:   statusFile{dir: filepath.Join(cfg.StateDir, AgentsName)},
-		info:     Info{Holder: self, Service: cfg.Service, User: cfg.User},
-		workers:  map[string]*worker{},
+		info: Info{
+			Holder:  Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version},
+			Service: cfg.Service, User: cfg.User,
+		},
+		workers: map[string]*worker{},
 	}
 	defer a.status.close()
 	if err := a.writeStatus(); err != nil {

@@ -163,7 +163,7 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 		var got *flock.Flock
 		dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
 		if err == nil {
-			got, err = lock(ctx, dir, a.self, "the projects of this user are")
+			got, err = lock(ctx, dir, a.info.Holder, "the projects of this user are")
 			dir.Close()
 		}
 		switch {

@@ -69,7 +69,7 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 		return nil, err
 	case w.lock == nil:
 		w.made = true
-		self := w.agent.self
+		self := w.agent.info.Holder
 		self.Project = w.project
 		if w.lock, err = lock(ctx, sp.Root, self, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
@@ -148,10 +148,8 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 	unread := w.note(res)
 	log := w.log.With().Str("request", id).Logger()
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, queue.ErrWithdrawn):
 		log.Debug().Int("signals", n).Msg("drained")
-	case errors.Is(err, queue.ErrWithdrawn):
-		log.Debug().Msg("request withdrawn")
 	case passing(ctx, sp, err):
 		return false, err
 	default:

@@ -245,7 +245,7 @@ func (w *worker) schedule(err error) {
 			break
 		}
 		s.State = StateHeld
-		by, self := held.Holder, w.agent.self
+		by, self := held.Holder, w.agent.info.Holder
 		if by.PID == self.PID && by.StartedAt.Equal(self.StartedAt) && by.Project != w.project {
 			s = ProjectState{State: StateStopped, Error: "the same directory as " + quote.Text(by.Project), SameAs: by.Project}
 		}
