@@ -44,7 +44,7 @@ const maxMembers = 1 << 16
 func parse(data []byte) (members, error) {
 	dec := newDecoder(data)
 	defer decoders.Put(dec)
-	ms := make(members, 0, 16)
+	ms := make(members, 0, 8)
 	brace, err := dec.ReadToken()
 	if err == nil && brace.Kind() != '{' {
 		return nil, errNoObject
