@@ -15,18 +15,11 @@ const MaxDrop = 64 << 20
 // not wait. The content is not checked. Safe for concurrent use, also with
 // other processes.
 func Drop(project string, data []byte) error {
-	s, err := open(project, "tmp", "incoming")
-	if err != nil || s.Tmp == nil || s.Incoming == nil {
-		if err == nil {
-			s.Close()
-		}
-		// It is made now, or Create says what is wrong with it.
-		if s, err = Create(project); err != nil {
-			return err
-		}
+	s, err := Create(project)
+	if err != nil {
+		return err
 	}
 	defer s.Close()
-	s.tighten()
 	_, err = s.Drop(data)
 	return err
 }

@@ -83,13 +83,13 @@ func readValue(dec *jsontext.Decoder, data []byte) (jsontext.Value, error) {
 // syntaxError says in one short line what the decoder found: its own wording
 // repeats the names of the fields around, which may be long.
 func syntaxError(err error) error {
-	var se *jsontext.SyntacticError
+	se, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
 	case errors.Is(err, io.EOF):
 		return errNoObject
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("cut off: the JSON object has no end")
-	case errors.As(err, &se):
+	case ok:
 		return fmt.Errorf("not JSON: %w, at byte %d", se.Err, se.ByteOffset)
 	}
 	return fmt.Errorf("not JSON: %w", err)
@@ -153,11 +153,8 @@ func (m member) firstText() (string, error) {
 	if m.value.Kind() != '[' {
 		return "", fmt.Errorf("%s is not an array", m.key)
 	}
-	first, err := newDecoder(m.value[1:]).ReadValue()
-	if err != nil {
-		return "", fmt.Errorf("%s is empty", m.key)
-	}
-	return member{key: m.key, value: first}.text()
+	m.value, _ = newDecoder(m.value[1:]).ReadValue() // none if the array is empty
+	return m.text()
 }
 
 // cwd returns the cwd in the member, if it is an object that has one.

@@ -147,11 +147,9 @@ func appendCut(dst, quoted []byte, limit int) []byte {
 // begins with: a character, or an escape, and of a surrogate pair both.
 func unit(body []byte) int {
 	switch {
-	case body[0] >= utf8.RuneSelf:
+	case body[0] != '\\':
 		_, n := utf8.DecodeRune(body)
 		return n
-	case body[0] != '\\':
-		return 1
 	case body[1] != 'u':
 		return len(`\n`)
 	case body[2]|0x20 == 'd' && body[3] >= '8': // there are no halves
