@@ -195,10 +195,7 @@ func (d *Dir) create(name string, flag int) (*os.File, error) {
 	if err != nil {
 		return nil, d.fail("create", name, err)
 	}
-	// The umask may have taken the owner's permissions.
-	if info, err := stat(f); err == nil && hasOwners && info.Mode.Perm() != 0o600 {
-		_ = f.Chmod(0o600) // fails where the file system has no modes
-	}
+	_ = f.Chmod(0o600) // despite the umask; fails where the file system has no modes
 	return f, nil
 }
 

@@ -137,6 +137,22 @@ func TestOpensNoLinkedDirsInARace(t *testing.T) {
 	}
 }
 
+// An open file is called by its path, as its errors are.
+func TestFileNames(t *testing.T) {
+	p := t.TempDir()
+	s, err := Create(p + "/./")
+	must(t, err)
+	defer s.Close()
+	for _, d := range []*Dir{s.Root, s.Tmp} {
+		f, err := d.OpenFile("f", os.O_RDWR|os.O_CREATE)
+		must(t, err)
+		must(t, f.Close())
+		if want := filepath.Join(d.Path(), "f"); f.Name() != want || !strings.HasPrefix(want, filepath.Join(p, DirName)) {
+			t.Errorf("%s, want %s", f.Name(), want)
+		}
+	}
+}
+
 func TestReadDrop(t *testing.T) {
 	s := newSpool(t)
 	in := func(name string) string { return filepath.Join(s.Incoming.Path(), name) }

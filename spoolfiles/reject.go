@@ -24,15 +24,15 @@ func (s *Spool) RejectName(name string) string {
 		// ".reason" must fit.
 		stem = stem[:150] + "-" + NewID()
 	}
-	exists := func(name string) bool {
-		_, err := s.Rejected.Lstat(name)
-		return err == nil
-	}
 	free := stem + ending
-	for n := 1; exists(free) || exists(free+ReasonSuffix); n++ {
+	for n := 1; ; n++ {
+		_, err := s.Rejected.Lstat(free)
+		_, rerr := s.Rejected.Lstat(free + ReasonSuffix)
+		if err != nil && rerr != nil {
+			return free
+		}
 		free = fmt.Sprintf("%s.%d%s", stem, n, ending)
 	}
-	return free
 }
 
 // CountRejects counts what is in rejected, but for the reasons.

@@ -7,7 +7,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -68,9 +67,6 @@ func (o Origin) signal() Signal {
 func DecodeDrop(data []byte, o Origin) (Signal, error) {
 	if bytes.HasPrefix(data, []byte("\ufeff")) {
 		return Signal{}, errors.New("begins with a byte order mark")
-	}
-	if !utf8.Valid(data) {
-		return Signal{}, errNotUTF8
 	}
 	if o.MaxPayload <= 0 {
 		o.MaxPayload = math.MaxInt

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -39,9 +40,12 @@ type member struct {
 // maxMembers bounds the memory that an object takes.
 const maxMembers = 1 << 16
 
-// parse returns the members of the one JSON object that data holds, valid as
-// long as data is. Objects nested more than 10,000 deep are an error.
+// parse returns the members of the one JSON object in UTF-8 that data holds,
+// valid as long as data is. Objects nested more than 10,000 deep are an error.
 func parse(data []byte) (members, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("not UTF-8 text")
+	}
 	dec := newDecoder(data)
 	defer decoders.Put(dec)
 	ms := make(members, 0, 8)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -25,8 +24,6 @@ type Signal struct {
 // a signal nor malformed: readers of the queue skip it.
 var ErrBlank = errors.New("blank line")
 
-var errNotUTF8 = errors.New("not UTF-8 text")
-
 // ParseLine parses one line of the queue, with or without its newline. The error
 // is ErrBlank, or says what is malformed; the signal is then empty.
 //
@@ -41,9 +38,6 @@ var errNotUTF8 = errors.New("not UTF-8 text")
 //
 // Any number of goroutines may call it at once.
 func ParseLine(line []byte) (Signal, error) {
-	if !utf8.Valid(line) {
-		return Signal{}, errNotUTF8
-	}
 	line = bytes.TrimSpace(line) // Unicode's White_Space, as in the original
 	if len(line) == 0 {
 		return Signal{}, ErrBlank
