@@ -72,15 +72,8 @@ func OpenDir(path string) (*Dir, error) {
 // error wraps an *OwnerError if it does not.
 func (d *Dir) OpenDir(name string) (*Dir, error) {
 	info, err := d.Lstat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.isLink():
-		err = errors.New("is a symbolic link, which is not followed; remove it, or make it a directory")
-	case !info.Mode.IsDir():
-		err = errors.New("is not a directory")
-	case !info.Ours():
-		err = &OwnerError{info.UID}
+	if err == nil {
+		err = info.checkFit(fs.ModeDir)
 	}
 	if err != nil {
 		return nil, d.fail("open", name, err)
@@ -168,7 +161,7 @@ func (d *Dir) open(name string, flag int) (*os.File, Info, error) {
 		var f *os.File
 		before, err := d.Lstat(name)
 		if err == nil {
-			err = before.checkFit()
+			err = before.checkFit(0)
 		}
 		if err == nil {
 			f, err = d.root.OpenFile(name, flag|nonblock, 0)

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// UnfitError says why a file is not read.
+// UnfitError says why a file is not read, or a directory not opened.
 type UnfitError struct {
 	Reason string
 	// MayHeal: the producer may still be at work on it, so a drop is worth
@@ -26,13 +26,15 @@ func (e *OwnerError) Error() string {
 	return fmt.Sprintf("belongs to user %d, not to this user (%d)", e.UID, os.Geteuid())
 }
 
-// checkFit returns an *UnfitError or an *OwnerError if such a file is not to be
-// opened.
-func (i Info) checkFit() error {
+// checkFit returns an *UnfitError or an *OwnerError if this is nothing to open:
+// not of this type, 0 for a regular file, or not of this user.
+func (i Info) checkFit(want fs.FileMode) error {
 	switch {
 	case i.isLink():
 		return &UnfitError{Reason: "a symbolic link, which is not followed"}
-	case !i.Mode.IsRegular():
+	case i.Mode.Type() != want && want == fs.ModeDir:
+		return &UnfitError{Reason: "not a directory"}
+	case i.Mode.Type() != want:
 		return &UnfitError{Reason: "not a regular file"}
 	case !i.Ours():
 		return &OwnerError{i.UID}

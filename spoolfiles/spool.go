@@ -123,32 +123,26 @@ func open(project string, create bool) (*Spool, error) {
 }
 
 // Complete makes and opens the directories that OpenExisting has not found, and
-// makes all of them private.
+// makes all of them private. Where one is missing, the spool is new, and gets its
+// .gitignore, too: signals hold prompts, which must not come into a repository.
 func (s *Spool) Complete() error {
 	s.Root.tighten()
 	for _, sub := range s.subdirs() {
 		if *sub.dir == nil {
-			if err := s.makeDir(sub.name, sub.dir); err != nil {
+			err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
+			if err == nil || errors.Is(err, fs.ErrExist) {
+				err = s.Root.Mkdir(sub.name)
+			}
+			if err == nil || errors.Is(err, fs.ErrExist) {
+				*sub.dir, err = s.Root.OpenDir(sub.name)
+			}
+			if err != nil {
 				return fmt.Errorf("making spool: %w", err)
 			}
 		}
 		(*sub.dir).tighten()
 	}
 	return nil
-}
-
-// makeDir makes and opens a directory. Where one is missing, the spool is new, and
-// gets its .gitignore, too: signals hold prompts, which must not come into a
-// repository.
-func (s *Spool) makeDir(name string, dir **Dir) error {
-	err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		err = s.Root.Mkdir(name)
-	}
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		*dir, err = s.Root.OpenDir(name)
-	}
-	return err
 }
 
 // tighten takes from others what they may do with the directory. It fails where
