@@ -179,7 +179,7 @@ func (q *Queue) evictUnread(ctx context.Context, h *held, drops []spoolfiles.Ent
 
 // read reads and decodes a drop.
 func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, spoolfiles.Info, error) {
-	data, info, err := spoolfiles.ReadDrop(dir, e, q.opt.MaxDrop, q.buf)
+	data, info, err := spoolfiles.ReadDrop(dir, e.Name, q.opt.MaxDrop, q.buf)
 	if err != nil {
 		return signal.Signal{}, info, err
 	}

@@ -223,7 +223,7 @@ func (r Registry) marked(sp *spoolfiles.Spool) bool {
 		name = filepath.Base(file)
 	}
 	project, err := read(dir, name)
-	return err == nil && sameDir(project, sp.Project)
+	return err == nil && spoolfiles.SameDir(project, sp.Project)
 }
 
 // Remove undoes Add: also for a path that leads to the same directory. It
@@ -236,7 +236,7 @@ func (r Registry) Remove(project string) (removed []string, err error) {
 		return nil, err
 	}
 	for _, e := range all {
-		if e.Err != nil || e.Path != project && !sameDir(e.Path, project) {
+		if e.Err != nil || e.Path != project && !spoolfiles.SameDir(e.Path, project) {
 			continue
 		}
 		if err := os.Remove(e.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -254,14 +254,4 @@ func (r Registry) Remove(project string) (removed []string, err error) {
 	}
 	defer sp.Close()
 	return removed, sp.Root.WriteFile(markName, nil, sp.Tmp, false)
-}
-
-// sameDir reports whether both paths lead to one directory.
-func sameDir(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
 }
