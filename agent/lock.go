@@ -152,9 +152,6 @@ func Serving(sp *spoolfiles.Spool) (h Holder, ok bool, err error) {
 	return holder(sp.Root), true, nil
 }
 
-// userLockRetry is how often a service tries that waits for another agent.
-const userLockRetry = time.Second
-
 // lockUser makes this the agent of this user. The error is a *HeldError if there
 // is one already; a service waits for it to end. It returns nothing at all if
 // ctx ends.
@@ -180,7 +177,7 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 		a.cfg.Notify(notifyAlive)
 		select {
 		case <-ctx.Done():
-		case <-time.After(userLockRetry):
+		case <-time.After(pollInterval):
 		}
 	}
 }

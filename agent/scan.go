@@ -110,18 +110,15 @@ func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue
 		return fmt.Errorf("listing requests: %w", err)
 	}
 	w.due = time.Time{}
-	folded := false
 	var errs []error
 	for _, r := range control.Requests {
-		folded, err = w.answer(ctx, sp, q, r.ID)
+		err := w.answer(ctx, sp, q, r.ID)
 		if passing(ctx, sp, err) {
 			return err
 		}
 		errs = append(errs, err)
 	}
-	if !folded {
-		errs = append(errs, w.fold(ctx, q))
-	}
+	errs = append(errs, w.fold(ctx, q))
 	if full || len(control.Requests)+len(control.Replies)+len(control.Errors)+len(control.Returning)+len(control.Misfits) > 0 {
 		errs = append(errs, w.sweep(ctx, q))
 	}
@@ -134,32 +131,39 @@ func passing(ctx context.Context, sp *spoolfiles.Spool, err error) bool {
 	return err != nil && (ctx.Err() != nil || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || sp.Stale())
 }
 
+// fold folds the drops. The error is also of drops that had to be left where they
+// are.
 func (w *worker) fold(ctx context.Context, q *queue.Queue) error {
 	res, err := q.Fold(ctx)
-	return errors.Join(err, w.note(res))
+	w.dueAt(res.RetryAt)
+	w.logResult(res)
+	if len(res.Failed) > 0 {
+		f := res.Failed[0]
+		err = errors.Join(err, fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote.Text(f.Name), quote.Text(f.Reason)))
+	}
+	return err
 }
 
-// answer answers a request, and reports whether that has folded what there is.
-// If it fails the consumer is told, who may be a hook with little time; what the
-// failure means for the project the next fold will show. A request that waits
-// for another scan, or cannot even be refused, is an error.
-func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) (folded bool, err error) {
+// answer answers a request. If it fails the consumer is told, who may be a hook
+// with little time; what the failure means for the project the next fold will
+// show, as it will drops that cannot be read. A request that waits for another
+// scan, or cannot even be refused, is an error.
+func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
 	n, res, err := q.Answer(ctx, id)
-	unread := w.note(res)
+	w.logResult(res)
 	log := w.log.With().Str("request", id).Logger()
 	switch {
 	case err == nil, errors.Is(err, queue.ErrWithdrawn):
 		log.Debug().Int("signals", n).Msg("drained")
 	case passing(ctx, sp, err):
-		return false, err
+		return err
 	default:
 		if rerr := q.Refuse(id, err.Error()); rerr != nil {
-			return false, errors.Join(err, rerr)
+			return errors.Join(err, rerr)
 		}
 		log.Warn().Str("reason", quote.Error(err)).Msg("request refused")
-		return false, nil
 	}
-	return true, unread
+	return nil
 }
 
 func (w *worker) sweep(ctx context.Context, q *queue.Queue) error {
@@ -178,18 +182,6 @@ func (w *worker) dueAt(t time.Time) {
 	if !t.IsZero() {
 		w.due = earlier(w.due, time.Now().Add(time.Until(t)))
 	}
-}
-
-// note notes what a fold did. The error is of drops that had to be left where
-// they are.
-func (w *worker) note(res queue.FoldResult) error {
-	w.dueAt(res.RetryAt)
-	w.logResult(res)
-	if len(res.Failed) == 0 {
-		return nil
-	}
-	f := res.Failed[0]
-	return fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote.Text(f.Name), quote.Text(f.Reason))
 }
 
 func (w *worker) logResult(res queue.FoldResult) {
