@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,13 +12,12 @@ import (
 
 	"spoolagent/agent/watch"
 	"spoolagent/internal/quote"
-	"spoolagent/queue"
 )
 
 const (
-	// readyPatience is how long the agent waits at its start for what its
-	// sources name before it says that it is ready.
-	readyPatience = 2 * time.Second
+	notifyReady = "READY=1"
+	notifyAlive = "WATCHDOG=1"
+
 	// stopPatience is how long Run waits for its workers once it is to stop.
 	stopPatience = 1500 * time.Millisecond
 
@@ -32,22 +32,20 @@ const (
 // agent is what the workers share, and decides which there are.
 type agent struct {
 	cfg      Config
-	self     Holder
-	began    time.Time
-	settings atomic.Pointer[Settings] // those in force
-	status   *statusFile
+	settings atomic.Pointer[Settings] // those in force; nil while there are none
 	watches  *watch.Table
-	locks    locks
+	locks    atomic.Int64   // how many projects' locks are held
 	maxLocks int64          // the most that are held by workers that do not scan
 	slots    chan struct{}  // has one for each worker that scans
-	changed  chan struct{}  // one slot: a source was listed, or a worker has ended
+	changed  chan struct{}  // one slot: a source was listed, or a worker has ended or is held up
+	news     chan struct{}  // one slot: the status file is not up to date, or missing
 	running  sync.WaitGroup // workers and sources
 
-	// These belong to the goroutine of Run.
-	loaded  bool               // the settings are those of the user
-	sources map[string]*source // by pattern; the registry's is ""
+	sources map[string]*source // by pattern; the registry's is ""; belongs to the goroutine of Run
+	status  statusFile         // belongs to keepStatus
 
 	mu      sync.Mutex
+	info    Info               // without the projects; its Holder does not change
 	workers map[string]*worker // by project
 }
 
@@ -61,40 +59,39 @@ type agent struct {
 // shown in its state, is tried again, and does not concern the others.
 //
 // Unless Config.Service is set, Run returns an error if the settings cannot be
-// loaded, another agent of this user runs (*RunningError), or other agents serve
+// loaded, another agent of this user runs (*HeldError), or other agents serve
 // all of the projects.
 func Run(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	self := Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version}
-	status, err := newStatusFile(cfg, Info{Holder: self, Service: cfg.Service, User: cfg.User})
-	if err != nil {
-		return err
-	}
 	// Of few open files most are for the locks.
 	files := maxOpen() - filesBase
 	slots := max(min(files/4/filesPerScan, scansAtOnce), 1)
 	a := &agent{
 		cfg:      cfg,
-		self:     self,
-		began:    time.Now(),
-		status:   status,
 		maxLocks: int64(files - slots*filesPerScan),
 		slots:    make(chan struct{}, slots),
+		watches:  watch.NewTable(cfg.NewWatcher),
 		changed:  make(chan struct{}, 1),
-		workers:  map[string]*worker{},
+		news:     make(chan struct{}, 1),
 		sources:  map[string]*source{},
+		status:   statusFile{dir: filepath.Join(cfg.StateDir, AgentsName)},
+		info: Info{
+			Holder:  Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version},
+			Service: cfg.Service, User: cfg.User,
+		},
+		workers: map[string]*worker{},
 	}
-	a.settings.Store(&Settings{ScanInterval: DefaultScanInterval, Options: queue.DefaultOptions()})
-	a.watches = watch.NewTable(cfg.NewWatcher, func(err error) {
-		cfg.Log.Warn().Err(err).Msg("events were lost; all projects are scanned")
-	})
-	return errors.Join(a.run(ctx), a.watches.Close(), status.close())
+	defer a.status.close()
+	if err := a.writeStatus(); err != nil {
+		return err
+	}
+	return errors.Join(a.run(ctx), a.watches.Close())
 }
 
 func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var writer sync.WaitGroup
-	writer.Go(func() { a.status.run(ctx) })
+	writer.Go(func() { a.keepStatus(ctx) })
 	defer writer.Wait()
 	defer cancel()
 
@@ -106,7 +103,7 @@ func (a *agent) run(ctx context.Context) error {
 		defer lock.Unlock() // as good as the end of the process
 	}
 	err := a.serve(ctx)
-	a.cfg.Supervisor.Stopping()
+	a.cfg.Notify("STOPPING=1")
 	cancel()
 
 	done := make(chan struct{})
@@ -124,48 +121,54 @@ func (a *agent) run(ctx context.Context) error {
 
 // serve starts and stops workers until ctx ends.
 func (a *agent) serve(ctx context.Context) error {
+	if a.cfg.User {
+		a.subscribe(ctx, "", a.listRegistry)
+	}
 	if err := a.reload(ctx); err != nil {
 		return err
 	}
 	tick := time.NewTicker(a.scanInterval())
 	defer tick.Stop()
 	var alive <-chan time.Time
-	if every := a.cfg.Supervisor.AliveEvery(); every > 0 {
-		alive = time.Tick(every)
+	if a.cfg.AliveEvery > 0 {
+		alive = time.Tick(a.cfg.AliveEvery)
 	}
-	patience := time.After(readyPatience)
-	ready := sync.OnceFunc(a.cfg.Supervisor.Ready)
+	a.cfg.Notify(notifyReady)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.changed:
-			if a.reconcile(ctx) {
-				ready()
-			}
-			if err := a.status.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
+			a.reconcile(ctx)
+			if err := a.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
 				return err
 			}
-		case <-patience:
-			ready()
 		case <-a.cfg.Reload:
-			a.cfg.Supervisor.Reloading()
+			a.cfg.Notify("RELOADING=1")
 			a.reload(ctx)
 			tick.Reset(a.scanInterval())
-			a.cfg.Supervisor.Ready()
+			a.cfg.Notify(notifyReady)
 		case <-tick.C:
-			if !a.loaded {
+			if a.settings.Load() == nil {
 				a.reload(ctx)
 				tick.Reset(a.scanInterval())
 			}
-			a.scanAll()
+			wake(a.news)
+			for _, s := range a.sources {
+				wake(s.wake)
+			}
 		case <-alive:
-			a.cfg.Supervisor.Alive()
+			a.cfg.Notify(notifyAlive)
 		}
 	}
 }
 
-func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInterval }
+func (a *agent) scanInterval() time.Duration {
+	if s := a.settings.Load(); s != nil {
+		return s.ScanInterval
+	}
+	return DefaultScanInterval
+}
 
 // reload reads the settings and puts them in force. If they are refused, those
 // of before count; nothing is served before there are any, for with the wrong
@@ -173,26 +176,21 @@ func (a *agent) scanInterval() time.Duration { return a.settings.Load().ScanInte
 // the error.
 func (a *agent) reload(ctx context.Context) error {
 	s, err := a.cfg.Load()
-	if err != nil && !a.loaded && !a.cfg.Service {
-		return err
-	}
-	if a.cfg.User && a.sources[""] == nil {
-		a.subscribe(ctx, "", a.listRegistry)
-	}
 	if err != nil {
-		a.status.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(err) })
+		if !a.cfg.Service && a.settings.Load() == nil {
+			return err
+		}
+		a.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(err) })
 		a.cfg.Log.Error().Err(err).Msg("the configuration is refused")
 		return nil
-	}
-	if a.loaded {
-		a.cfg.Log.Info().Msg("the configuration has been read again")
 	}
 	if s.ScanInterval <= 0 {
 		s.ScanInterval = DefaultScanInterval
 	}
-	a.loaded = true
-	a.settings.Store(&s)
-	a.status.update(func(i *Info) { i.Problem, i.Cap = "", s.Options.Cap })
+	if a.settings.Swap(&s) != nil {
+		a.cfg.Log.Info().Msg("the configuration has been read again")
+	}
+	a.update(func(i *Info) { i.Problem, i.Cap = "", s.Options.Cap })
 	for pattern, src := range a.sources {
 		if pattern != "" && !slices.Contains(s.Patterns, pattern) {
 			src.stop()
@@ -201,30 +199,35 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 	for _, pattern := range s.Patterns {
 		if a.sources[pattern] == nil {
-			a.subscribe(ctx, pattern, listPattern(pattern))
+			a.subscribe(ctx, pattern, func(*source) ([]string, error) { return Expand(pattern), nil })
 		}
 	}
+	for _, src := range a.sources {
+		wake(src.wake)
+	}
 	wake(a.changed)
-	a.scanAll()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, w := range a.workers {
+		w.rescan()
+	}
 	return nil
 }
 
 // reconcile gives a worker to every project that is to be served, and no other.
-// It reports whether all sources have been listed.
-func (a *agent) reconcile(ctx context.Context) (complete bool) {
-	wake(a.status.changed) // the state directory may have been emptied
+func (a *agent) reconcile(ctx context.Context) {
+	wake(a.news) // the state directory may have been emptied
+	settings := a.settings.Load()
+	if settings == nil {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.loaded {
-		return false
-	}
 	wanted := map[string]bool{}
-	for _, p := range a.settings.Load().Projects {
+	for _, p := range settings.Projects {
 		wanted[p] = true
 	}
-	complete = true
 	for _, s := range a.sources {
-		complete = complete && s.listed
 		for _, p := range s.paths {
 			wanted[p] = true
 		}
@@ -239,7 +242,6 @@ func (a *agent) reconcile(ctx context.Context) (complete bool) {
 			a.start(ctx, path)
 		}
 	}
-	return complete
 }
 
 // start starts a worker for a project. The caller holds mu.
@@ -248,13 +250,11 @@ func (a *agent) start(ctx context.Context, path string) {
 	a.workers[path] = w
 	var serving context.Context
 	serving, w.stop = context.WithCancel(ctx)
-	a.status.set(ProjectState{Path: path, State: StateStopped, Error: "not begun yet"})
 	a.running.Go(func() {
 		w.run(serving)
 		if ctx.Err() == nil {
 			w.log.Info().Msg("not served any more")
 		}
-		a.status.remove(path)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		delete(a.workers, path)
@@ -262,17 +262,19 @@ func (a *agent) start(ctx context.Context, path string) {
 	})
 }
 
-// scanAll has everything scanned.
-func (a *agent) scanAll() {
-	wake(a.status.changed)
+// allHeld returns an error if there are projects, and other agents serve them
+// all.
+func (a *agent) allHeld() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, s := range a.sources {
-		wake(s.wake)
-	}
+	var held []error
 	for _, w := range a.workers {
-		wake(w.ticks)
+		if w.state.State != StateHeld {
+			return nil
+		}
+		held = append(held, errors.New(w.state.Error))
 	}
+	return errors.Join(held...)
 }
 
 // wake fills a channel of one slot.

@@ -35,7 +35,7 @@ type Config struct {
 
 	// User: the agent is the one that serves this user's projects, also those
 	// that are registered (Register), now or later. A second one is a
-	// *RunningError.
+	// *HeldError.
 	User bool
 
 	// Service: the agent runs unattended. It then waits for what would else
@@ -43,36 +43,21 @@ type Config struct {
 	// settings that cannot be loaded.
 	Service bool
 
-	StateDir   string            // for the lock and the status file, absolute; made if it is missing
-	Registry   registry.Registry // of projects; where its Dir is empty, it is "projects" in StateDir
-	Version    string            // of this program, for people
-	Log        zerolog.Logger    // of what happens; nothing of a signal's content gets there
-	Supervisor Supervisor        // nil means that there is none
+	StateDir string            // for the lock and the status file, absolute; made if it is missing
+	Registry registry.Registry // of projects; where its Dir is empty, it is "projects" in StateDir
+	Version  string            // of this program, for people
+	Log      zerolog.Logger    // of what happens; nothing of a signal's content gets there
+
+	// Notify, if it is set, tells who started the agent how it is, in the words
+	// of sd_notify(3): READY=1, RELOADING=1, STOPPING=1, STATUS=..., and
+	// WATCHDOG=1 every AliveEvery, unless that is 0. It is called from several
+	// goroutines, and should not take long.
+	Notify     func(message string)
+	AliveEvery time.Duration
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
 	NewWatcher func() (watch.Watcher, error)
 }
-
-// Supervisor is who started the agent and wants to know how it is. Its methods
-// are called from several goroutines, and should not take long.
-type Supervisor interface {
-	Ready()                    // what is to be served at the start is being served
-	Status(line string)        // how things are, for people
-	Reloading()                // Ready follows
-	Stopping()                 // the end of Run is near
-	AliveEvery() time.Duration // how often Alive is expected; 0: not at all
-	Alive()
-}
-
-// unsupervised is the Supervisor of an agent that has none.
-type unsupervised struct{}
-
-func (unsupervised) Ready()                    {}
-func (unsupervised) Status(string)             {}
-func (unsupervised) Reloading()                {}
-func (unsupervised) Stopping()                 {}
-func (unsupervised) AliveEvery() time.Duration { return 0 }
-func (unsupervised) Alive()                    {}
 
 // withDefaults fills in what is left out.
 func (c Config) withDefaults() Config {
@@ -82,8 +67,8 @@ func (c Config) withDefaults() Config {
 	if c.NewWatcher == nil {
 		c.NewWatcher = watch.New
 	}
-	if c.Supervisor == nil {
-		c.Supervisor = unsupervised{}
+	if c.Notify == nil {
+		c.Notify = func(string) {}
 	}
 	if c.Load == nil {
 		c.Load = func() (Settings, error) { return c.Settings, nil }

@@ -12,9 +12,10 @@
 // answers the requests, folds the drops, sweeps where that is due, and closes the
 // spool again. Between scans a worker keeps nothing but its lock, its watches
 // and the shape of its queue. It scans when an event says that something came,
-// when a reply falls due or a drop ceases to be fresh, and when a retry is due. At
-// every Config.ScanInterval it makes sure that nothing has changed unseen, or else
-// makes a full scan, which also renews its watches and sweeps.
+// when something falls due, and when a retry is due. At every
+// Settings.ScanInterval, or every second where it cannot watch, it makes sure that
+// nothing has changed unseen, or else scans. A full scan also renews the watches,
+// and sweeps in any case; the first one is full, and the one after an error.
 //
 // All workers share one watch.Table. The status file (status.go) is written by a
 // goroutine of its own whenever something has changed.
@@ -23,13 +24,13 @@
 //
 //   - Events are hints and the directory is the truth. A lost, doubled or late
 //     event costs a scan and never a signal. What no event tells, such as an
-//     ancestor that was renamed, is found after Config.ScanInterval at the latest.
+//     ancestor that was renamed, is found after Settings.ScanInterval at the latest.
 //   - The agent that serves a project holds the lock on .spool/agent.lock. What the
 //     file says of its holder is for people; only the lock counts, for a process id
 //     may be reused and a file outlives its writer. A directory that is known by
-//     two names is served once: for the second worker, the lock is held by this
-//     agent. The agent for all projects of a user holds agent.lock in the state
-//     directory besides.
+//     two names is served once: the second worker finds the lock held, and in the
+//     file this agent with the other name. The agent for all projects of a user
+//     holds agent.lock in the state directory besides.
 //   - A worker watches only while it holds its lock, and only what it has just
 //     opened. So no two workers watch one directory, and no event is taken for
 //     another project's.

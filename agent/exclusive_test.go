@@ -100,10 +100,10 @@ func TestAskingDoesNotHinder(t *testing.T) {
 	}
 	defer askers.Wait()
 	defer cancel()
-	var l locks
 	for range 10 {
-		must(t, l.acquire(ctx, sp, Holder{PID: 1}))
-		l.release(p)
+		l, err := lock(ctx, sp.Root, Holder{PID: 1}, p)
+		must(t, err)
+		must(t, l.Unlock())
 	}
 }
 

@@ -103,7 +103,7 @@ func TestPatternThatHangs(t *testing.T) {
 	state, local := dir(t), dir(t)
 	registerNew(t, state, local)
 	told := &supervisor{ready: make(chan struct{}, 10)}
-	r := start(t, Config{User: true, StateDir: state, Supervisor: told, Settings: Settings{
+	r := start(t, Config{User: true, StateDir: state, Notify: told.tell, Settings: Settings{
 		Options: options(), ScanInterval: 100 * time.Millisecond, Patterns: []string{filepath.Join(at, "*")},
 	}})
 	r.until(local, StateServing)

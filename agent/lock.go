@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -39,13 +37,14 @@ const (
 	lockRetry    = 20 * time.Millisecond
 )
 
-const maxHolder = 4096 // bytes
+const maxHolder = 64 << 10 // bytes
 
 // Holder says who holds the lock of a project, in agent.lock.
 type Holder struct {
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"started_at"`
 	Version   string    `json:"version"`
+	Project   string    `json:"project,omitempty"` // the path by which the project is served
 }
 
 func (h Holder) String() string {
@@ -55,52 +54,44 @@ func (h Holder) String() string {
 	return fmt.Sprintf("another agent (pid %d, since %s, version %s)", h.PID, h.StartedAt.Format(time.RFC3339), quote.Text(h.Version))
 }
 
-// HeldError says that another agent serves the project, or that this one serves
-// the same directory under another name, SameAs.
+// HeldError says that another agent has the lock.
 type HeldError struct {
-	Project string
-	Holder  Holder
-	SameAs  string
+	What   string // is served by that agent
+	Holder Holder
 }
 
-func (e *HeldError) Error() string {
-	return fmt.Sprintf("project %s is served by %v", e.Project, e.Holder)
-}
+func (e *HeldError) Error() string { return fmt.Sprintf("%s served by %v", e.What, e.Holder) }
 
-// RunningError says that an agent of this user serves the user's projects.
-type RunningError struct{ Holder Holder }
-
-func (e *RunningError) Error() string {
-	return fmt.Sprintf("the projects of this user are served by %v; see 'agent status', or name projects with --project DIR", e.Holder)
-}
-
-// lock takes the lock in a directory. It returns nothing at all if somebody else
-// has it for lockPatience, or if ctx ends.
-func lock(ctx context.Context, dir *spoolfiles.Dir, self Holder) (*flock.Flock, error) {
+// lock takes the lock in a directory, which says what is served. The error is a
+// *HeldError if somebody else has the lock for lockPatience.
+func lock(ctx context.Context, dir *spoolfiles.Dir, self Holder, what string) (*flock.Flock, error) {
 	for deadline := time.Now().Add(lockPatience); ; {
 		l, err := tryLock(dir, self)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("locking %s: %w", filepath.Join(dir.Path(), holderName), err)
-		}
-		if l != nil || time.Now().After(deadline) {
+		case l != nil:
 			return l, nil
+		case time.Now().After(deadline):
+			return nil, &HeldError{what, holder(dir)}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil, ctx.Err()
 		case <-time.After(lockRetry):
 		}
 	}
 }
 
 // tryLock makes the lock's file if it is missing, and says in it who holds it.
-func tryLock(dir *spoolfiles.Dir, self Holder) (l *flock.Flock, err error) {
+// It returns nothing at all if somebody else has the lock.
+func tryLock(dir *spoolfiles.Dir, self Holder) (*flock.Flock, error) {
 	f, err := dir.OpenFile(lockName(), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	l, err = filelock.Try(filepath.Join(dir.Path(), lockName()), f.Stat)
+	f.Close()
+	l, err := filelock.Try(filepath.Join(dir.Path(), lockName()))
 	if l == nil {
 		return nil, err
 	}
@@ -113,26 +104,24 @@ func tryLock(dir *spoolfiles.Dir, self Holder) (l *flock.Flock, err error) {
 // sign writes who holds the lock, but not to a file that has other names
 // elsewhere.
 func sign(dir *spoolfiles.Dir, self Holder) error {
+	line, err := json.Marshal(self)
+	if err != nil {
+		return err
+	}
 	f, err := dir.OpenFile(holderName, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	info, err := dir.Lstat(holderName)
-	switch {
-	case err != nil:
-		return err
-	case !info.Mode.IsRegular() || info.Links > 1:
-		return errors.New("is not a plain file with one name; remove it")
-	case !info.Ours():
-		return &spoolfiles.OwnerError{UID: info.UID}
+	if err == nil && info.Links > 1 {
+		err = errors.New("has other names; remove it")
 	}
-	line, err := json.Marshal(self)
 	if err == nil {
 		err = f.Truncate(0)
 	}
 	if err == nil {
-		_, err = f.WriteAt(append(line, '\n'), 0)
+		_, err = f.Write(append(line, '\n'))
 	}
 	return err
 }
@@ -163,85 +152,32 @@ func Serving(sp *spoolfiles.Spool) (h Holder, ok bool, err error) {
 	return holder(sp.Root), true, nil
 }
 
-// locks are the projects' locks that this agent holds. The methods are safe for
-// concurrent use.
-type locks struct {
-	n    atomic.Int64
-	held sync.Map // *flock.Flock, by project
-}
-
-// acquire makes this agent the one that serves sp. The error is a *HeldError if
-// it is served already.
-func (l *locks) acquire(ctx context.Context, sp *spoolfiles.Spool, self Holder) error {
-	got, err := lock(ctx, sp.Root, self)
-	if err != nil {
-		return err
-	}
-	if got != nil {
-		l.n.Add(1)
-		l.held.Store(sp.Project, got)
-		return nil
-	}
-	by := &HeldError{Project: sp.Project, Holder: holder(sp.Root)}
-	l.held.Range(func(project, _ any) bool {
-		if l.valid(project.(string), sp.Project) {
-			by.SameAs = project.(string)
-		}
-		return by.SameAs == ""
-	})
-	return by
-}
-
-// valid reports whether the lock that is held for one project is the one at the
-// path of another, or of the same.
-func (l *locks) valid(of, at string) bool {
-	file, err := os.Lstat(filepath.Join(at, spoolfiles.DirName, lockName()))
-	held, ok := l.held.Load(of)
-	if err != nil || !ok {
-		return false
-	}
-	locked, err := held.(*flock.Flock).Stat()
-	return err == nil && os.SameFile(locked, file)
-}
-
-// release gives up the lock of a project, if it is held.
-func (l *locks) release(project string) {
-	if held, ok := l.held.LoadAndDelete(project); ok {
-		l.n.Add(-1)
-		held.(*flock.Flock).Unlock() // it closes the file, whatever else goes wrong
-	}
-}
-
 // userLockRetry is how often a service tries that waits for another agent.
 const userLockRetry = time.Second
 
-// lockUser makes this the agent of this user. The error is a *RunningError if
-// there is one already; a service waits for it to end. It returns nothing at all
-// if ctx ends.
+// lockUser makes this the agent of this user. The error is a *HeldError if there
+// is one already; a service waits for it to end. It returns nothing at all if
+// ctx ends.
 func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 	for waiting := false; ; waiting = true {
 		var got *flock.Flock
 		dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
 		if err == nil {
-			got, err = lock(ctx, dir, a.self)
-			if err == nil && got == nil {
-				err = &RunningError{holder(dir)}
-			}
+			got, err = lock(ctx, dir, a.info.Holder, "the projects of this user are")
 			dir.Close()
 		}
-		if got != nil || ctx.Err() != nil {
-			a.status.update(func(i *Info) { i.Problem = "" })
+		switch {
+		case ctx.Err() != nil, err == nil:
+			a.update(func(i *Info) { i.Problem = "" })
 			return got, nil
-		}
-		if !a.cfg.Service {
-			return nil, err
-		}
-		if !waiting {
-			a.status.update(func(i *Info) { i.Problem = "waiting: " + quote.Error(err) })
+		case !a.cfg.Service:
+			return nil, fmt.Errorf("%w; see 'agent status', or name projects with --project DIR", err)
+		case !waiting:
+			a.update(func(i *Info) { i.Problem = "waiting: " + quote.Error(err) })
 			a.cfg.Log.Warn().Err(err).Msg("waiting")
-			a.cfg.Supervisor.Ready()
+			a.cfg.Notify(notifyReady)
 		}
-		a.cfg.Supervisor.Alive()
+		a.cfg.Notify(notifyAlive)
 		select {
 		case <-ctx.Done():
 		case <-time.After(userLockRetry):

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"spoolagent/agent/watch"
 )
 
@@ -13,8 +15,8 @@ func TestUnchanged(t *testing.T) {
 	p := dir(t)
 	drop(t, p, "a")
 	open(t, p)
-	w := &worker{agent: &agent{}, project: p, made: true, unwatched: errors.New("it is")}
 	now := time.Unix(1_700_000_000, 0)
+	w := &worker{agent: &agent{}, project: p, unwatched: errors.New("it is"), fullAt: now}
 	// So that the next change shows, however coarse the file system's clock is.
 	for _, name := range []string{"", "incoming", "control"} {
 		must(t, os.Chtimes(inSpool(p, name), now, now))
@@ -44,19 +46,31 @@ func TestUnchanged(t *testing.T) {
 	rest()
 
 	// What the clock alone changes.
-	w.freshUntil = now.Add(10 * time.Second)
+	w.due = now.Add(10 * time.Second)
 	after(time.Second, true)
 	after(9*time.Second, false)
-	w.freshUntil = time.Time{}
+	w.due = time.Time{}
 	after(0, true)
 
 	// Where a stamp tells nothing.
-	w.serving = true // without the lock
+	w.lock = flock.New(inSpool(p, lockName())) // which is not held
 	after(0, false)
-	w.serving, w.unwatched = false, watch.ErrForeign
+	w.lock, w.unwatched = nil, watch.ErrForeign
 	after(0, false)
 	w.unwatched = errors.New("again")
 	after(0, true)
+
+	// A full scan is due, earlier where the project is not watched.
+	w.fullAt = now.Add(-DefaultScanInterval)
+	after(0, false)
+	w.unwatched = nil
+	after(0, true)
+	w.fullAt = now.Add(-fullInterval)
+	after(0, false)
+	w.fullAt = now
+	w.full.Store(true)
+	after(0, false)
+	w.full.Store(false)
 
 	must(t, os.Rename(inSpool(p), inSpool(p)+"-away"))
 	after(time.Second, false)

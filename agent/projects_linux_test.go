@@ -32,7 +32,7 @@ func TestHostileRegistry(t *testing.T) {
 	for _, reg := range all {
 		if reg.Err != nil {
 			bad++
-			if len(reg.Files) != 1 || !strings.Contains(reg.Err.Error(), reg.Files[0]) {
+			if !strings.Contains(reg.Err.Error(), reg.File) {
 				t.Errorf("the error does not name the file: %v", reg.Err)
 			}
 		}
@@ -100,7 +100,7 @@ func removeOnly(t *testing.T, state, name string) {
 	must(t, err)
 	for _, reg := range all {
 		if reg.Path == name {
-			must(t, os.Remove(reg.Files[0]))
+			must(t, os.Remove(reg.File))
 		}
 	}
 }

@@ -175,7 +175,7 @@ func TestOneAgentOfAUser(t *testing.T) {
 	registerNew(t, state, p)
 	first := start(t, Config{User: true, StateDir: state})
 	first.until(p, StateServing)
-	var running *RunningError
+	var running *HeldError
 	if err := start(t, Config{User: true, StateDir: state}).wait(); !errors.As(err, &running) {
 		t.Errorf("the second ended with %v", err)
 	}

@@ -5,35 +5,37 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
 
-// loudRejects is how many rejects of one fold are logged by name.
-const loudRejects = 10
-
-// scan brings everything up to date. With full it also makes sure of what is
-// otherwise taken on trust.
-func (w *worker) scan(ctx context.Context, full bool) error {
-	w.folded = false
+// scan brings everything up to date. A full scan also renews the watches, and
+// sweeps whether there is a reply or not.
+func (w *worker) scan(ctx context.Context) error {
 	sp, err := w.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		sp.Close()
-		if w.serving && w.agent.locks.n.Load() > w.agent.maxLocks {
+		if w.agent.locks.Load() > w.agent.maxLocks {
 			w.unlock() // there are too few open files to keep the lock until the next scan
 		}
 	}()
-	w.settings = w.agent.settings.Load()
-	q := queue.New(sp, w.settings.Options, &w.shape)
-	if full || !w.watched && w.unwatched == nil {
+	settings := w.agent.settings.Load()
+	q := queue.New(sp, settings.Options, &w.shape)
+	full := w.full.Swap(false) || time.Since(w.fullAt) >= settings.ScanInterval
+	if full {
 		w.fullAt = time.Now()
-		if err := w.watch(ctx, q); err != nil {
+		// What waits is folded before there is a watch, for each of its drops
+		// would raise an event. Errors come again.
+		_ = w.fold(ctx, q)
+		if err := w.watch(); err != nil {
 			return err
 		}
 	}
@@ -51,25 +53,28 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 	switch {
 	case !w.made:
 		open = spoolfiles.Create
-	case w.serving:
+	case w.lock != nil:
 		// It makes nothing, and so is not in the way of who is about to delete all.
 		open = spoolfiles.OpenExisting
 	}
 	sp, err := open(w.project)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if w.serving {
+		if w.lock != nil {
 			err = errMoved
 		}
 		w.release()
 		return nil, err
 	case err != nil:
 		return nil, err
-	case !w.serving:
+	case w.lock == nil:
 		w.made = true
-		err = w.agent.locks.acquire(ctx, sp, w.agent.self)
-		w.serving = err == nil
-	case sp.Stale() || !w.agent.locks.valid(w.project, w.project):
+		self := w.agent.info.Holder
+		self.Project = w.project
+		if w.lock, err = lock(ctx, sp.Root, self, "project "+w.project+" is"); err == nil {
+			w.agent.locks.Add(1)
+		}
+	case sp.Stale() || !filelock.Valid(w.lock):
 		err = errMoved
 		w.release()
 	}
@@ -85,27 +90,31 @@ func (w *worker) release() {
 		w.agent.watches.Remove(dir)
 	}
 	w.unlock()
-	w.watched, w.unwatched = false, nil
-	w.replyAt, w.freshUntil = time.Time{}, time.Time{}
+	w.unwatched = errNotServed
 }
 
 func (w *worker) unlock() {
-	w.serving = false
-	w.agent.locks.release(w.project)
+	if w.lock == nil {
+		return
+	}
+	w.lock.Unlock() // it closes the file, whatever else goes wrong
+	w.lock = nil
+	w.agent.locks.Add(-1)
 }
 
-// serve answers the requests, folds, and sweeps where that is due. What comes
-// meanwhile raises an event, and so another scan.
+// serve answers the requests, folds, and sweeps if there is a reply or with full.
+// What comes meanwhile raises an event, and so another scan.
 func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, full bool) error {
 	control, err := sp.ScanControl()
 	if err != nil {
 		return fmt.Errorf("listing requests: %w", err)
 	}
+	w.due = time.Time{}
 	folded := false
 	var errs []error
 	for _, r := range control.Requests {
 		folded, err = w.answer(ctx, sp, q, r.ID)
-		if err != nil && (ctx.Err() != nil || outOfFiles(err) || sp.Stale()) {
+		if passing(ctx, sp, err) {
 			return err
 		}
 		errs = append(errs, err)
@@ -113,11 +122,16 @@ func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue
 	if !folded {
 		errs = append(errs, w.fold(ctx, q))
 	}
-	odd := len(control.Misfits)+len(control.Returning) > 0
-	if now := time.Now(); full || odd || !w.replyAt.IsZero() && !now.Before(w.replyAt) {
-		errs = append(errs, w.sweep(ctx, q, now))
+	if full || len(control.Requests)+len(control.Replies)+len(control.Errors)+len(control.Returning)+len(control.Misfits) > 0 {
+		errs = append(errs, w.sweep(ctx, q))
 	}
 	return errors.Join(errs...)
+}
+
+// passing reports whether an error says nothing of what was done, but that it is
+// to be done again by another scan.
+func passing(ctx context.Context, sp *spoolfiles.Spool, err error) bool {
+	return err != nil && (ctx.Err() != nil || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || sp.Stale())
 }
 
 func (w *worker) fold(ctx context.Context, q *queue.Queue) error {
@@ -134,12 +148,9 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 	unread := w.note(res)
 	log := w.log.With().Str("request", id).Logger()
 	switch {
-	case err == nil:
-		w.replyAt = earlier(w.replyAt, time.Now().Add(w.settings.Options.ReplyTTL))
+	case err == nil, errors.Is(err, queue.ErrWithdrawn):
 		log.Debug().Int("signals", n).Msg("drained")
-	case errors.Is(err, queue.ErrWithdrawn):
-		log.Debug().Msg("request withdrawn")
-	case ctx.Err() != nil || outOfFiles(err) || sp.Stale():
+	case passing(ctx, sp, err):
 		return false, err
 	default:
 		if rerr := q.Refuse(id, err.Error()); rerr != nil {
@@ -151,12 +162,9 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 	return true, unread
 }
 
-func (w *worker) sweep(ctx context.Context, q *queue.Queue, now time.Time) error {
-	res, err := q.Sweep(ctx, now)
-	w.replyAt = time.Time{}
-	if !res.Next.IsZero() {
-		w.replyAt = now.Add(res.Next.Sub(now)) // by the clock that no one sets
-	}
+func (w *worker) sweep(ctx context.Context, q *queue.Queue) error {
+	res, err := q.Sweep(ctx, time.Now())
+	w.dueAt(res.Next)
 	if res.Returned > 0 {
 		w.log.Info().Int("signals", res.Returned).Msg("unclaimed replies returned to the queue")
 	}
@@ -164,14 +172,18 @@ func (w *worker) sweep(ctx context.Context, q *queue.Queue, now time.Time) error
 	return err
 }
 
+// dueAt notes that something falls due, if it does: by the clock that no one
+// sets.
+func (w *worker) dueAt(t time.Time) {
+	if !t.IsZero() {
+		w.due = earlier(w.due, time.Now().Add(time.Until(t)))
+	}
+}
+
 // note notes what a fold did. The error is of drops that had to be left where
 // they are.
 func (w *worker) note(res queue.FoldResult) error {
-	w.folded = w.folded || res.Folded > 0
-	w.freshUntil = time.Time{}
-	if !res.RetryAt.IsZero() {
-		w.freshUntil = time.Now().Add(time.Until(res.RetryAt))
-	}
+	w.dueAt(res.RetryAt)
 	w.logResult(res)
 	if len(res.Failed) == 0 {
 		return nil
@@ -188,12 +200,10 @@ func (w *worker) logResult(res queue.FoldResult) {
 		w.log.Debug().Int("signals", res.Folded).Msg("folded")
 	}
 	if res.Evicted > 0 {
-		w.log.Warn().Int("signals", res.Evicted).Int("cap", w.settings.Options.Cap).Msg("the queue is full: the oldest signals were evicted")
+		w.log.Warn().Int("signals", res.Evicted).Int("cap", w.agent.settings.Load().Options.Cap).Msg("the queue is full: the oldest signals were evicted")
 	}
-	for _, r := range res.Rejects[:min(len(res.Rejects), loudRejects)] {
-		w.log.Warn().Str("drop", quote.Text(r.Name)).Str("reason", quote.Text(r.Reason)).Msg("rejected")
-	}
-	if more := res.Rejected - loudRejects; more > 0 {
-		w.log.Warn().Int("more", more).Msg("rejected")
+	if len(res.Rejects) > 0 {
+		r := res.Rejects[0]
+		w.log.Warn().Int("number", res.Rejected).Str("drop", quote.Text(r.Name)).Str("reason", quote.Text(r.Reason)).Msg("rejected")
 	}
 }

@@ -20,21 +20,15 @@ import (
 // source names projects, and may name others later: the registry, or a pattern.
 // It is listed by a goroutine of its own, for a file system may not answer.
 type source struct {
-	wake chan struct{} // one slot
-	stop context.CancelFunc
-
-	// These are guarded by the agent's mu.
-	listed bool
-	paths  []string // that it named last
+	wake  chan struct{} // one slot
+	stop  context.CancelFunc
+	paths []string // that it named last; guarded by the agent's mu
 }
 
-// lister returns what a source names. If paths is nil, those of before are still
-// right as far as anybody knows, and it is tried again soon.
-type lister func(*source) (paths []string, err error)
-
 // subscribe lists a source now and whenever it is woken, until ctx ends or the
-// source is stopped.
-func (a *agent) subscribe(ctx context.Context, name string, list lister) {
+// source is stopped. If list returns nil, what was named before is still right
+// as far as anybody knows, and it is tried again soon.
+func (a *agent) subscribe(ctx context.Context, name string, list func(*source) ([]string, error)) {
 	s := &source{wake: make(chan struct{}, 1)}
 	ctx, s.stop = context.WithCancel(ctx)
 	a.sources[name] = s
@@ -48,13 +42,10 @@ func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 			said = text
 			var retry <-chan time.Time
 			if paths == nil {
-				retry = time.After(pollInterval)
+				paths, retry = s.paths, time.After(pollInterval)
 			}
 			a.mu.Lock()
-			s.listed = true
-			if paths != nil {
-				s.paths = paths
-			}
+			s.paths = paths
 			a.mu.Unlock()
 			wake(a.changed)
 			select {
@@ -69,7 +60,7 @@ func (a *agent) subscribe(ctx context.Context, name string, list lister) {
 // listRegistry lists the registry, whose directories it makes where they are
 // missing, and has them watched. That of status files is watched for its removal.
 func (a *agent) listRegistry(s *source) ([]string, error) {
-	reg, agents := a.cfg.Registry, filepath.Join(a.cfg.StateDir, AgentsName)
+	reg, agents := a.cfg.Registry, a.status.dir
 	for _, dir := range append(reg.Dirs(), agents) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
@@ -99,29 +90,17 @@ func (a *agent) listRegistry(s *source) ([]string, error) {
 	return paths, errors.Join(stray...)
 }
 
-// listPattern lists what a pattern stands for. What it named before counts as
-// long as it is there: a directory that cannot be read now hides nothing.
-func listPattern(pattern string) lister {
-	paths := []string{}
-	return func(*source) ([]string, error) {
-		now := Expand(pattern)
-		paths = slices.DeleteFunc(paths, func(p string) bool { return !hasSpool(p) || slices.Contains(now, p) })
-		paths = append(now, paths...)
-		return append([]string{}, paths...), nil
-	}
-}
-
 // Expand returns the projects that a pattern stands for at present: the
 // directories that match, as path/filepath.Glob has it, and have a .spool. They
-// are sorted. What cannot be read does not match.
+// are sorted, and never nil. What cannot be read does not match.
 func Expand(pattern string) []string {
+	projects := []string{}
 	matches, _ := filepath.Glob(filepath.Clean(pattern))
-	matches = slices.DeleteFunc(matches, func(path string) bool { return !hasSpool(path) })
-	slices.Sort(matches)
-	return matches
-}
-
-func hasSpool(project string) bool {
-	info, err := os.Lstat(filepath.Join(project, spoolfiles.DirName))
-	return err == nil && info.IsDir()
+	for _, path := range matches {
+		if info, err := os.Lstat(filepath.Join(path, spoolfiles.DirName)); err == nil && info.IsDir() {
+			projects = append(projects, path)
+		}
+	}
+	slices.Sort(projects)
+	return projects
 }

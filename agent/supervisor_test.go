@@ -13,16 +13,15 @@ import (
 // supervisor notes what it is told.
 type supervisor struct {
 	ready chan struct{}
-	every time.Duration
 
 	mu    sync.Mutex
-	lines []string // "alive" only once in a row
+	lines []string // notifyAlive only once in a row
 }
 
 func (s *supervisor) say(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.lines); line != "alive" || n == 0 || s.lines[n-1] != line {
+	if n := len(s.lines); line != notifyAlive || n == 0 || s.lines[n-1] != line {
 		s.lines = append(s.lines, line)
 	}
 }
@@ -38,26 +37,23 @@ func (s *supervisor) said(line string) bool {
 	return false
 }
 
-func (s *supervisor) Ready() {
-	s.say("ready")
-	s.ready <- struct{}{}
+func (s *supervisor) tell(message string) {
+	s.say(message)
+	if message == notifyReady {
+		s.ready <- struct{}{}
+	}
 }
-func (s *supervisor) Status(line string)        { s.say(line) }
-func (s *supervisor) Reloading()                { s.say("reloading") }
-func (s *supervisor) Stopping()                 { s.say("stopping") }
-func (s *supervisor) Alive()                    { s.say("alive") }
-func (s *supervisor) AliveEvery() time.Duration { return s.every }
 
 func TestSupervisorIsTold(t *testing.T) {
 	p, state := dir(t), dir(t)
-	told := &supervisor{ready: make(chan struct{}, 10), every: time.Millisecond}
-	r := start(t, Config{User: true, StateDir: state, Supervisor: told})
+	told := &supervisor{ready: make(chan struct{}, 10)}
+	r := start(t, Config{User: true, StateDir: state, Notify: told.tell, AliveEvery: time.Millisecond})
 	<-told.ready
-	eventually(t, "the status line", func() bool { return told.said("serving 0 of 0 projects") })
+	eventually(t, "the status line", func() bool { return told.said("STATUS=serving 0 of 0 projects") })
 	registerNew(t, state, p)
-	eventually(t, "the status line", func() bool { return told.said("serving 1 of 1 projects") })
+	eventually(t, "the status line", func() bool { return told.said("STATUS=serving 1 of 1 projects") })
 	must(t, r.end())
-	for _, line := range []string{"ready", "alive", "stopping"} {
+	for _, line := range []string{"READY=1", "WATCHDOG=1", "STOPPING=1"} {
 		if !told.said(line) {
 			t.Errorf("never told: %s (but %q)", line, told.lines)
 		}
@@ -72,10 +68,10 @@ func TestWaitingServiceIsAlive(t *testing.T) {
 		held, err := filelock.Held(filepath.Join(state, lockName()), func() {})
 		return held && err == nil
 	})
-	told := &supervisor{ready: make(chan struct{}, 10), every: time.Hour}
-	start(t, Config{User: true, Service: true, StateDir: state, Supervisor: told})
+	told := &supervisor{ready: make(chan struct{}, 10)}
+	start(t, Config{User: true, Service: true, StateDir: state, Notify: told.tell, AliveEvery: time.Hour})
 	<-told.ready
-	eventually(t, "it is alive", func() bool { return told.said("alive") && told.said("waiting: ") })
+	eventually(t, "it is alive", func() bool { return told.said(notifyAlive) && told.said("waiting: ") })
 	must(t, first.end())
 	<-told.ready
 }

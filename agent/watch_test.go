@@ -176,41 +176,43 @@ func TestNoWatcher(t *testing.T) {
 // What is not ours to read must not wake anybody.
 func TestWhatMatters(t *testing.T) {
 	w := newWorker(&agent{}, "/p")
+	w.full.Store(false)
+	type wakes struct{ events, requests, full bool }
+	nobody, scan, fullScan, request := wakes{}, wakes{events: true}, wakes{events: true, full: true}, wakes{requests: true}
+	woken := func(c chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
 	for _, c := range []struct {
 		notify watch.Notify
 		name   string
 		op     fsnotify.Op
-		wakes  chan struct{} // nil: nobody
+		want   wakes
 	}{
-		{w.dropEvent, "x.json", fsnotify.Create, w.drops},
-		{w.dropEvent, "x.json", fsnotify.Write, w.drops},
-		{w.dropEvent, "x.json", fsnotify.Chmod, w.drops},
-		{w.dropEvent, "x.json", fsnotify.Remove, nil},
-		{w.dropEvent, "x.json", fsnotify.Rename, nil},
-		{w.dropEvent, ".x.json", fsnotify.Create, nil},
-		{w.dropEvent, "x.txt", fsnotify.Create, nil},
-		{w.requestEvent, "x.drain", fsnotify.Create, w.requests},
-		{w.requestEvent, "x.drain", fsnotify.Remove, nil},
-		{w.requestEvent, "x.signals", fsnotify.Create, nil},
-		{w.rootEvent, "", 0, w.fulls},
-		{w.rootEvent, "incoming", fsnotify.Remove, w.fulls},
-		{w.rootEvent, "agent.lock", fsnotify.Rename, w.fulls},
-		{w.rootEvent, "distill-pending.queue", fsnotify.Write, nil},
-		{w.rootEvent, "queue.redo", fsnotify.Create, nil},
-		{w.rootEvent, "agent.lock", fsnotify.Write, nil},
+		{w.dropEvent, "x.json", fsnotify.Create, scan},
+		{w.dropEvent, "x.json", fsnotify.Write, scan},
+		{w.dropEvent, "x.json", fsnotify.Chmod, scan},
+		{w.dropEvent, "x.json", fsnotify.Remove, nobody},
+		{w.dropEvent, "x.json", fsnotify.Rename, nobody},
+		{w.dropEvent, ".x.json", fsnotify.Create, nobody},
+		{w.dropEvent, "x.txt", fsnotify.Create, nobody},
+		{w.requestEvent, "x.drain", fsnotify.Create, request},
+		{w.requestEvent, "x.drain", fsnotify.Remove, nobody},
+		{w.requestEvent, "x.signals", fsnotify.Create, nobody},
+		{w.rootEvent, "", 0, fullScan},
+		{w.rootEvent, "incoming", fsnotify.Remove, fullScan},
+		{w.rootEvent, "agent.lock", fsnotify.Rename, fullScan},
+		{w.rootEvent, "distill-pending.queue", fsnotify.Write, nobody},
+		{w.rootEvent, "queue.redo", fsnotify.Create, nobody},
+		{w.rootEvent, "agent.lock", fsnotify.Write, nobody},
 	} {
 		c.notify(c.name, c.op)
-		for _, woken := range []chan struct{}{w.drops, w.requests, w.fulls, w.ticks} {
-			select {
-			case <-woken:
-				if woken != c.wakes {
-					t.Errorf("%s of %s wakes", c.op, c.name)
-				}
-			default:
-				if woken == c.wakes {
-					t.Errorf("%s of %s wakes nobody", c.op, c.name)
-				}
-			}
+		if got := (wakes{woken(w.events), woken(w.requests), w.full.Swap(false)}); got != c.want {
+			t.Errorf("%s of %s wakes %+v, not %+v", c.op, c.name, got, c.want)
 		}
 	}
 }

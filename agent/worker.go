@@ -10,13 +10,15 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/gofrs/flock"
 	"github.com/rs/zerolog"
 
 	"spoolagent/agent/watch"
+	"spoolagent/internal/filelock"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -46,11 +48,10 @@ const (
 	// interval. An event ends it early, but not before retryMin.
 	retryMin = 100 * time.Millisecond
 
-	// After a fold, drops are left to gather for foldPauses times as long as it
-	// took, but for maxFoldPause at most: under a flood the processors belong to
-	// the hooks.
-	foldPauses   = 8
-	maxFoldPause = 10 * time.Millisecond
+	// After a scan, drops are left to gather for gatherTimes as long as it took,
+	// but for maxGather at most: under a flood the processors belong to the hooks.
+	gatherTimes = 8
+	maxGather   = 10 * time.Millisecond
 )
 
 var (
@@ -58,6 +59,8 @@ var (
 	errMoved = errors.New("the spool has been deleted, moved or replaced")
 	// errTime says that a scan has taken scanTime.
 	errTime = errors.New("the scan has not come to its end")
+	// errNotServed is why a project is not watched at first.
+	errNotServed = errors.New("it is not served")
 )
 
 // worker serves one project. It keeps nothing between scans but its lock, its
@@ -66,54 +69,55 @@ type worker struct {
 	agent   *agent
 	project string
 	log     zerolog.Logger
+	stop    context.CancelFunc
+	state   ProjectState // guarded by the agent's mu
 
-	// These have one slot each: something came that can be folded, there is a
-	// request, a full scan is needed, and the scan interval is over.
-	drops, requests, fulls, ticks chan struct{}
-
-	stop context.CancelFunc
+	events   chan struct{} // one slot: there is something to do
+	requests chan struct{} // one slot: there is a request, which does not wait for a pause to end
+	full     atomic.Bool   // the next scan is a full one, and is made whether anything has changed or not
 
 	// What follows belongs to the goroutine of run, and during a scan to the scan.
-	made       bool        // there was a spool: none is made again
-	serving    bool        // the lock is held
-	watched    bool        // all directories are
-	unwatched  error       // why they are not; then the project is polled
-	waiting    bool        // for a queue's lock that another program holds
-	folded     bool        // in the last scan
-	replyAt    time.Time   // a reply falls due
-	freshUntil time.Time   // a drop that does not parse ceases to be fresh
-	settings   *Settings   // in the last scan
-	shape      queue.Shape // of the queue, as it was last
-	stamp      [3]int64    // modification times of dirs, when unchanged was last called
-	stampedAt  time.Time   // when they were first so
-
-	fullAt   time.Time     // the last full scan
-	polled   bool          // the next scan is a poll
-	took     time.Duration // the last scan
-	pause    time.Duration // until events count
-	next     time.Time     // of the scans that no event asks for
-	failures int           // in a row
+	made      bool          // there was a spool: none is made again
+	lock      *flock.Flock  // nil if the project is not served
+	unwatched error         // why not all directories are watched; then the project is polled
+	waiting   bool          // for a queue's lock that another program holds
+	shape     queue.Shape   // of the queue, as it was last
+	stamp     [3]int64      // modification times of dirs, when unchanged was last called
+	stampedAt time.Time     // when they were first so
+	fullAt    time.Time     // the last full scan
+	due       time.Time     // of what no event tells: a reply returns, a drop that does not parse ceases to be fresh
+	next      time.Time     // of what no event asks for
+	pause     time.Duration // until events count
+	failures  int           // in a row
 }
 
 func newWorker(a *agent, project string) *worker {
-	return &worker{
-		agent:    a,
-		project:  project,
-		log:      a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
-		drops:    make(chan struct{}, 1),
-		requests: make(chan struct{}, 1),
-		fulls:    make(chan struct{}, 1),
-		ticks:    make(chan struct{}, 1),
+	w := &worker{
+		agent:     a,
+		project:   project,
+		log:       a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
+		state:     ProjectState{Path: project, State: StateStopped, Error: "not begun yet"},
+		events:    make(chan struct{}, 1),
+		requests:  make(chan struct{}, 1),
+		unwatched: errNotServed,
 	}
+	w.full.Store(true)
+	return w
+}
+
+// rescan asks for a full scan.
+func (w *worker) rescan() {
+	w.full.Store(true)
+	wake(w.events)
 }
 
 // run serves the project until ctx ends.
 func (w *worker) run(ctx context.Context) {
 	defer w.release()
-	for full := true; ctx.Err() == nil; full = w.wait(ctx) {
-		err := w.attempt(ctx, full)
-		if ctx.Err() == nil {
+	for ctx.Err() == nil {
+		if err := w.attempt(ctx); ctx.Err() == nil {
 			w.schedule(err)
+			w.wait(ctx)
 		}
 	}
 }
@@ -121,7 +125,7 @@ func (w *worker) run(ctx context.Context) {
 // attempt makes a scan, on a goroutine of its own: a file system that does not
 // answer then does not keep it from being shown, and the stack that a scan needs
 // is not kept by a worker that waits, which it does nearly always.
-func (w *worker) attempt(ctx context.Context, full bool) error {
+func (w *worker) attempt(ctx context.Context) error {
 	select {
 	case w.agent.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -136,22 +140,20 @@ func (w *worker) attempt(ctx context.Context, full bool) error {
 	if !w.waiting { // else it waits in line, for who only tries now and then may never get the lock
 		defer time.AfterFunc(scanTime, func() { cancel(errTime) }).Stop()
 	}
-	began := time.Now()
+	lock, began := w.lock, time.Now()
 	done := make(chan error, 1)
-	go func() { done <- w.scan(ctx, full) }()
-	check := time.NewTicker(patience)
-	defer check.Stop()
+	go func() { done <- w.scan(ctx) }()
 	for {
 		select {
 		case err := <-done:
-			w.took = time.Since(began)
+			w.pause = min(gatherTimes*time.Since(began), maxGather)
 			return err
-		case <-check.C:
+		case <-time.After(patience):
 		}
 		switch {
 		case !w.waiting:
-			w.report(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
-		case !w.agent.locks.valid(w.project, w.project):
+			w.report(ProjectState{State: StateError, Error: fmt.Sprintf("the file system has not answered for %v", patience)})
+		case lock != nil && !filelock.Valid(lock):
 			cancel(errMoved)
 		}
 	}
@@ -164,29 +166,22 @@ func (w *worker) dirs() [3]string {
 }
 
 // watch has the spool, which has just been opened, watched, or else polled.
-func (w *worker) watch(ctx context.Context, q *queue.Queue) error {
-	if !w.watched {
-		// What waits is folded before there is a watch, for each of its drops
-		// would raise an event. Errors come again.
-		_ = w.fold(ctx, q)
-	}
+func (w *worker) watch() error {
 	dirs := w.dirs()
-	var err error
+	w.unwatched = nil
 	for i, notify := range [...]watch.Notify{w.rootEvent, w.dropEvent, w.requestEvent} {
-		if err == nil {
-			err = w.agent.watches.Add(dirs[i], notify)
+		if w.unwatched == nil {
+			w.unwatched = w.agent.watches.Add(dirs[i], notify)
 		}
 	}
-	w.watched, w.unwatched = err == nil, nil
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(w.unwatched, fs.ErrNotExist) {
 		w.release()
 		return errMoved
-	case err != nil:
+	}
+	if w.unwatched != nil {
 		for _, dir := range dirs {
 			w.agent.watches.Remove(dir)
 		}
-		w.unwatched = fmt.Errorf("polled every %v, for %w", pollInterval, err)
 	}
 	return nil
 }
@@ -197,7 +192,7 @@ func (w *worker) rootEvent(name string, op fsnotify.Op) {
 	switch name {
 	case "", "tmp", "incoming", "work", "control", "rejected", lockName():
 		if name == "" || op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
-			wake(w.fulls)
+			w.rescan()
 		}
 	}
 }
@@ -206,7 +201,7 @@ func (w *worker) rootEvent(name string, op fsnotify.Op) {
 // readable. Removals are our own.
 func (w *worker) dropEvent(name string, op fsnotify.Op) {
 	if op&(fsnotify.Create|fsnotify.Write|fsnotify.Chmod) != 0 && spoolfiles.IsDropName(name) {
-		wake(w.drops)
+		wake(w.events)
 	}
 }
 
@@ -218,94 +213,79 @@ func (w *worker) requestEvent(name string, op fsnotify.Op) {
 
 // schedule notes what came of a scan, and when the next one is due unasked.
 func (w *worker) schedule(err error) {
-	now := time.Now()
-	w.waiting, w.polled, w.pause, w.next = errors.Is(err, queue.ErrLocked), false, 0, w.due()
-	switch {
-	case err == nil && w.watched:
-		w.report(StateServing, "")
-		if w.folded {
-			w.pause = min(foldPauses*w.took, maxFoldPause)
-		}
-	case err == nil:
-		w.report(StatePolling, quote.Error(w.unwatched))
-		w.polled, w.next = true, w.nextPoll(now)
-	case !w.serving && errors.Is(err, fs.ErrNotExist):
-		w.report(StateMissing, ExplainMissing(w.project))
-		w.polled, w.next = true, w.nextPoll(now)
-	case errors.Is(err, errMoved):
-		w.pause, w.next = movedPause, now
-	case errors.Is(err, errTime):
-		w.next = now
-		if w.waiting {
-			w.report(StateError, "waiting: "+quote.Error(err))
-		}
-	default:
-		w.fail(err)
-		w.pause, w.next = retryMin, now.Add(min(retryMin<<min(w.failures, 16), w.agent.scanInterval()))
-		w.failures++
-		return
+	now, failures := time.Now(), w.failures
+	w.waiting, w.next, w.failures = errors.Is(err, queue.ErrLocked), now, 0
+	s := ProjectState{State: StateError}
+	if err != nil {
+		w.full.Store(true)
+		s.Error = quote.Error(err)
 	}
-	w.failures = 0
-}
-
-// fail shows what keeps the project from being served.
-func (w *worker) fail(err error) {
 	var held *HeldError
 	switch {
-	case !errors.As(err, &held):
-		w.report(StateError, quote.Error(err))
-	case held.SameAs != "":
-		w.agent.status.set(ProjectState{Path: w.project, State: StateStopped, SameAs: held.SameAs})
+	case err == nil && w.unwatched == nil:
+		s = ProjectState{State: StateServing}
+		w.checkAfter(now)
+	case err == nil:
+		s = ProjectState{State: StatePolling, Error: fmt.Sprintf("polled every %v, for %s", pollInterval, quote.Error(w.unwatched))}
+		w.checkAfter(now)
+	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
+		s = ProjectState{State: StateMissing, Error: ExplainMissing(w.project)}
+		w.checkAfter(now)
+	case errors.Is(err, errMoved):
+		w.pause = movedPause
+		return
+	case w.waiting:
+		s.Error = "waiting: " + s.Error
+	case errors.Is(err, errTime):
+		return
 	default:
-		w.report(StateHeld, quote.Error(held))
-		wake(w.agent.changed)
+		w.pause, w.next = retryMin, now.Add(min(retryMin<<min(failures, 16), w.agent.scanInterval()))
+		w.failures = failures + 1
+		if !errors.As(err, &held) {
+			break
+		}
+		s.State = StateHeld
+		by, self := held.Holder, w.agent.info.Holder
+		if by.PID == self.PID && by.StartedAt.Equal(self.StartedAt) && by.Project != w.project {
+			s = ProjectState{State: StateStopped, Error: "the same directory as " + quote.Text(by.Project), SameAs: by.Project}
+		}
 	}
+	w.report(s)
 }
 
-// wait returns when there is reason for a scan, and whether for a full one.
-func (w *worker) wait(ctx context.Context) (full bool) {
+// checkAfter has it checked whether something has changed when something falls
+// due, and at the end of the interval. That is the same moment for all projects,
+// since to wake up once for thousands of them costs little more than for one.
+func (w *worker) checkAfter(now time.Time) {
+	interval := pollInterval
+	if w.unwatched == nil {
+		interval = w.agent.scanInterval()
+	}
+	w.next = earlier(w.due, now.Add(interval-time.Duration(now.UnixNano())%interval))
+}
+
+// wait returns when there is reason for a scan.
+func (w *worker) wait(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-w.requests:
-		return false
+		return
 	case <-time.After(w.pause):
 	}
 	for {
-		var next <-chan time.Time
-		if !w.next.IsZero() {
-			next = time.After(time.Until(w.next))
-		}
 		select {
 		case <-ctx.Done():
-		case <-w.drops:
 		case <-w.requests:
-		case <-w.fulls:
-			return true
-		case <-w.ticks:
-			now := time.Now()
-			if !w.watched || w.settings != w.agent.settings.Load() || now.Sub(w.fullAt) > fullInterval || !w.unchanged(now) {
-				return true
-			}
-			continue
-		case now := <-next:
-			if w.polled && w.unchanged(now) {
-				w.next = w.nextPoll(now)
+		case <-w.events:
+		case <-time.After(time.Until(w.next)):
+			if now := time.Now(); w.unchanged(now) {
+				w.checkAfter(now)
 				continue
 			}
 		}
-		return false
+		return
 	}
 }
-
-// nextPoll is the same moment for all projects, or earlier if something falls
-// due: to wake up once for thousands of them costs little more than for one.
-func (w *worker) nextPoll(now time.Time) time.Time {
-	began := w.agent.began
-	return earlier(w.due(), began.Add(now.Sub(began).Truncate(pollInterval)+pollInterval))
-}
-
-// due is when something falls due that no event tells.
-func (w *worker) due() time.Time { return earlier(w.replyAt, w.freshUntil) }
 
 // earlier returns the earlier of two times, of which either may be none.
 func earlier(a, b time.Time) time.Time {
@@ -323,9 +303,12 @@ func earlier(a, b time.Time) time.Time {
 // Where another machine makes the changes, a stamp may be a minute old; only the
 // opening of the directory, as in a scan, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	due := w.due()
-	if !w.made || errors.Is(w.unwatched, watch.ErrForeign) || !due.IsZero() && !now.Before(due) ||
-		w.serving && !w.agent.locks.valid(w.project, w.project) {
+	limit := fullInterval
+	if w.unwatched != nil {
+		limit = w.agent.scanInterval() // it may be possible by now to watch it
+	}
+	if w.full.Load() || now.Sub(w.fullAt) >= limit || !w.due.IsZero() && !now.Before(w.due) ||
+		errors.Is(w.unwatched, watch.ErrForeign) || w.lock != nil && !filelock.Valid(w.lock) {
 		return false
 	}
 	var s [3]int64
@@ -343,18 +326,26 @@ func (w *worker) unchanged(now time.Time) bool {
 }
 
 // report notes the project's state, and logs it if it is news.
-func (w *worker) report(s State, why string) {
-	if !w.agent.status.set(ProjectState{Path: w.project, State: s, Error: why}) {
+func (w *worker) report(s ProjectState) {
+	s.Path = w.project
+	w.agent.mu.Lock()
+	old := w.state
+	w.state = s
+	w.agent.mu.Unlock()
+	if s == old {
 		return
 	}
+	wake(w.agent.news)
 	level := zerolog.WarnLevel
-	switch s {
+	switch s.State {
 	case StateServing:
 		level = zerolog.InfoLevel
 	case StateError:
 		level = zerolog.ErrorLevel
+	case StateHeld:
+		wake(w.agent.changed)
 	}
-	w.log.WithLevel(level).Str("state", string(s)).Msg(cmp.Or(why, string(s)))
+	w.log.WithLevel(level).Str("state", string(s.State)).Msg(cmp.Or(s.Error, string(s.State)))
 }
 
 // ExplainMissing says what there is not of a project.
@@ -363,9 +354,4 @@ func ExplainMissing(project string) string {
 		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
 	}
 	return "the project's directory does not exist"
-}
-
-// outOfFiles reports whether an operation lacked an open file, as may pass.
-func outOfFiles(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

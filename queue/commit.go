@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -120,8 +121,12 @@ func (q *Queue) apply(h *held, f *os.File, r *record, cells []cell) error {
 				return err
 			}
 		}
+		step := advancePlain
+		if r.Exact {
+			step = advance
+		}
 		for c.Cursor < c.End {
-			if err := advance(h.f, f, c, q.next("copy", c.End-c.Cursor)); err != nil {
+			if err := step(h.f, f, c, q.next("copy", c.End-c.Cursor)); err != nil {
 				return err
 			}
 		}
@@ -174,25 +179,26 @@ func (q *Queue) trim(h *held, r *record) error {
 	return h.f.Truncate(0)
 }
 
-// isBlank reports whether the queue has only blanks from one offset to another.
+// isBlank reports whether the queue has blanks, and nothing else, from one offset
+// to another.
 func isBlank(f io.ReaderAt, from, to int64) (bool, error) {
-	buf := make([]byte, min(to-from, 64<<10))
-	for from < to {
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
-		for _, b := range buf[:n] {
-			if b != ' ' && b != '\n' {
-				return false, nil
-			}
-		}
-		if err == io.EOF {
-			return n > 0 && from+int64(n) == to, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		from += int64(n)
+	n, err := io.Copy(blanks{}, io.NewSectionReader(f, from, to-from))
+	if errors.Is(err, errNoBlank) {
+		return false, nil
 	}
-	return true, nil
+	return n == to-from, err
+}
+
+// blanks takes nothing but blanks.
+type blanks struct{}
+
+var errNoBlank = errors.New("not a blank")
+
+func (blanks) Write(p []byte) (int, error) {
+	if len(bytes.Trim(p, " \n")) > 0 {
+		return 0, errNoBlank
+	}
+	return len(p), nil
 }
 
 // finish does what comes after the copies. It may be done again.
@@ -209,10 +215,8 @@ func (q *Queue) finish(h *held, f *os.File, r *record) (err error) {
 		err = q.emptyWork()
 	case drainVerb:
 		err = q.publish(r.ID)
-	default:
-		if err = q.rejectWork(); err == nil && r.Verb == returnVerb {
-			err = gone(q.sp.Control.Remove(r.ID + spoolfiles.ReturningSuffix))
-		}
+	case returnVerb:
+		err = gone(q.sp.Control.Remove(r.ID + spoolfiles.ReturningSuffix))
 	}
 	if err != nil {
 		return err
@@ -234,13 +238,14 @@ func (q *Queue) finish(h *held, f *os.File, r *record) (err error) {
 // on as soon as the request is gone. Afterwards, control is synced: as long as
 // this record is the newest, it says that the reply may be in tmp still.
 func (q *Queue) publish(id string) error {
+	q.next("publish", 0)
 	reply := id + spoolfiles.ReplySuffix
 	if err := gone(q.sp.Tmp.Rename(replyName(id), q.sp.Control, reply)); err != nil {
 		return fmt.Errorf("publishing reply: %w", err)
 	}
 	q.next("published", 0)
-	if err := gone(q.sp.Control.Remove(id + spoolfiles.RequestSuffix)); err != nil {
-		return fmt.Errorf("removing request: %w", err)
+	if err := q.removeRequest(id); err != nil {
+		return err
 	}
 	if q.opt.Fsync {
 		if err := q.sp.Control.Sync(); err != nil {

@@ -37,7 +37,7 @@
 //
 // A transaction
 //
-//  1. moves the files that it takes to .spool/work,
+//  1. moves the drops that it takes to .spool/work,
 //  2. writes its record,
 //  3. overwrites, then appends, by copying from the record,
 //  4. syncs the queue, if it has appended,
@@ -48,7 +48,6 @@
 //
 //	fold     appends the lines of the drops in work, and removes the drops
 //	evict    overwrites the oldest lines; or removes drops in work unread
-//	reject   moves what is in work to rejected
 //	drain    overwrites all lines; publishes tmp/reply-ID as control/ID.signals
 //	return   overwrites all; appends the lines of control/ID.returning, and the old ones
 //	compact  overwrites all; appends the old lines: no blanks are left
@@ -69,6 +68,12 @@
 //
 // Each of these is a transaction with a record of its own. So every signal is in
 // exactly one place, whatever is killed when, and whoever comes between.
+//
+// What is rejected is no signal, and needs no transaction. Drops are renamed to
+// rejected, and malformed lines copied there before a compaction takes them out
+// of the queue. The next record counts them, so after a kill the ledger may lack
+// some rejects. And a malformed line, or the reason of one, may be in rejected
+// although somebody else has taken the line from the queue.
 //
 // # Recovery after a power cut
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"syscall"
 	"time"
 
@@ -93,7 +94,8 @@ const (
 	maxBatchBytes = 4 << 20 // bytes of lines
 )
 
-// fold is Fold under the lock, with a cap of limit signals; 0: none.
+// fold is Fold under the lock, with a cap of limit signals; 0: none. On a full
+// disk the batches shrink.
 func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) error {
 	drops, err := q.sp.ListDrops()
 	if err != nil {
@@ -101,18 +103,29 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) e
 	}
 	old, err := q.unread(ctx, drops, limit)
 	if err == nil {
-		err = q.evictDrops(ctx, h, drops[:old], res)
+		err = q.evictUnread(ctx, h, drops[:old], res)
 	}
-	if err == nil {
-		err = q.foldDrops(ctx, h, drops[old:], res)
+	if err != nil {
+		return err
 	}
-	if err == nil && res.Folded+res.Rejected > 0 {
-		err = q.tidy(h, res)
+	drops = drops[old:]
+	for most := maxBatch; ; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		seen, taken, err := q.foldBatch(h, drops[:min(len(drops), most)], res)
+		if isFull(err) && !h.unfinished && taken > 1 {
+			if most = taken / 2; q.clearWork() == nil {
+				continue
+			}
+		}
+		if err == nil {
+			err = q.tidy(h, int64(limit), res)
+		}
+		if drops = drops[seen:]; err != nil || len(drops) == 0 {
+			return err
+		}
 	}
-	if err == nil && limit > 0 {
-		err = q.evictLines(h, int64(limit), res)
-	}
-	return err
 }
 
 // unread returns how many of the oldest drops a full queue would evict anyhow,
@@ -135,9 +148,38 @@ func (q *Queue) unread(ctx context.Context, drops []spoolfiles.Entry, limit int)
 	return 0, nil
 }
 
+// evictUnread removes drops unread. They count as folded and evicted.
+func (q *Queue) evictUnread(ctx context.Context, h *held, drops []spoolfiles.Entry, res *FoldResult) error {
+	for batch := range slices.Chunk(drops, maxBatch) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n := 0
+		for _, e := range batch {
+			taken, err := q.takeDrop(e, q.sp.Work, e.Name, res)
+			if err != nil {
+				return err
+			}
+			if taken {
+				n++
+			}
+		}
+		l := h.ledger
+		l.Folded += int64(n)
+		l.Evicted += int64(n)
+		l.LastFoldAt = time.Now()
+		if err := q.commit(h, change{record: record{Verb: evictVerb, Ledger: l}}); err != nil {
+			return fmt.Errorf("evicting drops: %w", err)
+		}
+		res.Folded += n
+		res.Evicted += n
+	}
+	return nil
+}
+
 // read reads and decodes a drop.
 func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, spoolfiles.Info, error) {
-	data, info, err := spoolfiles.ReadDrop(dir, e, q.opt.MaxDrop, q.buf)
+	data, info, err := spoolfiles.ReadDrop(dir, e.Name, q.opt.MaxDrop, q.buf)
 	if err != nil {
 		return signal.Signal{}, info, err
 	}
@@ -157,116 +199,61 @@ func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, sp
 	return s, info, err
 }
 
-// evictDrops removes drops unread. They count as folded and evicted.
-func (q *Queue) evictDrops(ctx context.Context, h *held, drops []spoolfiles.Entry, res *FoldResult) error {
-	for len(drops) > 0 {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		n := 0
-		for _, e := range drops[:min(len(drops), maxBatch)] {
-			taken, err := q.takeDrop(e.Name, e.Name, e.Identity, res)
-			if err != nil {
-				return err
-			}
-			if taken {
-				n++
-			}
-		}
-		drops = drops[min(len(drops), maxBatch):]
-		if n == 0 {
-			continue
-		}
-		l := h.ledger
-		l.Folded += int64(n)
-		l.Evicted += int64(n)
-		l.LastFoldAt = time.Now()
-		if err := q.commit(h, change{record: record{Verb: evictVerb, Signals: int64(n), Ledger: l}}); err != nil {
-			return fmt.Errorf("evicting drops: %w", err)
-		}
-		res.Folded += n
-		res.Evicted += n
-	}
-	return nil
-}
-
-// unfit is a drop that is to be rejected.
-type unfit struct {
-	entry  spoolfiles.Entry
-	reason string
-}
-
-// foldDrops folds drops in batches. On a full disk the batches shrink.
-func (q *Queue) foldDrops(ctx context.Context, h *held, drops []spoolfiles.Entry, res *FoldResult) error {
-	most := maxBatch
-	for len(drops) > 0 {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		seen, taken, bad, err := q.foldBatch(h, drops[:min(len(drops), most)], res)
-		if isFull(err) && !h.unfinished && taken > 1 {
-			if most = taken / 2; q.clearWork() == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if err := q.rejectDrops(h, bad, res); err != nil {
-			return err
-		}
-		drops = drops[seen:]
-	}
-	return nil
-}
-
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// foldBatch folds the first of these drops. It returns how many it has seen,
-// how many of them it took, and which are to be rejected.
-func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (seen, taken int, bad []unfit, err error) {
+// foldBatch folds the first of these drops, and rejects those that are no
+// signals. It returns how many it has seen, and how many of them it took.
+func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (seen, taken int, err error) {
 	var lines []byte
-	now := time.Now()
+	now, rejected := time.Now(), res.Rejected
 	for ; seen < len(drops) && len(lines) < maxBatchBytes; seen++ {
 		e := drops[seen]
 		s, info, err := q.read(q.sp.Incoming, e)
-		if err == nil {
-			ok, err := q.takeDrop(e.Name, e.Name, info.Identity, res)
+		e.Info = info
+		var why *spoolfiles.UnfitError
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err == nil:
+			ok, err := q.takeDrop(e, q.sp.Work, e.Name, res)
 			if err != nil {
-				return seen, taken, nil, err
+				return seen, taken, err
 			}
 			if ok {
 				lines = append(s.AppendLine(lines), '\n')
 				taken++
 			}
-		}
-		var why *spoolfiles.UnfitError
-		switch {
-		case err == nil || errors.Is(err, fs.ErrNotExist):
 		case !errors.As(err, &why):
 			res.fail(e.Name, err)
 		case why.MayHeal && fresh(info.MTime, now):
 			res.retryAt(time.Unix(0, info.MTime).Add(Grace))
 		default:
-			bad = append(bad, unfit{spoolfiles.Entry{Name: e.Name, Info: info}, why.Reason})
+			if err := q.rejectDrop(e, why.Reason, res); err != nil {
+				return seen, taken, err
+			}
 		}
 	}
-	if taken == 0 {
-		return seen, 0, bad, nil
+	h.ledger.Rejected += int64(res.Rejected - rejected)
+	if taken == 0 && res.Rejected == rejected {
+		return seen, 0, nil
+	}
+	if res.Rejected > rejected {
+		_ = q.sp.PruneRejects() // the next reject tries again
 	}
 	l, c, err := q.account(h)
 	if err != nil {
-		return seen, taken, nil, err
+		return seen, taken, err
 	}
 	size := h.info.Size
-	l.Folded += int64(taken)
-	l.Queued += int64(taken)
-	l.LastFoldAt = now
+	if taken > 0 {
+		l.Folded += int64(taken)
+		l.Queued += int64(taken)
+		l.LastFoldAt = now
+	}
 	err = q.commit(h, change{record: record{Verb: foldVerb, Signals: int64(taken), Ledger: l}, body: bytesOf(lines)})
-	if err != nil {
-		return seen, taken, nil, err
+	if err != nil || taken == 0 {
+		return seen, taken, err
 	}
 	res.Folded += taken
 	if c.torn {
@@ -277,7 +264,7 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 	}
 	c.count, c.torn, c.canonical = c.count+int64(taken), false, c.canonical && !c.torn
 	q.remember(h, c, size+int64(len(lines)))
-	return seen, taken, bad, nil
+	return seen, taken, nil
 }
 
 // account returns what the queue has, and the ledger with what other programs
@@ -303,58 +290,17 @@ func fresh(mtime int64, now time.Time) bool {
 	return age < Grace && age > -Grace
 }
 
-// rejectDrops moves drops to rejected.
-func (q *Queue) rejectDrops(h *held, drops []unfit, res *FoldResult) error {
-	for len(drops) > 0 {
-		batch := drops[:min(len(drops), spoolfiles.MaxRejects)]
-		drops = drops[len(batch):]
-		var rejected []unfit
-		for _, d := range batch {
-			name := q.rejectName(d.entry.Name)
-			taken, err := q.takeDrop(d.entry.Name, name, d.entry.Identity, res)
-			if taken {
-				err = q.giveReason(name, d.reason)
-				rejected = append(rejected, d)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if len(rejected) == 0 {
-			continue
-		}
-		l := h.ledger
-		l.Rejected += int64(len(rejected))
-		if err := q.commit(h, change{record: record{Verb: rejectVerb, Ledger: l}}); err != nil {
-			return fmt.Errorf("rejecting drops: %w", err)
-		}
-		for _, d := range rejected {
-			res.reject(d.entry.Name, d.reason)
-		}
-	}
-	return nil
-}
-
-// clearWork puts back what is in work.
-func (q *Queue) clearWork() error {
-	names, err := q.sp.Work.List()
-	if err != nil {
-		return fmt.Errorf("listing work: %w", err)
-	}
-	return q.restoreWork(names)
-}
-
-// evictLines overwrites the oldest lines, so that no more than limit are left.
-func (q *Queue) evictLines(h *held, limit int64, res *FoldResult) error {
+// tidy moves malformed lines to rejected, and overwrites the oldest signals, so
+// that no more than limit are left; 0: no limit.
+func (q *Queue) tidy(h *held, limit int64, res *FoldResult) error {
 	l, c, err := q.account(h)
-	if err != nil || c.count <= limit {
-		return err
-	}
-	if !c.canonical {
-		if c, err = q.compact(h, res); err != nil {
-			return err
-		}
+	full := limit > 0 && c.count > limit
+	if err == nil && (c.bad > 0 || full && !c.canonical) {
+		c, err = q.compact(h, res)
 		l = h.ledger
+	}
+	if err != nil || !full {
+		return err
 	}
 	n := c.count - limit
 	end, err := linesEnd(h.f, c.first, h.info.Size, n)

@@ -121,6 +121,30 @@ func TestHostileDropsUnread(t *testing.T) {
 	closes(t, q)
 }
 
+// A directory that somebody has put into work goes to rejected.
+func TestHostileWork(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(2), nil)
+	place(t, sp, "a.json", signalAt(1), longAgo)
+	q.step = func(what string, n int64) int64 {
+		if what == "sync queue" || what == "done" {
+			_ = os.MkdirAll(filepath.Join(sp.Work.Path(), "dir.json", "sub"), 0o700)
+		}
+		return n
+	}
+	fold(t, q)
+	q.step = nil
+	fold(t, q)
+	wantQueue(t, q, 1)
+	if n, err := sp.CountDrops(); n != 0 || err != nil {
+		t.Errorf("%d drops are left, %v", n, err)
+	}
+	if files := rejected(t, sp); len(files) != 2 || files["dir.json"] == "" {
+		t.Errorf("%v", files)
+	}
+	closes(t, q)
+}
+
 // A drop that another has replaced after it was read is not the one that was read.
 func TestReplacedDropStays(t *testing.T) {
 	sp := project(t)

@@ -188,10 +188,7 @@ func (r *reconciliation) removeFolded() error {
 	} else {
 		r.ledger.Folded += folded
 	}
-	if err != nil {
-		return err
-	}
-	return q.clearWork() // before a rewrite, which rejects what is in work
+	return err
 }
 
 // removePresent removes the drops whose lines are present, and counts them.

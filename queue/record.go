@@ -23,8 +23,7 @@ type verb string
 
 const (
 	foldVerb    verb = "fold"    // appends the lines of the drops in work
-	evictVerb   verb = "evict"   // overwrites the oldest lines, or evicts the drops in work unread
-	rejectVerb  verb = "reject"  // moves what is in work to rejected
+	evictVerb   verb = "evict"   // overwrites the oldest lines, or removes the drops in work unread
 	drainVerb   verb = "drain"   // overwrites all lines, which tmp/reply-ID has
 	returnVerb  verb = "return"  // rewrites the queue with control/ID.returning ahead
 	compactVerb verb = "compact" // rewrites the queue without its blanks
@@ -108,13 +107,7 @@ func (r *record) cells() int { return r.Blanks + r.Pieces }
 const sector = 512
 
 // blankChunk is the most that one cell overwrites.
-func (r *record) blankChunk() int64 {
-	const small, large = 4 << 10, 64 << 10
-	if r.To-r.From <= large {
-		return min(small, r.To-r.From)
-	}
-	return large
-}
+func (r *record) blankChunk() int64 { return min(r.To-r.From, 64<<10) }
 
 func (r *record) patternSize() int64 {
 	if r.From == r.To {

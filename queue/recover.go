@@ -2,7 +2,7 @@ package queue
 
 import (
 	"bytes"
-	"errors"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -186,13 +186,13 @@ func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
 		return q.commit(h, change{record: record{Verb: evictVerb, Ledger: l}})
 	}
 	w := rewriting{
-		verb: t.Verb, id: t.ID, where: FileName,
+		verb: t.Verb, id: t.ID,
 		ours: func(text []byte) bool { return bytes.Equal(bytes.TrimLeft(text, " "), piece) },
 		lead: func(to io.Writer) error {
 			if _, err := io.Copy(to, io.NewSectionReader(t.f, t.bodyAt(), t.Lead)); err != nil {
 				return err
 			}
-			return copySignals(to, io.NewSectionReader(old, 0, rest), func(*line) bool { return true })
+			return copySignals(to, io.NewSectionReader(old, 0, rest), nil)
 		},
 	}
 	h.ledger = t.Ledger
@@ -268,13 +268,8 @@ func (q *Queue) tornAt(h *held, at int64, torn []byte) (bool, error) {
 		malformed = l.err != nil && l.err != signal.ErrBlank
 		return errEnough
 	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return false, err
-	}
-	return malformed, nil
+	return malformed, err
 }
-
-var errEnough = errors.New("enough")
 
 // commitRest replaces an interrupted transaction by one that appends its body
 // from an offset of its file on. r says what is overwritten before.
@@ -292,26 +287,14 @@ func (q *Queue) commitRest(h *held, t cutRecord, from int64, r record) error {
 // sameBytes reports whether n bytes of a at one offset are those of b at another.
 // What lies beyond the end of a file is different.
 func sameBytes(a io.ReaderAt, aAt int64, b io.ReaderAt, bAt, n int64) (bool, error) {
-	x, y := make([]byte, min(n, 64<<10)), make([]byte, min(n, 64<<10))
-	for n > 0 {
-		m := min(n, int64(len(x)))
-		for _, part := range []struct {
-			from io.ReaderAt
-			buf  []byte
-			at   int64
-		}{{a, x, aAt}, {b, y, bAt}} {
-			got, err := part.from.ReadAt(part.buf[:m], part.at)
-			if int64(got) < m {
-				if err == io.EOF {
-					return false, nil
-				}
-				return false, err
-			}
+	var sums [2][sha256.Size]byte
+	for i, part := range []*io.SectionReader{io.NewSectionReader(a, aAt, n), io.NewSectionReader(b, bAt, n)} {
+		sum := sha256.New()
+		m, err := io.Copy(sum, part)
+		if err != nil || m < n {
+			return false, err
 		}
-		if !bytes.Equal(x[:m], y[:m]) {
-			return false, nil
-		}
-		n, aAt, bAt = n-m, aAt+m, bAt+m
+		sum.Sum(sums[i][:0])
 	}
-	return true, nil
+	return sums[0] == sums[1], nil
 }

@@ -138,15 +138,12 @@ func (q *Queue) returnLines(h *held, id string, reply *os.File, res *SweepResult
 	if err != nil {
 		return err
 	}
-	everything := func(*line) bool { return true }
+	h.ledger.Returned += c.count
+	h.ledger.Rejected += rejected
 	_, err = q.rewrite(h, rewriting{
-		verb: returnVerb, id: id, where: FileName,
+		verb: returnVerb, id: id,
 		lead: func(w io.Writer) error {
-			return copySignals(w, io.NewSectionReader(reply, 0, fi.Size()), everything)
-		},
-		ledger: func(l *Ledger, lead, _ int64) {
-			l.Returned += lead
-			l.Rejected += rejected
+			return copySignals(w, io.NewSectionReader(reply, 0, fi.Size()), nil)
 		},
 	}, &fold)
 	if err != nil {
@@ -154,8 +151,8 @@ func (q *Queue) returnLines(h *held, id string, reply *os.File, res *SweepResult
 	}
 	res.Returned += int(c.count)
 	waiting, err := q.sp.ScanControl()
-	if err == nil && len(waiting.Requests) == 0 && q.opt.Cap > 0 {
-		err = q.evictLines(h, int64(q.opt.Cap), &fold)
+	if err == nil && len(waiting.Requests) == 0 {
+		err = q.tidy(h, int64(q.opt.Cap), &fold)
 	}
 	res.Evicted += fold.Evicted
 	res.Rejects = append(res.Rejects, fold.Rejects...)

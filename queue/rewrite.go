@@ -2,6 +2,8 @@ package queue
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,31 +23,17 @@ type rewriting struct {
 	// of its signals stay; nil: all.
 	keep func() func(*line) bool
 
-	where string            // names the queue in the reasons of malformed lines
-	ours  func([]byte) bool // which malformed lines are pieces of ours, not to be rejected; nil: none
-
-	// ledger changes the totals, of which Queued is as before; lead and kept
-	// are how many signals the queue will have.
-	ledger func(l *Ledger, lead, kept int64)
+	ours func([]byte) bool // which malformed lines are pieces of ours, not to be rejected; nil: none
 }
 
 // compact rewrites the queue without its blanks and malformed lines. It returns
 // what the queue has then.
 func (q *Queue) compact(h *held, res *FoldResult) (content, error) {
-	c, err := q.rewrite(h, rewriting{verb: compactVerb, where: FileName}, res)
+	c, err := q.rewrite(h, rewriting{verb: compactVerb}, res)
 	if err != nil {
 		return content{}, fmt.Errorf("compacting: %w", err)
 	}
 	return c, nil
-}
-
-// tidy compacts a queue that has malformed lines.
-func (q *Queue) tidy(h *held, res *FoldResult) error {
-	c, err := q.inspect(h)
-	if err == nil && c.bad > 0 {
-		_, err = q.compact(h, res)
-	}
-	return err
 }
 
 func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) (content, error) {
@@ -53,7 +41,7 @@ func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) (content, error) 
 	if err != nil {
 		return content{}, err
 	}
-	rejected, err := q.rejectLines(h.f, h.info.Size, w.where, w.ours, res)
+	rejected, err := q.rejectLines(h.f, h.info.Size, FileName, w.ours, res)
 	if err != nil {
 		return content{}, err
 	}
@@ -67,9 +55,6 @@ func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) (content, error) 
 	}
 	if err != nil {
 		return content{}, err
-	}
-	if w.ledger != nil {
-		w.ledger(&l, lead.lines, kept.lines)
 	}
 	l.close(lead.lines + kept.lines)
 	r := record{Verb: w.verb, ID: w.id, To: h.info.Size, Signals: c.count, Lead: lead.size, Ledger: l}
@@ -94,18 +79,19 @@ func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) (content, error) 
 
 // writeKept writes the lines of the queue that stay.
 func (w *rewriting) writeKept(h *held, out io.Writer) error {
-	keep := func(*line) bool { return true }
+	var keep func(*line) bool
 	if w.keep != nil {
 		keep = w.keep()
 	}
 	return copySignals(out, io.NewSectionReader(h.f, 0, h.info.Size), keep)
 }
 
-// copySignals copies the signals among some lines, in canonical form.
+// copySignals copies the signals among some lines, in canonical form: those
+// that keep wants, or all if it is nil.
 func copySignals(to io.Writer, from io.Reader, keep func(*line) bool) error {
 	var text []byte
 	return scan(from, func(l *line) error {
-		if l.err != nil || !keep(l) {
+		if l.err != nil || keep != nil && !keep(l) {
 			return nil
 		}
 		text = l.canonical(text[:0])
@@ -114,32 +100,51 @@ func copySignals(to io.Writer, from io.Reader, keep func(*line) bool) error {
 	})
 }
 
-// rejectLines brings copies of malformed lines to work: the last ones, as many
-// as rejected keeps. It returns how many there were.
+// rejectLines copies malformed lines to rejected. It returns how many there were.
 func (q *Queue) rejectLines(f io.ReaderAt, size int64, where string, ours func([]byte) bool, res *FoldResult) (n int64, err error) {
-	each := func(fn func(l *line, name string) error) error {
-		return scan(io.NewSectionReader(f, 0, size), func(l *line) error {
-			if l.err == nil || l.err == signal.ErrBlank || ours != nil && ours(l.text) {
-				return nil
-			}
-			return fn(l, fmt.Sprintf("line %d of %s", l.number, where))
-		})
-	}
-	err = each(func(l *line, name string) error {
-		n++
-		res.reject(name, l.err.Error())
-		return nil
-	})
-	if err != nil || n == 0 {
-		return n, err
-	}
-	skip := n - spoolfiles.MaxRejects
-	return n, each(func(l *line, name string) error {
-		if skip--; skip >= 0 {
+	err = scan(io.NewSectionReader(f, 0, size), func(l *line) error {
+		if l.err == nil || l.err == signal.ErrBlank || ours != nil && ours(l.text) {
 			return nil
 		}
-		return q.rejectPart(f, l.off, l.len, name+": "+l.err.Error())
+		which := fmt.Sprintf("line %d of %s", l.number, where)
+		res.reject(which, l.err.Error())
+		if n++; n%spoolfiles.MaxRejects == 0 {
+			_ = q.sp.PruneRejects() // the next reject tries again
+		}
+		return q.rejectLine(io.NewSectionReader(f, l.off, l.len), l.number, which+": "+l.err.Error())
 	})
+	if err != nil {
+		return n, fmt.Errorf("rejecting malformed lines: %w", err)
+	}
+	if n > 0 {
+		_ = q.sp.PruneRejects()
+	}
+	return n, nil
+}
+
+// rejectLine copies a line to a file whose name depends on the line alone: if a
+// kill comes before the line leaves the queue, the next copy replaces this one.
+func (q *Queue) rejectLine(text *io.SectionReader, number int, reason string) error {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, text); err != nil {
+		return err
+	}
+	name, tmp := fmt.Sprintf("line-%d-%x", number, sum.Sum(nil)[:8]), spoolfiles.NewID()
+	f, err := q.sp.Tmp.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(text, 0, text.Size()))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = q.giveReason(name, reason)
+	}
+	if err == nil {
+		err = q.sp.Tmp.Rename(tmp, q.sp.Rejected, name)
+	}
+	if err != nil {
+		return errors.Join(err, gone(q.sp.Tmp.Remove(tmp)))
+	}
+	return nil
 }
 
 // lineCounter counts the lines that are written to it.

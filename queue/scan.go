@@ -32,6 +32,9 @@ type line struct {
 // canonical appends the line as the queue has it if all is well.
 func (l *line) canonical(to []byte) []byte { return append(l.signal.AppendLine(to), '\n') }
 
+// errEnough, from the function that scan calls, ends the scan without an error.
+var errEnough = errors.New("enough")
+
 // scan calls fn for each line. The line is valid during the call only.
 func scan(r io.Reader, fn func(*line) error) error {
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -69,7 +72,9 @@ func scan(r io.Reader, fn func(*line) error) error {
 		if l.err != nil && len(bytes.Trim(l.text, " \x00")) == 0 {
 			l.err = signal.ErrBlank // zeros are what a file has where a power cut kept a line from being written
 		}
-		if err := fn(&l); err != nil {
+		if err := fn(&l); errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		l.off += size
@@ -154,21 +159,14 @@ func (q *Queue) remember(h *held, c content, size int64) {
 }
 
 // linesEnd is the offset after the first n lines that begin at off.
-func linesEnd(f *os.File, off, size, n int64) (int64, error) {
-	in := bufio.NewReaderSize(io.NewSectionReader(f, off, size-off), 64<<10)
-	for ; n > 0; n-- {
-		for {
-			text, err := in.ReadSlice('\n')
-			off += int64(len(text))
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, bufio.ErrBufferFull) {
-				return 0, err
-			}
+func linesEnd(f io.ReaderAt, off, size, n int64) (end int64, err error) {
+	err = scan(io.NewSectionReader(f, off, size-off), func(l *line) error {
+		if end = off + l.off + l.len + 1; int64(l.number) == n {
+			return errEnough
 		}
-	}
-	return off, nil
+		return nil
+	})
+	return end, err
 }
 
 func printable(r rune) bool {

@@ -41,19 +41,24 @@ func TestDropTouchedWhileFolded(t *testing.T) {
 	}
 }
 
-// A directory where a file is to go holds nothing up: the file goes to rejected.
+// A directory that comes where a drop is about to go: the next fold rejects the
+// drop under another name.
 func TestDirectoryInTheWay(t *testing.T) {
 	sp := project(t)
 	q := New(sp, options(0), nil)
 	place(t, sp, "bad.json", "{", longAgo)
 	q.step = func(what string, n int64) int64 {
-		if what == "begin" {
+		if what == "take" {
 			if err := os.MkdirAll(filepath.Join(sp.Rejected.Path(), "bad.json", "below"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}
 		return n
 	}
+	if _, err := q.Fold(t.Context()); err == nil {
+		t.Error("a drop has replaced a directory")
+	}
+	q.step = nil
 	fold(t, q)
 	if n, err := sp.CountRejects(); n != 2 || err != nil {
 		t.Errorf("%d rejects, %v", n, err)

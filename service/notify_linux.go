@@ -24,28 +24,15 @@ func NewNotifier() *Notifier {
 	return &Notifier{aliveEvery: limit / 2}
 }
 
-// Ready says that the agent serves; also after Reloading.
-func (n *Notifier) Ready() { n.tell(daemon.SdNotifyReady) }
-
-// Status is one line for people, shown by 'systemctl --user status'.
-func (n *Notifier) Status(line string) {
-	// A line feed would begin another message.
-	n.tell("STATUS=" + strings.Join(strings.Fields(line), " "))
+// Tell sends one message, such as READY=1.
+func (n *Notifier) Tell(message string) {
+	message = strings.Join(strings.Fields(message), " ") // a line feed would begin another message
+	if message == daemon.SdNotifyReloading {
+		message += "\n" + daemon.SdNotifyMonotonicUsec()
+	}
+	daemon.SdNotify(false, message)
 }
 
-// Reloading says that the agent reads its configuration anew; Ready follows.
-func (n *Notifier) Reloading() {
-	n.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-}
-
-// Stopping says that the agent was told to stop, and does.
-func (n *Notifier) Stopping() { n.tell(daemon.SdNotifyStopping) }
-
-// AliveEvery is how often the agent should call Alive: twice in the time after
-// which it is taken for hung. It is 0 if nobody watches.
+// AliveEvery is how often the agent should tell WATCHDOG=1: twice in the time
+// after which it is taken for hung. It is 0 if nobody watches.
 func (n *Notifier) AliveEvery() time.Duration { return n.aliveEvery }
-
-// Alive says that the agent is not hung.
-func (n *Notifier) Alive() { n.tell(daemon.SdNotifyWatchdog) }
-
-func (n *Notifier) tell(message string) { daemon.SdNotify(false, message) }

@@ -10,20 +10,8 @@ type Notifier struct{}
 // NewNotifier returns one.
 func NewNotifier() *Notifier { return &Notifier{} }
 
-// Ready does nothing.
-func (*Notifier) Ready() {}
-
-// Status does nothing.
-func (*Notifier) Status(string) {}
-
-// Reloading does nothing.
-func (*Notifier) Reloading() {}
-
-// Stopping does nothing.
-func (*Notifier) Stopping() {}
+// Tell does nothing.
+func (*Notifier) Tell(string) {}
 
 // AliveEvery is 0: nobody watches.
 func (*Notifier) AliveEvery() time.Duration { return 0 }
-
-// Alive does nothing.
-func (*Notifier) Alive() {}

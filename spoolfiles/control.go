@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -29,7 +28,7 @@ func ValidID(id string) bool {
 // NewID returns an ID that no other request has: time, process, chance. Those
 // made one after the other by one process sort in that order.
 func NewID() string {
-	return fmt.Sprintf("%d-%d-%s", time.Now().UnixNano(), os.Getpid(), strconv.FormatUint(rand.Uint64(), 36))
+	return fmt.Sprintf("%d-%d-%x", time.Now().UnixNano(), os.Getpid(), rand.Uint64())
 }
 
 // Controls are the files in control, by what they are; each list oldest first.

@@ -3,7 +3,6 @@ package spoolfiles
 import (
 	"errors"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -55,22 +54,17 @@ func (i Info) loose() bool { return hasOwners && i.Mode&0o077 != 0 }
 // isLink includes Windows' junctions.
 func (i Info) isLink() bool { return i.Mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 }
 
-var errReplaced = errors.New("was replaced while it was opened")
-
 // OpenDir opens a directory by its path. Links on the way there are followed,
 // and it may belong to anybody.
 func OpenDir(path string) (*Dir, error) {
-	root, err := os.OpenRoot(filepath.Clean(path) + "/.") // so that it does not block on a FIFO
-	return newDir(path, root, err)
-}
-
-// newDir takes the result of opening a root.
-func newDir(path string, root *os.Root, err error) (*Dir, error) {
+	d := &Dir{path: filepath.Clean(path)}
+	root, err := os.OpenRoot(d.path + "/") // with the slash it does not block on a FIFO
 	if err != nil {
-		return nil, (&Dir{path: path}).fail("open", "", err)
+		return nil, d.fail("open", "", err)
 	}
-	self := sync.OnceValues(func() (*os.File, error) { return root.OpenFile(".", os.O_RDONLY|nonblock, 0) })
-	return &Dir{path: path, root: root, top: root, self: self}, nil
+	d.root, d.top = root, root
+	d.self = sync.OnceValues(func() (*os.File, error) { return root.OpenFile(".", os.O_RDONLY|nonblock, 0) })
+	return d, nil
 }
 
 // OpenDir opens the directory name in d, which must belong to this user: in
@@ -78,33 +72,21 @@ func newDir(path string, root *os.Root, err error) (*Dir, error) {
 // error wraps an *OwnerError if it does not.
 func (d *Dir) OpenDir(name string) (*Dir, error) {
 	info, err := d.Lstat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.isLink():
-		return nil, d.fail("open", name, errors.New("is a symbolic link, which is not followed; remove it, or make it a directory"))
-	case !info.Mode.IsDir():
-		return nil, d.fail("open", name, errors.New("is not a directory"))
-	case !info.Ours():
-		return nil, d.fail("open", name, &OwnerError{info.UID})
+	if err == nil {
+		err = info.checkFit(fs.ModeDir)
 	}
-	root, err := d.root.OpenRoot(name + "/.")
-	sub, err := newDir(d.join(name), root, err)
+	if err != nil {
+		return nil, d.fail("open", name, err)
+	}
+	sub, err := OpenDir(d.join(name))
 	if err != nil {
 		return nil, err
 	}
-	if !sub.isAt(d, name) {
-		return nil, errors.Join(d.fail("open", name, errReplaced), sub.Close())
+	if opened, err := sub.Stat(); err != nil || !opened.is(info) {
+		return nil, errors.Join(d.fail("open", name, errors.New("was replaced while it was opened")), sub.Close())
 	}
 	sub.top, sub.rel = d.top, d.rel+name+"/"
 	return sub, nil
-}
-
-// isAt reports whether d is what the entry name of parent is.
-func (d *Dir) isAt(parent *Dir, name string) bool {
-	there, err := parent.Lstat(name)
-	here, herr := d.Stat()
-	return err == nil && herr == nil && here.is(there)
 }
 
 // Close releases the directory. A nil Dir has nothing to release.
@@ -131,7 +113,7 @@ func (d *Dir) fail(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
 	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
@@ -149,42 +131,22 @@ func (d *Dir) Stat() (Info, error) {
 	return info, d.fail("stat", "", err)
 }
 
-// tighten takes from others what they may do with the directory. It fails where
-// the file system has no modes, and this changes nothing.
-func (d *Dir) tighten() {
-	if d == nil {
-		return
-	}
-	if info, err := d.Stat(); err == nil && info.loose() {
-		_ = d.root.Chmod(".", info.Mode&0o700)
-	}
-}
-
 // OpenFile opens the regular file name, which must belong to this user. flag is
 // one of os.O_RDONLY, os.O_WRONLY and os.O_RDWR, with os.O_CREATE and os.O_EXCL
 // as wished. A new file has mode 0600, and a file that is opened for writing is
 // made private if it was not. The error wraps an *UnfitError if something else is
 // there.
 func (d *Dir) OpenFile(name string, flag int) (*os.File, error) {
-	create, excl := flag&os.O_CREATE != 0, flag&os.O_EXCL != 0
 	for {
-		info, err := d.Lstat(name)
-		if create && (excl || errors.Is(err, fs.ErrNotExist)) {
+		if flag&os.O_CREATE != 0 {
 			f, err := d.create(name, flag)
-			if !excl && errors.Is(err, fs.ErrExist) {
-				continue // made since
+			if flag&os.O_EXCL != 0 || !errors.Is(err, fs.ErrExist) {
+				return f, err
 			}
-			return f, err
 		}
-		if err == nil {
-			err = d.fail("open", name, info.checkFit(math.MaxInt64))
-		}
-		if err != nil {
-			return nil, err
-		}
-		f, _, err := d.openSame(name, flag&^os.O_CREATE, info)
-		if errors.Is(err, errReplaced) || create && errors.Is(err, fs.ErrNotExist) {
-			continue
+		f, info, err := d.open(name, flag&^os.O_CREATE)
+		if flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist) {
+			continue // removed since
 		}
 		if err == nil && flag&(os.O_WRONLY|os.O_RDWR) != 0 && info.loose() {
 			_ = f.Chmod(0o600) // fails where the file system has no modes
@@ -193,21 +155,29 @@ func (d *Dir) OpenFile(name string, flag int) (*os.File, error) {
 	}
 }
 
-// openSame opens the file name if it is the one that before describes, else the
-// error wraps errReplaced.
-func (d *Dir) openSame(name string, flag int, before Info) (*os.File, Info, error) {
-	f, err := d.root.OpenFile(name, flag|nonblock, 0)
-	if err != nil {
-		return nil, before, d.fail("open", name, err)
+// open opens a file that exists.
+func (d *Dir) open(name string, flag int) (*os.File, Info, error) {
+	for {
+		var f *os.File
+		before, err := d.Lstat(name)
+		if err == nil {
+			err = before.checkFit(0)
+		}
+		if err == nil {
+			f, err = d.root.OpenFile(name, flag|nonblock, 0)
+		}
+		if err != nil {
+			return nil, before, d.fail("open", name, err)
+		}
+		info, err := stat(f)
+		if err == nil && info.is(before) {
+			return f, info, nil
+		}
+		f.Close()
+		if err != nil {
+			return nil, before, d.fail("stat", name, err)
+		}
 	}
-	info, err := stat(f)
-	if err == nil && !info.is(before) {
-		err = errReplaced
-	}
-	if err != nil {
-		return nil, info, d.fail("open", name, errors.Join(err, f.Close()))
-	}
-	return f, info, nil
 }
 
 // Create creates the file name, mode 0600, for writing; it must not exist.
@@ -218,10 +188,7 @@ func (d *Dir) create(name string, flag int) (*os.File, error) {
 	if err != nil {
 		return nil, d.fail("create", name, err)
 	}
-	// The umask may have taken the owner's permissions.
-	if info, err := stat(f); err == nil && hasOwners && info.Mode.Perm() != 0o600 {
-		_ = f.Chmod(0o600) // fails where the file system has no modes
-	}
+	_ = f.Chmod(0o600) // despite the umask; fails where the file system has no modes
 	return f, nil
 }
 
@@ -241,29 +208,34 @@ func (d *Dir) Symlink(target, name string) error {
 
 // Remove removes the entry name, which is no directory.
 func (d *Dir) Remove(name string) error {
-	return d.change("remove", func() error { return remove(d, name) }, name)
+	info, err := d.Lstat(name)
+	if err == nil && info.Mode.IsDir() {
+		err = errors.New("is a directory")
+	}
+	if err == nil {
+		err = retry(func() error { return d.root.Remove(name) })
+	}
+	return d.fail("remove", name, err)
 }
 
 // RemoveAll removes the entry name and, if it is a directory, all that is in it.
 func (d *Dir) RemoveAll(name string) error {
-	return d.change("remove", func() error { return d.root.RemoveAll(name) }, name)
+	return d.fail("remove", name, retry(func() error { return d.root.RemoveAll(name) }))
 }
 
 // Rename moves the entry name to toName in the directory to, over a file that
 // is there. Both are of one spool.
-func (d *Dir) Rename(name string, to *Dir, toName string) error {
-	return d.change("rename", func() error { return rename(d, name, to, toName) }, name, toName)
+func (d *Dir) Rename(name string, to *Dir, toName string) (err error) {
+	if !isName(name) || !isName(toName) {
+		err = errors.New("is not a plain file name")
+	} else {
+		err = retry(func() error { return rename(d, name, to, toName) })
+	}
+	return d.fail("rename", name, err)
 }
 
-// change does something to entries, if their names do not leave the directory.
-func (d *Dir) change(op string, do func() error, names ...string) error {
-	for _, name := range names {
-		if name != filepath.Base(name) || !filepath.IsLocal(name) {
-			return d.fail(op, name, errors.New("is not a plain file name"))
-		}
-	}
-	return d.fail(op, names[0], retry(do))
-}
+// isName reports whether an entry can have the name.
+func isName(name string) bool { return name == filepath.Base(name) && filepath.IsLocal(name) }
 
 // Touch sets the modification time of the file name to now.
 func (d *Dir) Touch(name string) error {

@@ -85,9 +85,7 @@ func TestReadsNoLinksInARace(t *testing.T) {
 		}
 	})
 	for range 2000 {
-		info, err := s.Incoming.Lstat("a.json")
-		must(t, err)
-		if data, _, err := ReadDrop(s.Incoming, Entry{"a.json", info}, 100, nil); err == nil && string(data) != "public" {
+		if data, _, err := ReadDrop(s.Incoming, "a.json", 100, nil); err == nil && string(data) != "public" {
 			t.Fatalf("read %q", data)
 		}
 		if data, _, err := s.Incoming.ReadFile("a.json", 100); err == nil && string(data) != "public" {
@@ -139,6 +137,22 @@ func TestOpensNoLinkedDirsInARace(t *testing.T) {
 	}
 }
 
+// An open file is called by its path, as its errors are.
+func TestFileNames(t *testing.T) {
+	p := t.TempDir()
+	s, err := Create(p + "/./")
+	must(t, err)
+	defer s.Close()
+	for _, d := range []*Dir{s.Root, s.Tmp} {
+		f, err := d.OpenFile("f", os.O_RDWR|os.O_CREATE)
+		must(t, err)
+		must(t, f.Close())
+		if want := filepath.Join(d.Path(), "f"); f.Name() != want || !strings.HasPrefix(want, filepath.Join(p, DirName)) {
+			t.Errorf("%s, want %s", f.Name(), want)
+		}
+	}
+}
+
 func TestReadDrop(t *testing.T) {
 	s := newSpool(t)
 	in := func(name string) string { return filepath.Join(s.Incoming.Path(), name) }
@@ -182,7 +196,7 @@ func TestReadDrop(t *testing.T) {
 			for _, f := range tt.after {
 				f()
 			}
-			data, info, err := ReadDrop(s.Incoming, list[0], 10, make([]byte, 0, 5))
+			data, info, err := ReadDrop(s.Incoming, list[0].Name, 10, make([]byte, 0, 5))
 			var unfit *UnfitError
 			switch {
 			case tt.gone:

@@ -103,8 +103,12 @@ func TestRejectName(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.name, got, tt.want)
 		}
-		// The name is taken as soon as its reason is there.
+		// A reason alone, as a kill leaves it, takes no name.
 		must(t, os.WriteFile(filepath.Join(s.Rejected.Path(), got+ReasonSuffix), nil, 0o600))
+		if again := s.RejectName(tt.name); again != got {
+			t.Errorf("%q beside its reason: %q", got, again)
+		}
+		must(t, os.WriteFile(filepath.Join(s.Rejected.Path(), got), nil, 0o600))
 	}
 	a, b := s.RejectName(long+".json"), s.RejectName(long+"2.json")
 	if a == b || len(a) > 240 || !strings.HasSuffix(a, ".json") {

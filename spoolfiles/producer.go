@@ -51,7 +51,7 @@ func Start() (string, error) {
 // OpenToDrop opens as much of a project's spool as a drop needs, and makes what
 // is missing and private what is not. The error wraps ErrOff if recording is off.
 func OpenToDrop(project string) (*Spool, error) {
-	s, err := open(project, "tmp", "incoming")
+	s, err := open(project, false, "tmp", "incoming")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -65,7 +65,9 @@ func OpenToDrop(project string) (*Spool, error) {
 		}
 		return Create(project)
 	}
-	s.tighten()
+	for _, d := range []*Dir{s.Root, s.Tmp, s.Incoming} {
+		d.tighten()
+	}
 	return s, nil
 }
 
@@ -107,7 +109,7 @@ func (s *Spool) isSettings() bool {
 	for _, name := range []string{"config.toml", "rules.toml"} {
 		if _, err := s.Root.Lstat(name); err == nil {
 			home, _ := os.UserHomeDir()
-			return sameDir(s.Project, home)
+			return SameDir(s.Project, home)
 		}
 	}
 	return false

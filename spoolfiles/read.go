@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// UnfitError says why a file is not read.
+// UnfitError says why a file is not read, or a directory not opened.
 type UnfitError struct {
 	Reason string
 	// MayHeal: the producer may still be at work on it, so a drop is worth
@@ -26,18 +26,18 @@ func (e *OwnerError) Error() string {
 	return fmt.Sprintf("belongs to user %d, not to this user (%d)", e.UID, os.Geteuid())
 }
 
-// checkFit returns an *UnfitError or an *OwnerError if such a file is not to be
-// read.
-func (i Info) checkFit(max int64) error {
+// checkFit returns an *UnfitError or an *OwnerError if this is nothing to open:
+// not of this type, 0 for a regular file, or not of this user.
+func (i Info) checkFit(want fs.FileMode) error {
 	switch {
 	case i.isLink():
 		return &UnfitError{Reason: "a symbolic link, which is not followed"}
-	case !i.Mode.IsRegular():
+	case i.Mode.Type() != want && want == fs.ModeDir:
+		return &UnfitError{Reason: "not a directory"}
+	case i.Mode.Type() != want:
 		return &UnfitError{Reason: "not a regular file"}
 	case !i.Ours():
 		return &OwnerError{i.UID}
-	case i.Size > max:
-		return &UnfitError{Reason: fmt.Sprintf("%d bytes, more than the limit of %d", i.Size, max)}
 	}
 	return nil
 }
@@ -45,29 +45,20 @@ func (i Info) checkFit(max int64) error {
 // ReadFile reads the regular file name, which must belong to this user and have
 // at most max bytes.
 func (d *Dir) ReadFile(name string, max int64) ([]byte, Info, error) {
-	info, err := d.Lstat(name)
-	if err != nil {
-		return nil, info, err
-	}
-	return d.readSame(name, info, max, nil)
+	return d.read(name, max, nil)
 }
 
-// ReadDrop reads a drop that was listed in dir, which is incoming or work, into
-// buf if there is room, and returns its content and what its file was then. At
-// most max bytes are read.
+// ReadDrop reads a drop in dir, which is incoming or work, into buf if there is
+// room, and returns its content and what its file was then. At most max bytes
+// are read.
 //
 // The error wraps an *UnfitError if the drop is at fault, and fs.ErrNotExist if
 // it is gone.
-func ReadDrop(dir *Dir, e Entry, max int64, buf []byte) ([]byte, Info, error) {
-	data, info, err := dir.readSame(e.Name, e.Info, max, buf)
-	if errors.Is(err, errReplaced) {
-		if info, err = dir.Lstat(e.Name); err == nil {
-			data, info, err = dir.readSame(e.Name, info, max, buf)
-		}
-	}
-	var owner *OwnerError
+func ReadDrop(dir *Dir, name string, max int64, buf []byte) ([]byte, Info, error) {
+	data, info, err := dir.read(name, max, buf)
+	owner, isOwner := errors.AsType[*OwnerError](err)
 	switch {
-	case errors.As(err, &owner):
+	case isOwner:
 		return nil, info, &UnfitError{Reason: owner.Error()}
 	case errors.Is(err, fs.ErrPermission):
 		return nil, info, &UnfitError{Reason: "not readable: permission denied", MayHeal: true}
@@ -79,30 +70,22 @@ func ReadDrop(dir *Dir, e Entry, max int64, buf []byte) ([]byte, Info, error) {
 	return data, info, err
 }
 
-// readSame reads the file name, into buf if there is room, if it is the one that
-// before describes; if it is another, the error wraps errReplaced.
-func (d *Dir) readSame(name string, before Info, max int64, buf []byte) ([]byte, Info, error) {
-	if err := before.checkFit(max); err != nil {
-		return nil, before, d.fail("read", name, err)
-	}
-	f, info, err := d.openSame(name, os.O_RDONLY, before)
+// read is ReadFile, into buf if there is room.
+func (d *Dir) read(name string, max int64, buf []byte) ([]byte, Info, error) {
+	f, info, err := d.open(name, os.O_RDONLY)
 	if err != nil {
 		return nil, info, err
 	}
 	defer f.Close()
-	if err := info.checkFit(max); err != nil {
+	if info.Size > max {
+		err := &UnfitError{Reason: fmt.Sprintf("%d bytes, more than the limit of %d", info.Size, max)}
 		return nil, info, d.fail("read", name, err)
 	}
-	// One byte more than the file has, so that one read shows its end.
-	buf = slices.Grow(buf[:0], int(info.Size)+1)
-	for {
-		n, err := f.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case err == io.EOF, err == nil && int64(len(buf)) >= info.Size:
-			return buf, info, nil
-		case err != nil:
-			return nil, info, d.fail("read", name, err)
-		}
+	// What is appended from here on is not read: its time says that it is fresh.
+	buf = slices.Grow(buf[:0], int(info.Size))[:info.Size]
+	n, err := io.ReadFull(f, buf)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, info, d.fail("read", name, err)
 	}
+	return buf[:n], info, nil
 }

@@ -24,15 +24,15 @@ func (s *Spool) RejectName(name string) string {
 		// ".reason" must fit.
 		stem = stem[:150] + "-" + NewID()
 	}
-	exists := func(name string) bool {
-		_, err := s.Rejected.Lstat(name)
-		return err == nil
-	}
 	free := stem + ending
-	for n := 1; exists(free) || exists(free+ReasonSuffix); n++ {
+	for n := 1; ; n++ {
+		_, err := s.Rejected.Lstat(free)
+		reason, rerr := s.Rejected.Lstat(free + ReasonSuffix) // a kill can leave one alone
+		if err != nil && (rerr != nil || !reason.Mode.IsDir()) {
+			return free
+		}
 		free = fmt.Sprintf("%s.%d%s", stem, n, ending)
 	}
-	return free
 }
 
 // CountRejects counts what is in rejected, but for the reasons.
@@ -49,25 +49,25 @@ func (s *Spool) PruneRejects() error {
 	if err != nil || len(names) <= 2*MaxRejects {
 		return err
 	}
-	old := map[string]bool{}
-	for _, name := range names {
-		old[name] = true
-	}
+	slices.Sort(names)
 	reasons, err := s.Rejected.entries(func(name string) bool {
 		reject, ok := strings.CutSuffix(name, ReasonSuffix)
-		return ok && old[reject]
+		_, found := slices.BinarySearch(names, reject)
+		return ok && found
 	})
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(reasons, older)
+	kept := map[string]bool{}
 	for _, reason := range reasons[max(0, len(reasons)-MaxRejects):] {
-		delete(old, reason.Name)
-		delete(old, strings.TrimSuffix(reason.Name, ReasonSuffix))
+		kept[reason.Name] = true
 	}
 	var errs []error
-	for name := range old {
-		errs = append(errs, s.Rejected.RemoveAll(name))
+	for _, name := range names {
+		if !kept[strings.TrimSuffix(name, ReasonSuffix)+ReasonSuffix] {
+			errs = append(errs, s.Rejected.RemoveAll(name))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -43,11 +43,8 @@ func Find(dir string) string {
 	home, _ := os.UserHomeDir()
 	for up := start; ; up = filepath.Dir(up) {
 		top := filepath.Dir(up) == up
-		if up == start || !top && !sameDir(up, home) {
-			if hasSpool(up) {
-				return up
-			}
-			if _, err := os.Lstat(filepath.Join(up, ".git")); err == nil {
+		if up == start || !top && !SameDir(up, home) {
+			if _, err := os.Lstat(filepath.Join(up, ".git")); err == nil || hasSpool(up) {
 				return up
 			}
 		}
@@ -55,6 +52,16 @@ func Find(dir string) string {
 			return start
 		}
 	}
+}
+
+// SameDir reports whether both paths lead to one directory.
+func SameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // hasSpool reports whether there is a .spool that is a directory, no link, and
@@ -69,53 +76,34 @@ func hasSpool(project string) bool {
 	return err == nil && info.Mode.IsDir() && info.Ours()
 }
 
-func sameDir(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
-}
-
 // Create is Open, but makes the spool where there is none. The project's
 // directory itself must exist.
-func Create(project string) (*Spool, error) {
-	p, err := OpenDir(project)
-	if err != nil {
-		return nil, fmt.Errorf("opening project: %w", err)
-	}
-	defer p.Close()
-	if err := p.Mkdir(DirName); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("making spool: %w", err)
-	}
-	return Open(project)
-}
+func Create(project string) (*Spool, error) { return complete(open(project, true)) }
 
 // Open opens the spool of a project, making what is missing below .spool. The
 // error wraps fs.ErrNotExist if the project or its .spool does not exist, and an
 // *OwnerError if the spool is another user's.
-func Open(project string) (*Spool, error) {
-	s, err := OpenExisting(project)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Complete(); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
-}
+func Open(project string) (*Spool, error) { return complete(open(project, false)) }
 
 // OpenExisting is Open for a program that only reads: it changes nothing.
 // Directories that are missing are nil, and list as empty ones; all else needs
 // Complete.
-func OpenExisting(project string) (*Spool, error) {
-	return open(project, "tmp", "incoming", "work", "control", "rejected")
+func OpenExisting(project string) (*Spool, error) { return open(project, false) }
+
+// complete takes the result of open.
+func complete(s *Spool, err error) (*Spool, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Complete(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
-// open opens the named directories of a spool, as far as they exist.
-func open(project string, names ...string) (*Spool, error) {
+// open opens the spool, which it may create, with these of its directories; none
+// named means all.
+func open(project string, create bool, names ...string) (*Spool, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {
 		return nil, fmt.Errorf("finding project: %w", err)
@@ -125,6 +113,11 @@ func open(project string, names ...string) (*Spool, error) {
 		return nil, fmt.Errorf("opening project: %w", err)
 	}
 	defer p.Close()
+	if create {
+		if err := p.Mkdir(DirName); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("making spool: %w", err)
+		}
+	}
 	s := &Spool{Project: project}
 	if s.Root, err = p.OpenDir(DirName); err != nil {
 		return nil, fmt.Errorf("opening spool: %w", err)
@@ -134,47 +127,45 @@ func open(project string, names ...string) (*Spool, error) {
 		return nil, errors.Join(s.Root.fail("open", "", errors.New("has the settings of another program, and is no project's spool")), s.Close())
 	}
 	for _, sub := range s.subdirs() {
-		if !slices.Contains(names, sub.name) {
+		if len(names) > 0 && !slices.Contains(names, sub.name) {
 			continue
 		}
 		*sub.dir, err = s.Root.OpenDir(sub.name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.Close()
-			return nil, fmt.Errorf("opening spool: %w", err)
+			return nil, errors.Join(fmt.Errorf("opening spool: %w", err), s.Close())
 		}
 	}
 	return s, nil
 }
 
 // Complete makes and opens the directories that OpenExisting has not found, and
-// makes all of them private. If one was missing, the spool is new, and gets its
+// makes all of them private. Where one is missing, the spool is new, and gets its
 // .gitignore, too: signals hold prompts, which must not come into a repository.
 func (s *Spool) Complete() error {
-	missing := slices.DeleteFunc(s.subdirs(), func(sub subdir) bool { return *sub.dir != nil })
-	if len(missing) > 0 {
-		err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("making spool: %w", err)
+	s.Root.tighten()
+	for _, sub := range s.subdirs() {
+		if *sub.dir == nil {
+			err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
+			if err == nil || errors.Is(err, fs.ErrExist) {
+				err = s.Root.Mkdir(sub.name)
+			}
+			if err == nil || errors.Is(err, fs.ErrExist) {
+				*sub.dir, err = s.Root.OpenDir(sub.name)
+			}
+			if err != nil {
+				return fmt.Errorf("making spool: %w", err)
+			}
 		}
+		(*sub.dir).tighten()
 	}
-	for _, sub := range missing {
-		err := s.Root.Mkdir(sub.name)
-		if err == nil || errors.Is(err, fs.ErrExist) {
-			*sub.dir, err = s.Root.OpenDir(sub.name)
-		}
-		if err != nil {
-			return fmt.Errorf("making spool: %w", err)
-		}
-	}
-	s.tighten()
 	return nil
 }
 
-// tighten makes the open directories private.
-func (s *Spool) tighten() {
-	s.Root.tighten()
-	for _, sub := range s.subdirs() {
-		(*sub.dir).tighten()
+// tighten takes from others what they may do with the directory. It fails where
+// the file system has no modes, and this changes nothing.
+func (d *Dir) tighten() {
+	if info, err := d.Stat(); err == nil && info.loose() {
+		_ = d.root.Chmod(".", info.Mode&0o700)
 	}
 }
 
@@ -190,6 +181,13 @@ func (s *Spool) Stale() bool {
 	return !s.Root.isAt(p, DirName) || slices.ContainsFunc(s.subdirs(), func(sub subdir) bool {
 		return *sub.dir == nil || !(*sub.dir).isAt(s.Root, sub.name)
 	})
+}
+
+// isAt reports whether d is what the entry name of parent is.
+func (d *Dir) isAt(parent *Dir, name string) bool {
+	there, err := parent.Lstat(name)
+	here, herr := d.Stat()
+	return err == nil && herr == nil && here.is(there)
 }
 
 // Close releases the spool's directories.

@@ -124,7 +124,7 @@ func TestDrop(t *testing.T) {
 		t.Fatalf("%d drops", len(drops))
 	}
 	for i, want := range []string{"one", "two"} {
-		if data, _, err := ReadDrop(s.Incoming, drops[i], 3, nil); err != nil || string(data) != want {
+		if data, _, err := ReadDrop(s.Incoming, drops[i].Name, 3, nil); err != nil || string(data) != want {
 			t.Errorf("%q, %v", data, err)
 		}
 	}

@@ -251,7 +251,7 @@ func (d *diagnosis) checkRegistry() {
 	}
 	for _, e := range entries {
 		if e.Err != nil {
-			d.find("registry", Warning, e.Err.Error(), "rm "+quote.Shell(e.Files[0]))
+			d.find("registry", Warning, e.Err.Error(), "rm "+quote.Shell(e.File))
 		}
 	}
 }

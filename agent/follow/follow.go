@@ -91,7 +91,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	f := &follower{
 		cfg:         cfg,
-		table:       watch.NewTable(cfg.newWatcher, func(error) {}),
+		table:       watch.NewTable(cfg.newWatcher),
 		queueEvents: make(chan struct{}, 1),
 		dropEvents:  make(chan struct{}, 1),
 		delivered:   map[string]bool{},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -63,21 +62,11 @@ func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.lock, err = filelock.Try(filepath.Join(sp.Control.Path(), l.file()), l.current)
+	l.lock, err = filelock.Try(filepath.Join(sp.Control.Path(), l.file()))
 	if l.lock == nil {
 		return nil, err
 	}
 	return l, nil
-}
-
-// current describes the file at the path.
-func (l *lease) current() (fs.FileInfo, error) {
-	f, err := l.sp.Control.OpenFile(l.file(), os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.Stat()
 }
 
 func (l *lease) file() string { return leasePrefix + l.follower + leaseSuffix }

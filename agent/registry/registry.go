@@ -50,9 +50,9 @@ type Registry struct {
 
 // Entry is what the registry says of one project.
 type Entry struct {
-	Path  string   // of the project; "" if Err is set
-	Files []string // that say so
-	Err   error    // what is wrong with the file that ought to name a project
+	Path string // of the project; "" if Err is set
+	File string // that says so
+	Err  error  // what is wrong with the file that ought to name a project
 }
 
 // Dirs are the directories in which there may be entries.
@@ -63,48 +63,46 @@ func (r Registry) Dirs() []string {
 	return []string{r.Old, r.Dir}
 }
 
-// List returns what is registered, by path, and then what is wrong. No registry
-// means that nothing is registered.
+// List returns what is wrong in the registry, and then what is registered, by
+// path. No registry means that nothing is registered.
 func (r Registry) List() ([]Entry, error) {
-	var good, bad []Entry
-	byPath := map[string]int{}
+	all, err := r.files()
+	return slices.CompactFunc(all, func(a, b Entry) bool { return a.Err == nil && a.Path == b.Path }), err
+}
+
+// files returns an entry for each file, sorted by path.
+func (r Registry) files() (all []Entry, err error) {
 	for _, at := range r.Dirs() {
-		names, err := os.ReadDir(at)
+		var names []string
+		dir, err := spoolfiles.OpenDir(at)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var dir *spoolfiles.Dir
 		if err == nil {
-			dir, err = spoolfiles.OpenDir(at)
+			defer dir.Close()
+			names, err = dir.List()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading the registry: %w", err)
 		}
-		defer dir.Close()
-		for _, e := range names {
-			if strings.HasPrefix(e.Name(), ".") {
+		for _, name := range names {
+			if strings.HasPrefix(name, ".") {
 				continue
 			}
-			file := filepath.Join(at, e.Name())
-			project, err := read(dir, e.Name())
-			i, known := byPath[project]
+			e := Entry{File: filepath.Join(at, name)}
+			e.Path, e.Err = read(dir, name)
 			switch {
-			case errors.Is(err, fs.ErrNotExist): // removed just now
-			case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-				return nil, fmt.Errorf("reading the registry: %w", err)
-			case err != nil:
-				bad = append(bad, Entry{Files: []string{file}, Err: err})
-			case at != r.Dir && os.Rename(file, filepath.Join(r.Dir, e.Name())) == nil: // it comes again
-			case known:
-				good[i].Files = append(good[i].Files, file)
+			case errors.Is(e.Err, fs.ErrNotExist): // removed just now
+			case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
+				return nil, fmt.Errorf("reading the registry: %w", e.Err)
+			case e.Err == nil && at != r.Dir && os.Rename(e.File, filepath.Join(r.Dir, name)) == nil: // it comes again
 			default:
-				byPath[project] = len(good)
-				good = append(good, Entry{Path: project, Files: []string{file}})
+				all = append(all, e)
 			}
 		}
 	}
-	slices.SortFunc(good, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
-	return append(good, bad...), nil
+	slices.SortFunc(all, func(a, b Entry) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.File, b.File)) })
+	return all, nil
 }
 
 // read returns the path that a file names.
@@ -122,11 +120,8 @@ func read(dir *spoolfiles.Dir, name string) (project string, err error) {
 
 // check refuses a path that cannot be a project's.
 func check(path string) error {
-	switch {
-	case !filepath.IsAbs(path):
+	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		return fmt.Errorf("project %s: not an absolute path", quote.Text(path))
-	case strings.ContainsRune(path, 0):
-		return fmt.Errorf("project %s: no path has a zero byte", quote.Text(path))
 	}
 	return nil
 }
@@ -137,16 +132,16 @@ func check(path string) error {
 // undo it.
 func (r Registry) Add(project string) (file string, added bool, err error) {
 	project = filepath.Clean(project)
-	all, err := r.List()
-	if err == nil {
-		err = check(project)
+	if err := check(project); err != nil {
+		return "", false, err
 	}
+	all, err := r.List()
 	if err != nil {
 		return "", false, err
 	}
 	for _, e := range all {
 		if e.Path == project {
-			return e.Files[0], false, nil
+			return e.File, false, nil
 		}
 	}
 	// A name that depends on the path alone: a process that comes at the same
@@ -216,13 +211,10 @@ func (r Registry) marked(sp *spoolfiles.Spool) bool {
 		return err == nil
 	}
 	dir, name := sp.Root, markName
-	if !info.Mode.IsRegular() {
+	if file, err := os.Readlink(filepath.Join(sp.Root.Path(), markName)); err == nil {
 		// Nothing outside the registry is read, for anybody may have made the link.
-		link := filepath.Join(sp.Root.Path(), markName)
-		file, err := os.Readlink(link)
-		if err != nil || filepath.Dir(file) != r.Dir {
-			// Hooks of earlier versions link to the spool's own tmp.
-			return sameDir(link, filepath.Join(sp.Root.Path(), "tmp"))
+		if filepath.Dir(file) != r.Dir {
+			return false
 		}
 		if dir, err = spoolfiles.OpenDir(r.Dir); err != nil {
 			return false
@@ -231,7 +223,7 @@ func (r Registry) marked(sp *spoolfiles.Spool) bool {
 		name = filepath.Base(file)
 	}
 	project, err := read(dir, name)
-	return err == nil && sameDir(project, sp.Project)
+	return err == nil && spoolfiles.SameDir(project, sp.Project)
 }
 
 // Remove undoes Add: also for a path that leads to the same directory. It
@@ -239,21 +231,20 @@ func (r Registry) marked(sp *spoolfiles.Spool) bool {
 // it anew.
 func (r Registry) Remove(project string) (removed []string, err error) {
 	project = filepath.Clean(project)
-	all, err := r.List()
+	all, err := r.files()
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range all {
-		if e.Err != nil || e.Path != project && !sameDir(e.Path, project) {
+		if e.Err != nil || e.Path != project && !spoolfiles.SameDir(e.Path, project) {
 			continue
 		}
-		for _, file := range e.Files {
-			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return removed, fmt.Errorf("removing %s from the registry: %w", quote.Text(project), err)
-			}
+		if err := os.Remove(e.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("removing %s from the registry: %w", quote.Text(project), err)
 		}
 		removed = append(removed, e.Path)
 	}
+	removed = slices.Compact(removed)
 	sp, err := spoolfiles.Open(project)
 	if errors.Is(err, fs.ErrNotExist) {
 		return removed, nil
@@ -263,14 +254,4 @@ func (r Registry) Remove(project string) (removed []string, err error) {
 	}
 	defer sp.Close()
 	return removed, sp.Root.WriteFile(markName, nil, sp.Tmp, false)
-}
-
-// sameDir reports whether both paths lead to one directory.
-func sameDir(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
 }

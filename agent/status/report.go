@@ -3,7 +3,6 @@ package status
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,15 +85,6 @@ type ProjectStatus struct {
 // and so not in the middle of a change. Rejects and polling may well be
 // somebody's wish.
 func (p ProjectStatus) NeedsAttention() bool { return p.State.NeedsAttention() || p.Uncounted }
-
-// MarshalJSON keeps a path that is not UTF-8.
-func (p ProjectStatus) MarshalJSON() ([]byte, error) {
-	type plain ProjectStatus
-	return json.Marshal(struct {
-		plain
-		PathBytes []byte `json:"path_bytes,omitempty"`
-	}{plain(p), agent.PathBytes(p.Path)})
-}
 
 // Totals is the part of the ledger that a report shows:
 // folded + returned + external = queued + drained + evicted.

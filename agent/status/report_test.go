@@ -157,14 +157,3 @@ func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
 		t.Errorf("it has begun, but: %+v", ps)
 	}
 }
-
-// A path is any bytes, also in status --json.
-func TestPathsThatAreNotUTF8(t *testing.T) {
-	for path, want := range map[string]string{"/a\xff": `"path_bytes":"L2H/"`, "/a": `"error":""}`} {
-		data, err := json.Marshal(ProjectStatus{Path: path})
-		must(t, err)
-		if !strings.Contains(string(data), want) {
-			t.Errorf("%s has no %s", data, want)
-		}
-	}
-}

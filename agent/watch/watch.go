@@ -66,7 +66,6 @@ type Notify func(name string, op fsnotify.Op)
 // safe for concurrent use.
 type Table struct {
 	make func() (Watcher, error)
-	lost func(error)
 
 	mu      sync.Mutex        // not held over calls of the watcher's Add and Remove
 	watcher Watcher           // nil while there is none
@@ -76,9 +75,8 @@ type Table struct {
 }
 
 // NewTable returns a table whose watcher is made by make, when it is needed.
-// Each time events were lost, lost is called with the reason.
-func NewTable(make func() (Watcher, error), lost func(error)) *Table {
-	return &Table{make: make, lost: lost, notify: map[string]Notify{}}
+func NewTable(make func() (Watcher, error)) *Table {
+	return &Table{make: make, notify: map[string]Notify{}}
 }
 
 // Add watches a directory, or goes on watching it. The path is absolute and
@@ -123,8 +121,8 @@ func (t *Table) enter(dir string, notify Notify) (Watcher, error) {
 			}
 		})
 		t.readers.Go(func() {
-			for err := range w.Errors() { // the watcher waits until they have been read
-				t.all(err)
+			for range w.Errors() { // the watcher waits until they have been read
+				t.all()
 			}
 		})
 	}
@@ -160,8 +158,7 @@ func (t *Table) Close() error {
 }
 
 // all tells everyone that events were lost.
-func (t *Table) all(why error) {
-	t.lost(why)
+func (t *Table) all() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, notify := range t.notify {

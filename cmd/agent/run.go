@@ -87,6 +87,7 @@ once; either way nothing is lost.`,
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(50)
 			}
+			notifier := service.NewNotifier()
 			return agent.Run(ctx, agent.Config{
 				Load:     unlessHungUp(load, stop),
 				Reload:   reload,
@@ -97,7 +98,8 @@ once; either way nothing is lost.`,
 				Version:  version(),
 				Log:      newLogger(os.Stderr, &log),
 
-				Supervisor: service.NewNotifier(),
+				Notify:     notifier.Tell,
+				AliveEvery: notifier.AliveEvery(),
 			})
 		},
 	}

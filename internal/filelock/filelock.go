@@ -14,29 +14,26 @@ import (
 )
 
 // Try locks the file at path without waiting. It returns nil if somebody else
-// has the lock, and if the file does not exist, or is not the one that current
-// describes once it is locked.
-func Try(path string, current func() (fs.FileInfo, error)) (*flock.Flock, error) {
+// has the lock, and if the file does not exist or was replaced meanwhile.
+func Try(path string) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
 	ok, err := lock.TryLock()
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !ok {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !ok:
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("locking %s: %w", path, err)
+	case !Valid(lock):
+		return nil, lock.Unlock()
 	}
-	var locked fs.FileInfo
-	want, err := current()
-	if err == nil {
-		locked, err = lock.Stat()
-	}
-	if err == nil && os.SameFile(want, locked) {
-		return lock, nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return nil, errors.Join(err, lock.Unlock())
+	return lock, nil
+}
+
+// Valid reports whether a locked file is still the one at its path.
+func Valid(lock *flock.Flock) bool {
+	there, err := os.Lstat(lock.Path())
+	locked, lerr := lock.Stat()
+	return err == nil && lerr == nil && os.SameFile(there, locked)
 }
 
 // Held reports whether somebody has the lock on the file at path. If not, free

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,13 +19,12 @@ type Origin struct {
 	Source     string    // the tool that a raw event came from; "" if unknown
 }
 
-// recordedAt is the modification time as a signal has it; what was before 1970
-// is 1970.
-func (o Origin) recordedAt() uint64 { return uint64(max(0, o.ModTime.Unix())) }
-
-// cwd is the project's directory as text: a path that is not UTF-8 cannot stand
-// in a signal as it is.
-func (o Origin) cwd() string { return strings.ToValidUTF8(o.Project, "\ufffd") }
+// signal has what the surroundings say: the modification time, where what was
+// before 1970 is 1970, and the directory as text, since a path that is not UTF-8
+// cannot stand in a signal as it is.
+func (o Origin) signal() Signal {
+	return Signal{RecordedAt: uint64(max(0, o.ModTime.Unix())), CWD: strings.ToValidUTF8(o.Project, "\ufffd")}
+}
 
 // DecodeDrop makes a signal of the content of a drop: one JSON object in UTF-8,
 // with nothing but JSON's white space around it. The error says what is wrong
@@ -72,63 +68,25 @@ func DecodeDrop(data []byte, o Origin) (Signal, error) {
 	if bytes.HasPrefix(data, []byte("\ufeff")) {
 		return Signal{}, errors.New("begins with a byte order mark")
 	}
-	if !utf8.Valid(data) {
-		return Signal{}, errNotUTF8
-	}
 	if o.MaxPayload <= 0 {
 		o.MaxPayload = math.MaxInt
 	}
 	o.MaxPayload = max(o.MaxPayload, MinPayload)
-	ms := make(members, 0, 16)
-	err := eachMember(data, func(name, value jsontext.Value) error {
-		if len(ms) == maxMembers {
-			return fmt.Errorf("has more than %d fields", maxMembers)
-		}
-		key, _ := unescape(name)
-		ms = append(ms, member{key, name, value})
-		return nil
-	})
-	switch {
-	case err != nil:
+	ms, err := parse(data)
+	if err != nil {
 		return Signal{}, err
-	case ms.isEvent():
+	}
+	if ms.isEvent() {
 		return ms.event(o, len(data))
-	default:
-		return ms.signal(o)
 	}
-}
-
-// maxMembers bounds the memory that a drop takes.
-const maxMembers = 1 << 16
-
-// members are those of a drop's object, as they stand in the text.
-type members []member
-
-type member struct {
-	key         []byte // the name, unescaped
-	name, value jsontext.Value
-}
-
-// has reports whether there is such a member; kind 0 is any.
-func (ms members) has(key string, kind jsontext.Kind) bool {
-	return slices.ContainsFunc(ms, func(m member) bool {
-		return string(m.key) == key && (kind == 0 || kind == m.value.Kind())
-	})
-}
-
-// last returns the text that read finds in the last member with the first of the
-// keys that has one, and the index of this member, -1 if there is none.
-func (ms members) last(read func(jsontext.Value) string, keys ...string) (text string, at int) {
-	for _, key := range keys {
-		for i, m := range slices.Backward(ms) {
-			if string(m.key) == key {
-				if text := read(m.value); text != "" {
-					return text, i
-				}
-			}
-		}
+	s, err := ms.signal(o.signal())
+	if err == nil && s.ToolName == nil && s.Payload == nil {
+		return Signal{}, errors.New("neither a signal nor a hook event: no tool_name, payload or hook_event_name")
 	}
-	return "", -1
+	if s.Payload != nil && len(*s.Payload) > o.MaxPayload {
+		s.Payload = new(shortenText(*s.Payload, o.MaxPayload))
+	}
+	return s, err
 }
 
 func (ms members) isEvent() bool {
@@ -146,14 +104,15 @@ func (ms members) isEvent() bool {
 
 // event makes a signal of an event whose text has size bytes.
 func (ms members) event(o Origin, size int) (Signal, error) {
-	tool, toolAt := ms.last(textOf, "tool_name", "toolName")
-	dir, dirAt := ms.last(textOf, "cwd", "working_dir")
-	action, _ := ms.last(textOf, "agent_action_name")
-	toolDir, _ := ms.last(cwdOf, "tool_info")
-	root, _ := ms.last(firstString, "workspace_roots")
-	when, _ := ms.last(textOf, "timestamp")
+	tool, toolAt := ms.last(member.text, "tool_name", "toolName")
+	dir, dirAt := ms.last(member.text, "cwd", "working_dir")
+	action, _ := ms.last(member.text, "agent_action_name")
+	toolDir, _ := ms.last(member.cwd, "tool_info")
+	root, _ := ms.last(member.firstText, "workspace_roots")
+	when, _ := ms.last(member.text, "timestamp")
 
-	s := Signal{RecordedAt: o.recordedAt(), CWD: cmp.Or(dir, toolDir, root, o.cwd())}
+	s := o.signal()
+	s.CWD = cmp.Or(dir, toolDir, root, s.CWD)
 	if tool = cmp.Or(tool, action); tool != "" {
 		s.ToolName = &tool
 	}
@@ -179,21 +138,4 @@ func (ms members) event(o Origin, size int) (Signal, error) {
 	}
 	s.Payload = new(string(object))
 	return s, nil
-}
-
-// signal makes a signal of one that is written as such.
-func (ms members) signal(o Origin) (Signal, error) {
-	f := fields{Signal: Signal{RecordedAt: o.recordedAt(), CWD: o.cwd()}}
-	for _, m := range ms {
-		if err := f.add(m.name, m.value); err != nil {
-			return Signal{}, err
-		}
-	}
-	if f.ToolName == nil && f.Payload == nil {
-		return Signal{}, errors.New("neither a signal nor a hook event: no tool_name, payload or hook_event_name")
-	}
-	if f.Payload != nil && len(*f.Payload) > o.MaxPayload {
-		f.Payload = new(shortenText(*f.Payload, o.MaxPayload))
-	}
-	return f.Signal, nil
 }

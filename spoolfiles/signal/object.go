@@ -2,11 +2,12 @@ package signal
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -28,58 +29,96 @@ func newDecoder(data []byte) *jsontext.Decoder {
 
 var errNoObject = errors.New("not a JSON object")
 
-// eachMember calls f for each member of the one JSON object that data holds,
-// with name and value as they stand in data, valid as long as data is. An error
-// of f ends it. Objects nested more than 10,000 deep are an error.
-func eachMember(data []byte, f func(name, value jsontext.Value) error) error {
+// members are those of an object, as they stand in its text.
+type members []member
+
+type member struct {
+	key         []byte // the name, unescaped
+	name, value jsontext.Value
+}
+
+// maxMembers bounds the memory that an object takes.
+const maxMembers = 1 << 16
+
+// parse returns the members of the one JSON object in UTF-8 that data holds,
+// valid as long as data is. Objects nested more than 10,000 deep are an error.
+func parse(data []byte) (members, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("not UTF-8 text")
+	}
 	dec := newDecoder(data)
 	defer decoders.Put(dec)
-	next := func() (jsontext.Value, error) {
-		v, err := dec.ReadValue()
-		end := int(dec.InputOffset())
-		return data[end-len(v) : end : end], err
+	ms := make(members, 0, 8)
+	brace, err := dec.ReadToken()
+	if err == nil && brace.Kind() != '{' {
+		return nil, errNoObject
 	}
-	switch tok, err := dec.ReadToken(); {
-	case err != nil:
-		return syntaxError(err)
-	case tok.Kind() != '{':
-		return errNoObject
+	for err == nil && dec.PeekKind() != '}' {
+		if len(ms) == maxMembers {
+			return nil, fmt.Errorf("has more than %d fields", maxMembers)
+		}
+		var m member
+		if m.name, err = readValue(dec, data); err == nil {
+			m.key, _ = unescape(m.name)
+			m.value, err = readValue(dec, data)
+		}
+		ms = append(ms, m)
 	}
-	for dec.PeekKind() != '}' {
-		name, err := next()
-		if err != nil {
-			return syntaxError(err)
-		}
-		value, err := next()
-		if err != nil {
-			return syntaxError(err)
-		}
-		if err := f(name, value); err != nil {
-			return err
-		}
+	if err == nil {
+		_, err = dec.ReadToken()
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return syntaxError(err)
+	if err != nil {
+		return nil, syntaxError(err)
 	}
 	if _, err := dec.ReadToken(); err != io.EOF {
-		return errors.New("more text after the JSON object")
+		return nil, errors.New("more text after the JSON object")
 	}
-	return nil
+	return ms, nil
+}
+
+// readValue returns the next value where it lies in data; the decoder's own
+// slice is only valid until it reads on.
+func readValue(dec *jsontext.Decoder, data []byte) (jsontext.Value, error) {
+	v, err := dec.ReadValue()
+	end := int(dec.InputOffset())
+	return data[end-len(v) : end], err
 }
 
 // syntaxError says in one short line what the decoder found: its own wording
 // repeats the names of the fields around, which may be long.
 func syntaxError(err error) error {
-	var se *jsontext.SyntacticError
+	se, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
 	case errors.Is(err, io.EOF):
 		return errNoObject
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("cut off: the JSON object has no end")
-	case errors.As(err, &se):
+	case ok:
 		return fmt.Errorf("not JSON: %w, at byte %d", se.Err, se.ByteOffset)
 	}
 	return fmt.Errorf("not JSON: %w", err)
+}
+
+// has reports whether there is such a member; kind 0 is any.
+func (ms members) has(key string, kind jsontext.Kind) bool {
+	return slices.ContainsFunc(ms, func(m member) bool {
+		return string(m.key) == key && (kind == 0 || kind == m.value.Kind())
+	})
+}
+
+// last returns the text that read finds in the last member with the first of the
+// keys that has one, and the index of this member, -1 if there is none.
+func (ms members) last(read func(member) (string, error), keys ...string) (text string, at int) {
+	for _, key := range keys {
+		for i, m := range slices.Backward(ms) {
+			if string(m.key) == key {
+				if text, _ := read(m); text != "" {
+					return text, i
+				}
+			}
+		}
+	}
+	return "", -1
 }
 
 // unescape returns what a JSON string says; it may alias it. ok is false if it
@@ -92,44 +131,39 @@ func unescape(quoted jsontext.Value) (text []byte, ok bool) {
 	return text, err == nil
 }
 
-// unquote is unescape for any value, without aliasing it; ok is false also if it
-// is no string.
-func unquote(value jsontext.Value) (text string, ok bool) {
-	if value.Kind() != '"' {
-		return "", false
+// text returns what the member says, if it is a string that is text.
+func (m member) text() (string, error) {
+	if m.value.Kind() != '"' {
+		return "", fmt.Errorf("%s is not a string", m.key)
 	}
-	b, ok := unescape(value)
-	return string(b), ok
+	text, ok := unescape(m.value)
+	if !ok {
+		return "", fmt.Errorf("%s has half a surrogate pair", m.key)
+	}
+	return string(text), nil
 }
 
-// textOf is unquote, where no text is as good as an empty one.
-func textOf(value jsontext.Value) string {
-	if text, ok := unquote(value); ok {
-		return text
+// textOrNull is text, but null is as good as absent.
+func (m member) textOrNull() (*string, error) {
+	if m.value.Kind() == 'n' {
+		return nil, nil
 	}
-	return ""
+	text, err := m.text()
+	return &text, err
 }
 
-// firstString returns what the first element of a JSON array says, if it is a
-// string that is text.
-func firstString(array jsontext.Value) string {
-	if array.Kind() != '[' {
-		return ""
+// firstText returns what the first element says, if the member is an array.
+func (m member) firstText() (string, error) {
+	if m.value.Kind() != '[' {
+		return "", fmt.Errorf("%s is not an array", m.key)
 	}
-	first, err := newDecoder(array[1:]).ReadValue()
-	if err != nil { // the array is empty
-		return ""
-	}
-	return textOf(first)
+	m.value, _ = newDecoder(m.value[1:]).ReadValue() // none if the array is empty
+	return m.text()
 }
 
-// cwdOf returns the cwd that a JSON object has, if it is a string that is text.
-func cwdOf(object jsontext.Value) (cwd string) {
-	_ = eachMember(object, func(name, value jsontext.Value) error { // else it has none
-		if key, _ := unescape(name); string(key) == "cwd" {
-			cwd = cmp.Or(textOf(value), cwd)
-		}
-		return nil
-	})
-	return cwd
+// cwd returns the cwd in the member, if it is an object that has one.
+func (m member) cwd() (string, error) {
+	ms, err := parse(m.value)
+	cwd, _ := ms.last(member.text, "cwd")
+	return cwd, err
 }

@@ -26,8 +26,7 @@ const floor = 120
 // minString is a length to which every JSON string can be cut.
 const minString = len(`""`) + len(markerHead) + 20 + len(markerTail)
 
-// identity are the fields that say what an event belongs to, most telling first.
-// They stay whole.
+// identity are the fields that say what an event belongs to. They stay whole.
 var identity = []string{
 	"spool_source", "hook_event_name", "hookEventName", "event", "agent_action_name", "type",
 	"session_id", "sessionId", "sessionID", "trajectory_id", "thread-id", "turn-id", "conversation_id",
@@ -70,23 +69,19 @@ func long(event []byte, within bool) (spans []span) {
 	_, _ = dec.ReadToken() // the first brace
 	name := ""
 	for {
-		in, count := dec.StackIndex(dec.StackDepth())
-		if kind := dec.PeekKind(); kind != '"' && (within || kind == '}') {
+		if kind := dec.PeekKind(); kind != '"' && (within || kind == '}' || kind == 0) {
 			if _, err := dec.ReadToken(); err != nil {
 				return spans // it is the end, for event is valid
 			}
 			name = ""
 			continue
 		}
-		v, err := dec.ReadValue()
-		if err != nil {
-			return spans
-		}
-		isName := in == '{' && count%2 == 0
-		if isName {
+		v, _ := dec.ReadValue()
+		end := int(dec.InputOffset())
+		if event[end] == ':' { // for event is compact
 			key, _ := unescape(v)
 			name = string(key)
-		} else if end := int(dec.InputOffset()); len(v) > floor && (v.Kind() != '"' || !slices.Contains(identity, name)) {
+		} else if len(v) > floor && (v.Kind() != '"' || !slices.Contains(identity, name)) {
 			spans = append(spans, span{end - len(v), end})
 		}
 	}
@@ -115,19 +110,12 @@ func cutAll(event []byte, spans []span, most int) []byte {
 // event's text, cut.
 func identified(event []byte, limit int) []byte {
 	const last = `"shortened":`
-	found := make([]jsontext.Value, len(identity))
-	_ = eachMember(event, func(name, value jsontext.Value) error { // event is valid
-		key, _ := unescape(name)
-		if i := slices.Index(identity, string(key)); i >= 0 && found[i] == nil && value.Kind() == '"' {
-			found[i] = value
-		}
-		return nil
-	})
+	ms, _ := parse(event) // it is valid
 	dst := append(make([]byte, 0, limit), '{')
-	for i, value := range found {
-		longer := append(append(append(appendQuote(dst, identity[i]), ':'), value...), ',')
-		if value != nil && len(longer)+len(last)+minString+len("}") <= limit {
-			dst = longer
+	for _, m := range ms {
+		size := len(m.name) + len(":") + len(m.value) + len(",")
+		if m.value.Kind() == '"' && slices.Contains(identity, string(m.key)) && len(dst)+size+len(last)+minString+len("}") <= limit {
+			dst = append(append(append(append(dst, m.name...), ':'), m.value...), ',')
 		}
 	}
 	dst = append(dst, last...)
@@ -159,11 +147,9 @@ func appendCut(dst, quoted []byte, limit int) []byte {
 // begins with: a character, or an escape, and of a surrogate pair both.
 func unit(body []byte) int {
 	switch {
-	case body[0] >= utf8.RuneSelf:
+	case body[0] != '\\':
 		_, n := utf8.DecodeRune(body)
 		return n
-	case body[0] != '\\':
-		return 1
 	case body[1] != 'u':
 		return len(`\n`)
 	case body[2]|0x20 == 'd' && body[3] >= '8': // there are no halves

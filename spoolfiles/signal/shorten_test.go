@@ -313,7 +313,7 @@ func TestShortenExamples(t *testing.T) {
 		{"numbers within", head + `,"x":[1],"y":{"before":1,"list":` + list + `,"after":[2]},"z":"` + x[:110] + `"}`, 4096, 10, `^` + head + `,"x":\[1\],"y":"\{\\"before\\":1,\\"list\\":\[1234567,.*,0\],\\"after\\":\[2\]\}","z":"x{110}"\}$`},
 		{"lists with room after all", `{"a":[` + strings.Repeat("1,", 549) + `2],"b":[` + strings.Repeat("3,", 549) + `4],"c":` + list + `}`, 4096, 5, `^\{"a":\[1,.*,2\],"b":\[3,.*,4\],"c":"\[12.*…\[\d+ bytes cut\]….*\]"\}$`},
 		{"a path before a list of strings", head + `,"y":["` + strings.Repeat(x[:300]+`","`, 34) + `"]}`, 4096, 3, `^` + head + `,"y":"\[\\"xxx.*…\[\d+ bytes cut\]….*\]"\}$`},
-		{"many members", head + strings.Repeat(`,"y":0`, 9_999) + `}`, 4096, 1, `^\{"hook_event_name":"PostToolUse","session_id":"6b[^"]*","transcript_path":"/home[^"]*","shortened":"\{.*\}"\}$`},
+		{"many members", head + strings.Repeat(`,"y":0`, 9_999) + `}`, 4096, 1, `^\{"session_id":"6b[^"]*","transcript_path":"/home[^"]*","hook_event_name":"PostToolUse","shortened":"\{.*\}"\}$`},
 		{"a long name", `{"hook_event_name":"Stop","` + x + `":0}`, 200, 1, `^\{"hook_event_name":"Stop","shortened":"\{\\"hook_event_name.*x\\":0\}"\}$`},
 		{"a long identity", `{"hook_event_name":"` + x + `","type":"t","n":` + list + `,"` + x + `":0}`, 200, 6, `^\{"type":"t","shortened":"`},
 		{"the least", `{"hook_event_name":"Stop","y":` + list + `}`, MinPayload, 3, `cut\]…`},

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -26,8 +24,6 @@ type Signal struct {
 // a signal nor malformed: readers of the queue skip it.
 var ErrBlank = errors.New("blank line")
 
-var errNotUTF8 = errors.New("not UTF-8 text")
-
 // ParseLine parses one line of the queue, with or without its newline. The error
 // is ErrBlank, or says what is malformed; the signal is then empty.
 //
@@ -36,15 +32,12 @@ var errNotUTF8 = errors.New("not UTF-8 text")
 // escapes; anything in the fields it does not know, provided that it is JSON.
 // It refuses what the original refuses, among others a known field given twice,
 // even as null, half a surrogate pair in a known field or in any name, and a
-// recorded_at such as 1.0, 1e3 or -0. It differs in two points: a signal written
+// recorded_at such as 1.0, 1e3 or -0. It differs in three points: a signal written
 // as an array is malformed, and so is one with an unknown field nested more than
-// 10,000 deep.
+// 10,000 deep, and one with more than 65,536 fields.
 //
 // Any number of goroutines may call it at once.
 func ParseLine(line []byte) (Signal, error) {
-	if !utf8.Valid(line) {
-		return Signal{}, errNotUTF8
-	}
 	line = bytes.TrimSpace(line) // Unicode's White_Space, as in the original
 	if len(line) == 0 {
 		return Signal{}, ErrBlank
@@ -52,17 +45,16 @@ func ParseLine(line []byte) (Signal, error) {
 	if bytes.IndexByte(line, '\n') >= 0 {
 		return Signal{}, errors.New("more than one line")
 	}
-	var f fields
-	err := eachMember(line, f.add)
+	ms, err := parse(line)
 	switch {
 	case err != nil:
 		return Signal{}, err
-	case !f.seen[recordedAt]:
+	case !ms.has("recorded_at", 0):
 		return Signal{}, errors.New("recorded_at is missing")
-	case !f.seen[cwd]:
+	case !ms.has("cwd", 0):
 		return Signal{}, errors.New("cwd is missing")
 	}
-	return f.Signal, nil
+	return ms.signal(Signal{})
 }
 
 // AppendLine appends the signal in canonical form, which has no newline, to dst
@@ -93,64 +85,37 @@ func appendQuote[T ~[]byte | ~string](dst []byte, s T) []byte {
 	return dst
 }
 
-// The fields of a signal.
-const (
-	recordedAt = iota
-	toolName
-	cwd
-	payload
-)
-
-var fieldNames = []string{"recorded_at", "tool_name", "cwd", "payload"}
-
-// fields gathers a signal from the members of its object.
-type fields struct {
-	Signal
-	seen [4]bool
-}
-
-// add takes one member.
-func (f *fields) add(name, value jsontext.Value) error {
-	key, ok := unescape(name)
-	if !ok {
-		return errors.New("a field's name has half a surrogate pair")
-	}
-	field := slices.Index(fieldNames, string(key))
-	if field < 0 {
-		return nil
-	}
-	if f.seen[field] {
-		return fmt.Errorf("%s is given twice", key)
-	}
-	f.seen[field] = true
-	if field == recordedAt {
-		// ParseUint alone would not do: it knows neither null nor a quote, but all
-		// that it takes in base 10 is JSON's form of a whole number, once the
-		// decoder has refused leading zeros.
-		n, err := strconv.ParseUint(string(value), 10, 64)
-		if err != nil {
-			return errors.New("recorded_at is not a whole number from 0 to 18446744073709551615")
+// signal sets the fields that the members are; s has what counts where there is
+// none.
+func (ms members) signal(s Signal) (Signal, error) {
+	for i, m := range ms {
+		if _, ok := unescape(m.name); !ok {
+			return Signal{}, errors.New("a field's name has half a surrogate pair")
 		}
-		f.RecordedAt = n
-		return nil
+		var err error
+		switch string(m.key) {
+		case "recorded_at":
+			// ParseUint takes neither null nor a quote, and all that it takes in base
+			// 10 is JSON's form of a whole number, once the decoder has refused
+			// leading zeros.
+			if s.RecordedAt, err = strconv.ParseUint(string(m.value), 10, 64); err != nil {
+				err = errors.New("recorded_at is not a whole number from 0 to 18446744073709551615")
+			}
+		case "tool_name":
+			s.ToolName, err = m.textOrNull()
+		case "cwd":
+			s.CWD, err = m.text()
+		case "payload":
+			s.Payload, err = m.textOrNull()
+		default:
+			continue
+		}
+		if ms[:i].has(string(m.key), 0) {
+			err = fmt.Errorf("%s is given twice", m.key)
+		}
+		if err != nil {
+			return Signal{}, err
+		}
 	}
-	if value.Kind() == 'n' && field != cwd {
-		return nil // as good as absent
-	}
-	if value.Kind() != '"' {
-		return fmt.Errorf("%s is not a string", key)
-	}
-	text, ok := unquote(value)
-	if !ok {
-		return fmt.Errorf("%s has half a surrogate pair", key)
-	}
-	switch field {
-	case toolName:
-		f.ToolName = &text
-	case cwd:
-		f.CWD = text
-	case payload:
-		f.Payload = &text
-	}
-	return nil
+	return s, nil
 }

@@ -344,6 +344,9 @@ func (w *world) check(want *outcome) {
 		Queued:     int64(len(queued)),
 		LastFoldAt: l.LastFoldAt,
 	}
+	if l.Rejected < exact.Rejected {
+		exact.Rejected = l.Rejected // a kill can come between a reject and its count
+	}
 	if l != exact {
 		w.fatalf("the ledger is\n%+v, not\n%+v", l, exact)
 	}
@@ -357,7 +360,8 @@ func (w *world) rejects() (contents []string) {
 	names := w.names("rejected")
 	for _, name := range names {
 		if stem, ok := strings.CutSuffix(name, ".reason"); ok {
-			if !slices.Contains(names, stem) {
+			// A stranger may take a malformed line after its reason was written.
+			if !slices.Contains(names, stem) && !strings.HasPrefix(stem, "line-") {
 				w.fatalf("rejected has the reason %s, and nothing that it is the reason of", name)
 			}
 			continue
@@ -374,8 +378,16 @@ func (w *world) rejects() (contents []string) {
 // checkRejects: what is no signal is rejected, or a stranger has taken it, once.
 func (w *world) checkRejects() {
 	w.t.Helper()
-	found := append(w.rejects(), w.takenBad...)
+	rejects := w.rejects()
+	found := append(slices.Clone(rejects), w.takenBad...)
 	want := slices.Sorted(slices.Values(w.bad))
+	// A stranger may take a malformed line after it was copied to rejected.
+	for _, bad := range w.takenBad {
+		if i := slices.Index(rejects, bad); i >= 0 && len(found) > len(want) {
+			rejects = slices.Delete(rejects, i, i+1)
+			found = append(slices.Clone(rejects), w.takenBad...)
+		}
+	}
 	slices.Sort(found)
 	if !slices.Equal(found, want) {
 		w.fatalf("rejected, or in a stranger's hands, are %q, not %q", found, want)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,11 +28,20 @@ type mutant struct {
 	test  string // of test/powercut, as -run has it
 }
 
-// pause makes every agent pause before each step.
-var pause = replacement{
-	"queue/queue.go",
-	"	if q.step != nil {\n",
-	"	if q.step == nil && what != \"take\" {\n		time.Sleep(20 * time.Millisecond)\n	} else if q.step != nil {\n",
+// pause makes every agent pause before each step, and have the file system commit
+// its journal, by a file that nobody else uses.
+var pause = []replacement{
+	{"queue/queue.go", "import (\n", "import (\n	\"os\"\n"},
+	{"queue/queue.go", "	if q.step != nil {\n", `
+		if q.step == nil && what != "take" {
+			if f, err := os.Create(q.sp.Project + "/pause"); err == nil {
+				f.Write(make([]byte, 100))
+				f.Sync()
+				f.Close()
+			}
+			time.Sleep(10 * time.Millisecond)
+		} else if q.step != nil {
+	`},
 }
 
 var mutants = []mutant{
@@ -55,6 +65,16 @@ var mutants = []mutant{
 		"the record of a return is not synced",
 		replacement{"queue/commit.go", " r.Verb == returnVerb ||", ""},
 		"TestReturnsOnBusyDisk",
+	},
+	{
+		"the record of a compaction is not synced",
+		replacement{"queue/commit.go", " || r.Verb == compactVerb", ""},
+		"TestCompactsOnBusyDisk",
+	},
+	{
+		"the record of a drain is not synced",
+		replacement{"queue/commit.go", "r.Verb == drainVerb || r.Verb == returnVerb", "r.Verb == returnVerb"},
+		"TestDrainsOnBusyDisk",
 	},
 	{
 		"a drain overwrites before it has a record",
@@ -136,7 +156,7 @@ func build(t *testing.T, faults ...replacement) string {
 	for _, name := range sources {
 		copyTree(t, filepath.Join("../..", name), filepath.Join(dir, name))
 	}
-	for _, r := range append([]replacement{pause}, faults...) {
+	for _, r := range append(slices.Clone(pause), faults...) {
 		name := filepath.Join(dir, r.file)
 		text, err := os.ReadFile(name)
 		if err != nil {

@@ -39,10 +39,16 @@ func partly(seed uint64, p float64, torn bool) func(i, sector int) bool {
 	}
 }
 
+// within reports whether cuts are made at this record.
+func (r *recording) within(at int) bool {
+	return len(r.busy) == 0 ||
+		slices.ContainsFunc(r.busy, func(b [2]int) bool { return b[0] <= at && at <= b[1] })
+}
+
 // atFlushes are cuts right after n of the flushes.
 func (r *recording) atFlushes(rnd *rand.Rand, n int) (cuts []cut) {
 	for i := r.start; i < len(r.writes); i++ {
-		if r.writes[i].flush() {
+		if r.writes[i].flush() && r.within(i) {
 			cuts = append(cuts, cut{at: i + 1, mode: "flush", survived: all})
 		}
 	}
@@ -51,10 +57,16 @@ func (r *recording) atFlushes(rnd *rand.Rand, n int) (cuts []cut) {
 
 // atWrites are n cuts anywhere, at which some unsynced writes are lost.
 func (r *recording) atWrites(rnd *rand.Rand, n int) (cuts []cut) {
+	var points []int
+	for at := r.start; at <= len(r.writes); at++ {
+		if r.within(at) {
+			points = append(points, at)
+		}
+	}
 	for range n {
 		seed := rnd.Uint64()
 		survived := choose(rnd, none, all, partly(seed, 0.5, false), partly(seed, 0.85, false), partly(seed, 0.5, true))
-		cuts = append(cuts, cut{at: r.start + rnd.IntN(len(r.writes)-r.start+1), mode: "write", survived: survived})
+		cuts = append(cuts, cut{at: points[rnd.IntN(len(points))], mode: "write", survived: survived})
 	}
 	return r.pick(rnd, cuts, n)
 }

@@ -72,7 +72,7 @@ func build(dir, pkg, name string) string {
 	return to
 }
 
-func full() bool { return os.Getenv(formVariable) == "full" }
+func full() bool { return os.Getenv(formVariable) != "short" }
 
 // failure is what check and must panic with: an error that makes it useless to
 // go on. attempt returns it.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,13 +46,16 @@ func (s *stage) amid(act func()) {
 			}
 		})
 	})
+	from := s.now()
 	acted := attempt(act)
+	s.busy = append(s.busy, [2]int{from, s.now()})
 	close(stop)
 	syncer.Wait()
 	check(errors.Join(acted, err))
 }
 
-// onBusyDisk has signals in the queue, and then acts some times. act calls amid.
+// onBusyDisk has signals in the queue, and then acts some times. act calls amid;
+// the cuts are made there.
 func onBusyDisk(t *testing.T, c setup, act func(s *stage, n int)) {
 	t.Parallel()
 	scenario(t, c, func(s *stage) (start int) {
@@ -65,7 +69,7 @@ func onBusyDisk(t *testing.T, c setup, act func(s *stage, n int)) {
 		}
 		return start
 	}, func(r *recording, rnd *rand.Rand, limit int) []cut {
-		return append(r.atFlushes(rnd, 2*limit), r.atWrites(rnd, limit)...)
+		return append(r.atFlushes(rnd, 6*limit), r.atWrites(rnd, limit)...)
 	})
 }
 
@@ -114,11 +118,15 @@ func TestReturnsOnBusyDisk(t *testing.T) {
 		id := fmt.Sprint("drain", n)
 		s.drain(id, false)
 		s.dropAll(1000*n+100, 1000*n+120, 1)
-		s.amid(func() {
-			check(poll(answerPatience, "the return of "+id, func() bool {
-				_, err := os.Lstat(s.reply(id))
+		gone := func(path string) func() bool {
+			return func() bool {
+				_, err := os.Lstat(path)
 				return errors.Is(err, fs.ErrNotExist)
-			}))
+			}
+		}
+		check(poll(answerPatience, "the begin of the return of "+id, gone(s.reply(id))))
+		s.amid(func() {
+			check(poll(answerPatience, "the return of "+id, gone(strings.TrimSuffix(s.reply(id), ".signals")+".returning")))
 			s.see(seen, queued(s.project())...)
 		})
 	})
@@ -139,21 +147,21 @@ func TestAddedProjectStays(t *testing.T) {
 	}, anywhere)
 }
 
-// A reply is in its place on the disk before the record of the next transaction
-// is. Nothing but the record would say that it is in tmp still.
+// A reply is in its place on the disk before the record of the next drain is.
+// Nothing but the record of its own drain says that it is in tmp still.
 func TestRepliesPrecedeTheNextRecord(t *testing.T) {
 	t.Parallel()
-	scenario(t, setup{}, func(s *stage) int {
-		s.dropAll(0, 20, 1)
-		s.commit()
-		s.drain("drain", false)
-		start := s.now()
-		bad := s.dropBad(1, true)
-		check(poll(answerPatience, "the reject", func() bool {
-			_, err := os.Lstat(bad)
-			return errors.Is(err, fs.ErrNotExist)
-		}))
-		s.syncfs()
+	scenario(t, setup{}, func(s *stage) (start int) {
+		for n := range 4 {
+			s.dropAll(100*n, 100*n+20, 1)
+			if n == 0 {
+				s.commit()
+				start = s.now()
+			}
+			s.drain(fmt.Sprint("drain", n), false)
+		}
 		return start
-	}, func(r *recording, rnd *rand.Rand, limit int) []cut { return r.atWrites(rnd, 3*limit) })
+	}, func(r *recording, rnd *rand.Rand, limit int) []cut {
+		return append(r.atFlushes(rnd, 2*limit), r.atWrites(rnd, limit)...)
+	})
 }

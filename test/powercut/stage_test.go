@@ -33,6 +33,9 @@ type stage struct {
 	disk  *disk
 	agent *process
 
+	// busy are the records between which amid acted.
+	busy [][2]int
+
 	mu    sync.Mutex
 	notes []note
 }
@@ -43,7 +46,8 @@ type recording struct {
 	fs     fileSystem
 	dir    string
 	writes []write
-	start  int // from here on
+	busy   [][2]int // where cuts are made; empty: everywhere
+	start  int      // from here on
 	notes  []note
 
 	unserved int // cuts after which a registered project was not served
@@ -69,7 +73,7 @@ func record(t *testing.T, f fileSystem, c setup, act func(*stage) int) *recordin
 		s.inspect()
 		s.crash()
 		s.disk.close()
-		r.notes = s.notes
+		r.notes, r.busy = s.notes, s.busy
 		r.writes = readRecord(s.disk.path("record"), end)
 	})
 	if err != nil {
