@@ -71,10 +71,9 @@ func OpenToDrop(project string) (*Spool, error) {
 	return s, nil
 }
 
-// DropReader leaves one drop of this name, from NewDropName, with content that is
-// read until its end, in pieces. If reading fails, or there is no content, there
-// is no drop.
-func (s *Spool) DropReader(name string, content io.Reader) error {
+// DropContent leaves one drop of this name, from NewDropName, with content that
+// comes in pieces. If it ends with an error, or there is none, there is no drop.
+func (s *Spool) DropContent(name string, content io.WriterTo) error {
 	err := s.Tmp.fill(name, content)
 	if err == nil {
 		if err = s.Tmp.Rename(name, s.Incoming, name); err != nil {
@@ -87,14 +86,14 @@ func (s *Spool) DropReader(name string, content io.Reader) error {
 	return nil
 }
 
-// fill creates name, which must not exist, with what is read. On an error
-// nothing is left behind.
-func (d *Dir) fill(name string, content io.Reader) error {
+// fill creates name, which must not exist, with this content. On an error nothing
+// is left behind.
+func (d *Dir) fill(name string, content io.WriterTo) error {
 	f, err := d.Create(name)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, content)
+	n, err := content.WriteTo(f)
 	if err == nil && n == 0 {
 		err = errors.New("there is no content")
 	}

@@ -1,6 +1,7 @@
 package spoolfiles
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"os"
@@ -45,18 +46,18 @@ func TestOff(t *testing.T) {
 	count(2)
 }
 
-// A drop that could not be read whole, or is empty, is none.
-func TestDropReader(t *testing.T) {
+// Content that does not come whole, or is empty, becomes no drop.
+func TestDropContent(t *testing.T) {
 	s, err := Create(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for _, content := range []io.Reader{
+	for _, content := range []io.WriterTo{
 		strings.NewReader(""),
-		io.MultiReader(strings.NewReader("{"), iotest.ErrReader(errors.New("broken"))),
+		bufio.NewReader(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(errors.New("broken")))),
 	} {
-		if err := s.DropReader("x.json", content); err == nil {
+		if err := s.DropContent("x.json", content); err == nil {
 			t.Error("a drop was made")
 		}
 		if left, err := s.Tmp.List(); len(left) > 0 || err != nil {
@@ -67,7 +68,7 @@ func TestDropReader(t *testing.T) {
 	if err != nil || DropSource(name) != "claude" {
 		t.Errorf("the name is %q, %v", name, err)
 	}
-	if err := s.DropReader(name, iotest.OneByteReader(strings.NewReader("{}"))); err != nil {
+	if err := s.DropContent(name, bufio.NewReader(iotest.OneByteReader(strings.NewReader("{}")))); err != nil {
 		t.Error(err)
 	}
 	if n, err := s.CountDrops(); n != 1 || err != nil {

@@ -17,42 +17,50 @@ const (
 // errSilence says that nothing came for as long as was waited.
 var errSilence = errors.New("nothing came")
 
-// input reads the event on standard input. It ends with the JSON value, with the
+// buffer is for more than a pipe gives at once: few large writes are cheaper.
+var buffer [128 << 10]byte
+
+// input is the event on standard input. It ends with the JSON value, with the
 // input, or with the silence of the tool.
 type input struct {
 	scan  scanner
 	ended bool
 }
 
-func (in *input) Read(p []byte) (int, error) {
-	if in.ended {
-		return 0, io.EOF
-	}
-	n, err := read(p, silence)
-	if err != nil {
-		in.ended = true
-		if err == errSilence {
-			err = io.EOF
+// WriteTo writes what comes until the event ends.
+func (in *input) WriteTo(to io.Writer) (written int64, err error) {
+	for !in.ended {
+		n, err := read(buffer[:], silence)
+		if err != nil {
+			in.ended = true
+			if err == io.EOF || err == errSilence {
+				err = nil
+			}
+			return written, err
 		}
-		return n, err
+		piece := buffer[:n]
+		if end := in.scan.end(piece); end >= 0 {
+			in.ended = true
+			piece = piece[:end+skipSpace(piece[end:])] // what echo appends is stored, too
+		}
+		n, err = to.Write(piece)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
 	}
-	if end := in.scan.end(p[:n]); end >= 0 {
-		in.ended = true
-		n = end + skipSpace(p[end:n]) // what echo appends is stored, too
-	}
-	return n, nil
+	return written, nil
 }
 
 // discard reads to the end of the event, be it stored or not, and what is in the
 // pipe behind it, so that the tool does not write into a closed pipe.
 func (in *input) discard() {
-	io.Copy(io.Discard, in)
-	rest := make([]byte, 4<<10)
-	for total := 0; total < maxRest; {
-		n, err := read(rest, 0)
+	in.WriteTo(io.Discard)
+	for rest := 0; rest < maxRest; {
+		n, err := read(buffer[:], 0)
 		if err != nil {
 			return
 		}
-		total += n
+		rest += n
 	}
 }

@@ -31,7 +31,7 @@ func main() {
 }
 
 func hook(args []string) {
-	var event io.Reader
+	var event io.WriterTo
 	if n := len(args); n > 0 && strings.HasPrefix(args[n-1], "{") {
 		event = strings.NewReader(args[n-1] + "\n")
 		args = args[:n-1]
@@ -48,7 +48,7 @@ func hook(args []string) {
 }
 
 // store stores the event if it can. There is nobody to tell if not.
-func store(source string, event io.Reader) {
+func store(source string, event io.WriterTo) {
 	start, err := spoolfiles.Start()
 	if err != nil {
 		return
@@ -66,7 +66,7 @@ func store(source string, event io.Reader) {
 	if err != nil {
 		return
 	}
-	if err := sp.DropReader(name, event); err == nil && reg.Dir != "" {
+	if err := sp.DropContent(name, event); err == nil && reg.Dir != "" {
 		_, _ = reg.AddSpool(sp, true) // the next drop tries again if this fails
 	}
 }

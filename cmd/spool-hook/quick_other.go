@@ -5,4 +5,4 @@ package main
 import "io"
 
 // quick is for systems on which system calls can be saved.
-func quick(project, registry, name string, event io.Reader) bool { return false }
+func quick(project, registry, name string, event io.WriterTo) bool { return false }

@@ -16,7 +16,7 @@ import (
 // are there and private, recording is on, and the project is registered. This takes
 // a third of the system calls that are needed where anything may be missing. If it
 // returns false it has read nothing and changed nothing.
-func quick(project, registry, name string, event io.Reader) bool {
+func quick(project, registry, name string, event io.WriterTo) bool {
 	spool := openDir(unix.AT_FDCWD, filepath.Join(project, spoolfiles.DirName))
 	tmp, incoming := openDir(spool, "tmp"), openDir(spool, "incoming")
 	if spool < 0 || tmp < 0 || incoming < 0 || !registered(spool, registry, project) {
@@ -32,7 +32,7 @@ func quick(project, registry, name string, event io.Reader) bool {
 		return false
 	}
 	f := os.NewFile(uintptr(fd), name)
-	n, err := io.Copy(f, event)
+	n, err := event.WriteTo(f)
 	if closed := f.Close(); err != nil || closed != nil || n == 0 || unix.Renameat(tmp, name, incoming, name) != nil {
 		unix.Unlinkat(tmp, name, 0)
 	}
