@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"spoolagent/agent/watch"
 	"spoolagent/internal/filelock"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
@@ -28,7 +29,9 @@ func (w *worker) scan(ctx context.Context) error {
 		}
 	}()
 	settings := w.agent.settings.Load()
-	q := queue.New(sp, settings.Options, &w.shape)
+	opt := settings.Options
+	opt.Plain = watch.Foreign(sp.Root.Path()) != "" // it may cease to answer, which must stop nobody else
+	q := queue.New(sp, opt, &w.shape)
 	full := w.full.Swap(false) || time.Since(w.fullAt) >= settings.ScanInterval
 	if full {
 		w.fullAt = time.Now()

@@ -88,5 +88,7 @@
 //     the only place of the lines then.
 //
 // Where the kernel cannot copy exactly (other systems than Linux, some file
-// systems), every recovery is one of this kind.
+// systems), every recovery is one of this kind. So it is with Options.Plain,
+// which the agent sets on network and FUSE file systems: one that ceases to answer
+// would stop the whole process at an access to a mapping.
 package queue

@@ -20,6 +20,11 @@ type Options struct {
 	MaxPayload int           // bytes; a longer payload is shortened
 	ReplyTTL   time.Duration // how long a reply waits to be acknowledged
 	Fsync      bool          // whether folded and answered signals survive a power cut
+
+	// Plain: nothing is copied by way of a mapping. Where a file system ceases
+	// to answer, an access to a mapping would stop the whole process. Recovery
+	// goes by content then.
+	Plain bool
 }
 
 // DefaultOptions are the numbers of the protocol.
@@ -51,7 +56,7 @@ func New(sp *spoolfiles.Spool, opt Options, shape *Shape) *Queue {
 	if shape == nil {
 		shape = new(Shape)
 	}
-	return &Queue{sp: sp, opt: opt, shape: shape}
+	return &Queue{sp: sp, opt: opt, shape: shape, plain: opt.Plain}
 }
 
 func (q *Queue) next(what string, n int64) int64 {

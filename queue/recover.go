@@ -36,7 +36,7 @@ func (q *Queue) recover(h *held) (bool, error) {
 	}
 	cut := h.last != nil && h.last.state == pending
 	switch {
-	case legacy || h.last != nil && (h.last.rebooted() || cut && !h.last.proves() || bootID() == unknownBoot && len(work) > 0):
+	case legacy || h.last != nil && (h.last.rebooted() || cut && (q.plain || !h.last.proves()) || bootID() == unknownBoot && len(work) > 0):
 		err = q.reconcile(h, legacy)
 	case cut:
 		// If the recovery of another one never began, that one comes next.
