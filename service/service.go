@@ -190,7 +190,7 @@ func (s *Service) Install(ctx context.Context, spec Spec) (Change, error) {
 			return c, s.why(ctx, "restarting the service", err)
 		}
 	}
-	if err := s.settle(ctx, &c, before, started); err != nil {
+	if err := s.waitReady(ctx, &c, before, started); err != nil {
 		return c, err
 	}
 	if c.State.Linger == LingerOff {
@@ -221,7 +221,7 @@ func (s *Service) Start(ctx context.Context) (Change, error) {
 			return c, s.why(ctx, "starting the service", err)
 		}
 	}
-	return c, s.settle(ctx, &c, before, !before.Running)
+	return c, s.waitReady(ctx, &c, before, !before.Running)
 }
 
 // Restart stops the service, if it runs, and starts it.
@@ -234,7 +234,7 @@ func (s *Service) Restart(ctx context.Context) (Change, error) {
 	if err := s.m.restart(ctx, before); err != nil {
 		return c, s.why(ctx, "restarting the service", err)
 	}
-	return c, s.settle(ctx, &c, before, true)
+	return c, s.waitReady(ctx, &c, before, true)
 }
 
 // Stop stops the service, until the next login or Start.
@@ -349,8 +349,8 @@ func (s *Service) installed(ctx context.Context) (status, error) {
 	return st, nil
 }
 
-// settle waits for the agent to be ready, and says so if it was started.
-func (s *Service) settle(ctx context.Context, c *Change, before status, started bool) error {
+// waitReady waits for the agent to be ready, and says so if it was started.
+func (s *Service) waitReady(ctx context.Context, c *Change, before status, started bool) error {
 	ready, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for {

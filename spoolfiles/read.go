@@ -29,11 +29,14 @@ func (e *OwnerError) Error() string {
 // checkFit returns an *UnfitError or an *OwnerError if this is nothing to open:
 // not of this type, 0 for a regular file, or not of this user.
 func (i Info) checkFit(want fs.FileMode) error {
+	const directory = "; remove it, or make it a directory"
 	switch {
+	case i.isLink() && want == fs.ModeDir:
+		return &UnfitError{Reason: "is a symbolic link, which is not followed" + directory}
 	case i.isLink():
 		return &UnfitError{Reason: "a symbolic link, which is not followed"}
 	case i.Mode.Type() != want && want == fs.ModeDir:
-		return &UnfitError{Reason: "not a directory"}
+		return &UnfitError{Reason: "is not a directory" + directory}
 	case i.Mode.Type() != want:
 		return &UnfitError{Reason: "not a regular file"}
 	case !i.Ours():

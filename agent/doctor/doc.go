@@ -1,5 +1,5 @@
 // Package doctor finds out what is wrong with a user's set-up of the agent, and
-// how to mend it. See README.md for what it checks.
+// how to fix it. See README.md for what it checks.
 //
 // # Invariants
 //

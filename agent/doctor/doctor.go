@@ -168,7 +168,7 @@ func (d *diagnosis) checkAgents() {
 		d.find("agent.running", Failure, "no agent is running: drops wait until one does, or until a drain", d.toStart())
 		return
 	case s.Problem != "":
-		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("mend the configuration, then: kill -HUP %d", s.PID))
+		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
 	}
 	if s.Version != d.facts.Version {
 		d.find("agent.version", Warning, fmt.Sprintf("the running agent is version %s, this program is version %s", s.Version, d.facts.Version), d.toRestart())

@@ -396,7 +396,7 @@ func TestAgents(t *testing.T) {
 		{nil, "agent.running", Failure, "no agent is running", "agent install"},
 		{[]agent.Info{{Holder: holder(1)}}, "agent.running", Warning, "only the projects that they were given", "agent install"},
 		{[]agent.Info{{Holder: holder(1), User: true}}, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
-		{[]agent.Info{{Holder: holder(1), User: true, Problem: "configuration refused"}}, "agent.running", Failure, "refused", "mend the configuration, then: kill -HUP 1"},
+		{[]agent.Info{{Holder: holder(1), User: true, Problem: "configuration refused"}}, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
 		{[]agent.Info{{Holder: holder(1), User: true, Service: true}, {Holder: holder(2), User: true, Problem: "waiting for 1"}},
 			"agent.rivals", Warning, "pid 2", "agent status"},
 		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StateHeld, "another agent serves it")}}, "agent.rivals", Warning, "/p", "agent status"},

@@ -24,7 +24,7 @@ func doctorCommand(o *options) *cobra.Command {
 	var asJSON, all bool
 	cmd := &cobra.Command{
 		Use:   "doctor [--all|--json]",
-		Short: "Find out what is wrong, and how to mend it",
+		Short: "Find out what is wrong, and how to fix it",
 		Long: `Checks the agent, its service, the configuration, the registry, the AI tools'
 hooks, the system's limits, and every project that is registered or configured,
 with --project only that one. Then a signal is sent through a project made for

@@ -57,7 +57,7 @@ func hooksListCommand(o *options) *cobra.Command {
 		Short: "Show which tools are here, and which are connected",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
 (user), in the project, or not. "partly" says that some of its hooks are missing,
-"outdated" that they are not those of this version; to install again mends both.
+"outdated" that they are not those of this version; to install again fixes both.
 Below that stand the other projects in which a tool was connected.`,
 		Example: `  agent hooks list
   agent hooks list --json --project . | jq '.tools[] | select(.here)'`,

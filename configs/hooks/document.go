@@ -85,7 +85,7 @@ func (d *document) reparse() error {
 		// To the parser, a line comment that ends with the file is an error.
 		var again error
 		if root, again = hujson.Parse(append(slices.Clip(d.text), '\n')); again != nil {
-			return fmt.Errorf("is not JSON: %.200s; mend it first", strings.TrimPrefix(err.Error(), "hujson: "))
+			return fmt.Errorf("is not JSON: %.200s; fix it first", strings.TrimPrefix(err.Error(), "hujson: "))
 		}
 	}
 	d.root = root

@@ -39,7 +39,7 @@ func (s settings) group(e event) object {
 func (s settings) hooksOf(d *document) (hooks *hujson.Value, index int, err error) {
 	root, ok := d.root.Value.(*hujson.Object)
 	if !ok {
-		return nil, 0, d.errorAt(d.root.StartOffset, "is not a JSON object; mend it first")
+		return nil, 0, d.errorAt(d.root.StartOffset, "is not a JSON object; fix it first")
 	}
 	if err := d.unique(root); err != nil {
 		return nil, 0, err

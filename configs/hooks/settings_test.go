@@ -291,8 +291,8 @@ func remarks(t fataler, data []byte) (all []string) {
 
 func TestSettingsRefused(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{`[]`, `line 1: is not a JSON object; mend it first`},
-		{"\n null", `line 2: is not a JSON object; mend it first`},
+		{`[]`, `line 1: is not a JSON object; fix it first`},
+		{"\n null", `line 2: is not a JSON object; fix it first`},
 		{"{\n \"hooks\": null}", `line 2: "hooks" is null, not an object; make it {} or remove it first`},
 		{"{\n \"hooks\": []}", `line 2: "hooks" is an array, not an object; make it {} or remove it first`},
 		{"{\n \"hooks\":\n \"x\"}", `line 3: "hooks" is a string, not an object; make it {} or remove it first`},
@@ -301,16 +301,16 @@ func TestSettingsRefused(t *testing.T) {
 		{"{\"a\": 1,\n\"a\": 2}", `line 2: "a" is there twice; remove one of them first`},
 		{"{\"hooks\": {},\n\"h\\u006foks\": {}}", `line 2: "hooks" is there twice; remove one of them first`},
 		{"{\"hooks\": {\"x\": [],\n\n\"x\": []}}", `line 3: "x" is there twice; remove one of them first`},
-		{"{\n\"a\": }", `is not JSON: line 2, column 6: invalid character '}' at start of value; mend it first`},
-		{"{", `is not JSON: line 1, column 2: parsing value: unexpected EOF; mend it first`},
-		{"{}\n}", `is not JSON: line 2, column 1: invalid character '}' after top-level value; mend it first`},
-		{"// nothing else", `is not JSON: line 1, column 1: parsing comment: unexpected EOF; mend it first`},
+		{"{\n\"a\": }", `is not JSON: line 2, column 6: invalid character '}' at start of value; fix it first`},
+		{"{", `is not JSON: line 1, column 2: parsing value: unexpected EOF; fix it first`},
+		{"{}\n}", `is not JSON: line 2, column 1: invalid character '}' after top-level value; fix it first`},
+		{"// nothing else", `is not JSON: line 1, column 1: parsing comment: unexpected EOF; fix it first`},
 		{"{\n\"a\": \"\xff\"}", `line 2: is not UTF-8; save it as UTF-8 first`},
 		{"\xff\xfe{\x00}\x00", `line 1: is not UTF-8; save it as UTF-8 first`},
 		{strings.Repeat("[", maxDepth+1), `has brackets within brackets, more than 1000 deep`},
 		{"{ // \" [\n /**//* \" */ \"[\\\"\":" + strings.Repeat("[{\"\":", maxDepth/2), `has brackets within brackets, more than 1000 deep`},
 		{"/**//**/" + strings.Repeat("[", maxDepth+1) + "\n", `has brackets within brackets, more than 1000 deep`},
-		{strings.Repeat("[", maxDepth), `is not JSON: line 1, column 1001: parsing value: unexpected EOF; mend it first`},
+		{strings.Repeat("[", maxDepth), `is not JSON: line 1, column 1001: parsing value: unexpected EOF; fix it first`},
 		{`{"hooks": {"Stop": [` + strings.Repeat(`{"hooks": [{"command": "`+strings.ReplaceAll(earlier[1], `"`, `\"`)+`"}]},`, maxFinds+1) + `]}}`,
 			`has 101 hooks of the spool agent; remove them by hand first`},
 	} {
