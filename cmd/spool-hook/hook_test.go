@@ -225,7 +225,7 @@ func TestSecondDrop(t *testing.T) {
 			project, home, outside := t.TempDir(), t.TempDir(), t.TempDir()
 			spool := filepath.Join(project, ".spool")
 			drop := func() {
-				cmd := exec.Command(agenttest.Hook(t))
+				cmd := exec.Command("/bin/sh", "-c", `umask 777; exec "$0"`, agenttest.Hook(t))
 				cmd.Dir, cmd.Env, cmd.Stdin = project, []string{"HOME=" + home}, strings.NewReader("{}")
 				if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 					t.Errorf("%v, output %q", err, out)
@@ -251,6 +251,12 @@ func TestSecondDrop(t *testing.T) {
 			info, err := os.Lstat(filepath.Join(spool, "tmp"))
 			if err != nil || info.Mode().Perm() != 0o700 {
 				t.Errorf("tmp is %v, %v", info.Mode(), err)
+			}
+			for _, name := range agenttest.List(t, spool, "incoming") {
+				info, err := os.Lstat(filepath.Join(spool, "incoming", name))
+				if err != nil || info.Mode().Perm() != 0o600 {
+					t.Errorf("%s is %v, %v", name, info.Mode(), err)
+				}
 			}
 			text, err := os.ReadFile(filepath.Join(spool, ".registered"))
 			if real, rerr := filepath.EvalSymlinks(project); err != nil || rerr != nil || string(text) != real+"\n" {

@@ -15,8 +15,9 @@ import (
 // quick stores the event if all is as the drop before has left it: the directories
 // are there and private, recording is on, and the project is registered. This takes
 // a third of the system calls that are needed where anything may be missing. If it
-// returns false it has read nothing and changed nothing.
+// returns false it has read nothing and stored nothing.
 func quick(project, registry, name string, event io.WriterTo) bool {
+	unix.Umask(0o077) // the tool's may take even the owner's permissions
 	spool := openDir(unix.AT_FDCWD, filepath.Join(project, spoolfiles.DirName))
 	tmp, incoming := openDir(spool, "tmp"), openDir(spool, "incoming")
 	if spool < 0 || tmp < 0 || incoming < 0 || !registered(spool, registry, project) {

@@ -113,10 +113,11 @@ func TestEveryRuleHasATest(t *testing.T) {
 // at is when the drops of a test were made, long enough ago to be settled.
 const at = 1763852400
 
-// put makes a file by rename, as old as at and some milliseconds more.
+// put makes a file by rename, as old as at and some milliseconds more. It does not
+// come from tmp, where the agent removes what is that old.
 func (s *stage) put(dir, name, content string, ms int) {
 	s.Helper()
-	tmp := s.spool("tmp", "put")
+	tmp := filepath.Join(s.Home, "put")
 	agenttest.Write(s, tmp, content)
 	when := time.Unix(at, int64(ms)*1e6)
 	if err := os.Chtimes(tmp, when, when); err != nil {
@@ -452,6 +453,8 @@ func TestCap(t *testing.T) {
 	s.start()
 	agenttest.Until(s, "all are folded", func() bool { return s.status().Incoming == 0 })
 	s.put("incoming", "6.json", `{"payload":"<6>"}`, 6)
+	// While the request waited, nothing would be evicted.
+	agenttest.Until(s, "it is folded, too", func() bool { return s.status().Incoming == 0 })
 	if got, want := agenttest.Names(s.drain()), []string{"4", "5", "6"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
