@@ -6,13 +6,12 @@
 // the machine does hits both; and what is compared are their medians.
 //
 // It has benchmarks only. "make bench" runs them, and prints one table. With
-// BENCHFLAGS=-short everything is repeated less often, with BENCHFLAGS=-rows=TEXT
-// only what has TEXT in its name is measured. A figure that is missed fails
+// BENCHFLAGS=-short everything is repeated less often; with SPOOL_BENCH=NAME only
+// the rows of that name in the table below are measured. A figure that is missed fails
 // nothing: it depends on the machine, and is for people to see.
 package bench
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,8 +37,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var only = flag.String("rows", "", "measure only what has this `TEXT` in its name")
-
 func BenchmarkTable(b *testing.B) {
 	dir := workDir(b)
 	fmt.Printf("%s/%s, %d processors, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), fileSystem(b, dir))
@@ -62,7 +59,7 @@ func BenchmarkTable(b *testing.B) {
 		{"fold", foldAll},
 		{"idle", idle},
 	} {
-		if !strings.Contains(row.name, *only) {
+		if only := os.Getenv("SPOOL_BENCH"); only != "" && only != row.name {
 			continue
 		}
 		sub, err := os.MkdirTemp(dir, "")
