@@ -175,7 +175,7 @@ func (w *worker) sweep(ctx context.Context, q *queue.Queue) error {
 	if res.Returned > 0 {
 		w.log.Info().Int("signals", res.Returned).Msg("unclaimed replies returned to the queue")
 	}
-	w.logResult(queue.FoldResult{Evicted: res.Evicted, Rejects: res.Rejects, Rejected: len(res.Rejects)})
+	w.logResult(res.FoldResult)
 	return err
 }
 

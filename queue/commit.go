@@ -1,32 +1,47 @@
 package queue
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"spoolagent/spoolfiles"
 )
 
-// change is what a transaction is to do.
-type change struct {
-	record
-	body func(io.Writer) error // writes the lines to append; nil: none. It may be called twice.
+// transaction is a change of the queue under way.
+type transaction struct {
+	*record
+	f     *os.File // has the record
+	cells []cell
+	unmap func() // nil if the cells are not mapped
+}
+
+func (t *transaction) close() {
+	if t.unmap != nil {
+		t.unmap()
+	}
+	t.f.Close()
+}
+
+func begun(cells []cell) bool {
+	return slices.ContainsFunc(cells, func(c cell) bool { return c.Cursor > c.From })
 }
 
 // errInexact says that this system, or this file system, cannot copy exactly.
 var errInexact = errors.New("no exact copies")
 
-// commit carries out a change, all or nothing. After an error it has either not
-// happened, or h is unfinished and the next acquire recovers it.
-func (q *Queue) commit(h *held, c change) error {
-	err := q.tryCommit(h, c)
+// commit carries out the change that r describes, all or nothing. After an
+// error it has either not happened, or h is unfinished and the next holder of
+// the lock recovers it. body writes the lines to append; nil: none. It may be
+// called twice.
+func (q *Queue) commit(h *held, r *record, body func(*pieceWriter) error) error {
+	err := q.tryCommit(h, r, body)
 	if errors.Is(err, errInexact) && !q.plain && !h.unfinished {
 		q.plain = true
-		err = q.tryCommit(h, c)
+		err = q.tryCommit(h, r, body)
 	}
 	if err != nil {
 		*q.shape = Shape{}
@@ -35,8 +50,7 @@ func (q *Queue) commit(h *held, c change) error {
 	return nil
 }
 
-func (q *Queue) tryCommit(h *held, c change) error {
-	r := &c.record
+func (q *Queue) tryCommit(h *held, r *record, body func(*pieceWriter) error) error {
 	r.Seq, r.Boot, r.Exact, r.Inode, r.state = 1, bootID(), !q.plain, h.info.Ino, pending
 	if h.last != nil {
 		r.Seq = h.last.Seq + 1
@@ -45,96 +59,82 @@ func (q *Queue) tryCommit(h *held, c change) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	t := &transaction{record: r, f: f}
+	defer t.close()
 	q.next("record", 0)
-	cells, unmap, err := q.writeRecord(h, f, &c)
-	if err != nil {
-		return err
+	if err := q.writeRecord(h, t, body); err != nil {
+		return fmt.Errorf("writing record: %w", err)
 	}
-	defer unmap()
 	q.next("begin", 0)
-	if err := q.apply(h, f, r, cells); err != nil {
-		if h.unfinished = begun(cells); !h.unfinished {
-			err = errors.Join(err, r.setState(f, void))
-		}
-		return err
-	}
-	return q.finish(h, f, r)
+	return q.complete(h, t)
 }
 
 // writeRecord brings a record to its file. The header comes last: until it is
 // there, the newest record is the one in the other file.
-func (q *Queue) writeRecord(h *held, f *os.File, c *change) (cells []cell, unmap func(), err error) {
-	r := &c.record
-	cells, err = r.writeParts(f, h.f, c.body)
-	if err != nil {
-		return nil, nil, fmt.Errorf("writing record: %w", err)
-	}
-	if err := reserve(h.f, h.info.Size, r.Body); err != nil {
-		return nil, nil, err
-	}
-	unmap = func() {}
-	if r.Exact {
-		if cells, unmap, err = mapCells(f, r.cellsAt(), r.cells()); err != nil {
-			return nil, nil, err
-		}
-	}
-	header, err := r.encode()
+func (q *Queue) writeRecord(h *held, t *transaction, body func(*pieceWriter) error) error {
+	err := t.writeParts(h.f, body)
 	if err == nil {
-		_, err = f.WriteAt(header, 0)
+		err = reserve(h.f, h.info.Size, t.Body)
+	}
+	if err == nil && t.Exact {
+		err = t.mapCells()
+	}
+	if err != nil {
+		return err
+	}
+	header, err := t.encode()
+	if err == nil {
+		_, err = t.f.WriteAt(header, 0)
 	}
 	// Of the lines that these transactions overwrite, or append, the record is
 	// the only place, or says where they are. The drops of a fold are in work,
 	// and evicted lines nobody needs.
-	only := r.Verb == drainVerb || r.Verb == returnVerb || r.Verb == compactVerb
+	only := t.Verb == drainVerb || t.Verb == returnVerb || t.Verb == compactVerb
 	if err == nil && q.opt.Fsync && only {
-		err = datasync(f)
+		err = datasync(t.f)
 	}
-	if err != nil {
-		unmap()
-		return nil, nil, fmt.Errorf("writing record: %w", err)
-	}
-	return cells, unmap, nil
+	return err
 }
 
-func begun(cells []cell) bool {
-	for _, c := range cells {
-		if c.Cursor > c.From {
-			return true
+// complete makes the copies that are left, and does what comes after them.
+func (q *Queue) complete(h *held, t *transaction) error {
+	if err := q.copyCells(h, t); err != nil {
+		if h.unfinished = begun(t.cells); !h.unfinished {
+			err = errors.Join(err, t.setState(void))
 		}
+		return err
 	}
-	return false
+	return q.finish(h, t)
 }
 
-// apply makes the copies that are not complete yet.
-func (q *Queue) apply(h *held, f *os.File, r *record, cells []cell) error {
-	for i := range cells {
-		c := &cells[i]
-		if i == r.Blanks {
-			if err := q.trim(h, r); err != nil {
+// copyCells makes the copies that are not complete yet.
+func (q *Queue) copyCells(h *held, t *transaction) error {
+	step := advancePlain
+	if t.Exact {
+		step = advance
+	}
+	for i := 0; ; i++ {
+		if i == t.Blanks {
+			if err := q.trim(h, t); err != nil {
 				return err
 			}
 		}
-		if i >= r.Blanks && c.Cursor == c.From {
+		if i == len(t.cells) {
+			return nil
+		}
+		c := &t.cells[i]
+		if i >= t.Blanks && c.Cursor == c.From {
 			var err error
 			if c.At, err = appendAt(h.f); err != nil {
 				return err
 			}
 		}
-		step := advancePlain
-		if r.Exact {
-			step = advance
-		}
 		for c.Cursor < c.End {
-			if err := step(h.f, f, c, q.next("copy", c.End-c.Cursor)); err != nil {
+			if err := step(h.f, t.f, c, q.next("copy", c.End-c.Cursor)); err != nil {
 				return err
 			}
 		}
 	}
-	if r.Pieces == 0 {
-		return q.trim(h, r)
-	}
-	return nil
 }
 
 // appendAt returns where the next line begins. If a stranger has left a line
@@ -166,71 +166,55 @@ func advancePlain(queue, record *os.File, c *cell, n int64) error {
 
 // trim empties a queue of which only blanks are left. Nobody misses them, so
 // that needs no evidence.
-func (q *Queue) trim(h *held, r *record) error {
+func (q *Queue) trim(h *held, t *transaction) error {
 	fi, err := h.f.Stat()
-	if err != nil || r.From == r.To || fi.Size() > r.To+1 {
+	if err != nil || t.From == t.To || fi.Size() > t.To+1 {
 		return err
 	}
-	blank, err := isBlank(h.f, 0, fi.Size())
-	if err != nil || !blank {
+	if blank, err := isBlank(h.f, 0, fi.Size()); err != nil || !blank {
 		return err
 	}
 	q.next("trim", 0)
 	return h.f.Truncate(0)
 }
 
-// isBlank reports whether the queue has blanks, and nothing else, from one offset
-// to another.
+// isBlank reports whether the queue has nothing but blanks from one offset to
+// another.
 func isBlank(f io.ReaderAt, from, to int64) (bool, error) {
-	n, err := io.Copy(blanks{}, io.NewSectionReader(f, from, to-from))
-	if errors.Is(err, errNoBlank) {
-		return false, nil
-	}
-	return n == to-from, err
-}
-
-// blanks takes nothing but blanks.
-type blanks struct{}
-
-var errNoBlank = errors.New("not a blank")
-
-func (blanks) Write(p []byte) (int, error) {
-	if len(bytes.Trim(p, " \n")) > 0 {
-		return 0, errNoBlank
-	}
-	return len(p), nil
+	c, err := contentOf(io.NewSectionReader(f, from, to-from), to-from)
+	return err == nil && c.count+c.bad == 0, err
 }
 
 // finish does what comes after the copies. It may be done again.
-func (q *Queue) finish(h *held, f *os.File, r *record) (err error) {
+func (q *Queue) finish(h *held, t *transaction) (err error) {
 	h.unfinished = true
-	if q.opt.Fsync && r.Pieces > 0 {
+	if q.opt.Fsync && t.Pieces > 0 {
 		q.next("sync queue", 0)
 		if err := datasync(h.f); err != nil {
 			return fmt.Errorf("syncing queue: %w", err)
 		}
 	}
-	switch r.Verb {
+	switch t.Verb {
 	case foldVerb, evictVerb:
 		err = q.emptyWork()
 	case drainVerb:
-		err = q.publish(r.ID)
+		err = q.publish(t.ID)
 	case returnVerb:
-		err = gone(q.sp.Control.Remove(r.ID + spoolfiles.ReturningSuffix))
+		err = gone(q.sp.Control.Remove(t.ID + spoolfiles.ReturningSuffix))
 	}
 	if err != nil {
 		return err
 	}
 	q.next("done", 0)
-	if err := r.setState(f, done); err != nil {
+	if err := t.setState(done); err != nil {
 		return err
 	}
-	if r.cellsAt() > keepRecord {
-		if err := f.Truncate(headerSize); err != nil {
+	if t.cellsAt() > keepRecord {
+		if err := t.f.Truncate(headerSize); err != nil {
 			return fmt.Errorf("shortening record: %w", err)
 		}
 	}
-	h.unfinished, h.last, h.ledger = false, r, r.Ledger
+	h.unfinished, h.last, h.ledger = false, t.record, t.Ledger
 	return q.refresh(h)
 }
 
@@ -261,4 +245,10 @@ func gone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// exists reports whether a directory has an entry of this name.
+func exists(dir *spoolfiles.Dir, name string) (bool, error) {
+	_, err := dir.Lstat(name)
+	return err == nil, gone(err)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -43,36 +42,28 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldR
 	if !spoolfiles.ValidID(id) {
 		return 0, fmt.Errorf("draining: %q is no valid id", id)
 	}
-	h, recovered, err := q.acquire(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, h.release()) }()
-	res.Recovered = recovered
-	if err := q.fold(ctx, h, 0, res); err != nil {
-		return 0, err
-	}
-	if requested {
-		if _, err := q.sp.Control.Lstat(id + spoolfiles.RequestSuffix); errors.Is(err, fs.ErrNotExist) {
-			return 0, ErrWithdrawn
-		} else if err != nil {
-			return 0, err
+	err = q.locked(ctx, func(h *held) error {
+		if err := q.fold(ctx, h, 0, res); err != nil {
+			return err
 		}
-	}
-	for _, name := range []string{id + spoolfiles.ReplySuffix, id + spoolfiles.ReturningSuffix} {
-		_, err := q.sp.Control.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		waits, err := exists(q.sp.Control, id+spoolfiles.RequestSuffix)
+		answered, aerr := exists(q.sp.Control, id+spoolfiles.ReplySuffix)
+		returning, rerr := exists(q.sp.Control, id+spoolfiles.ReturningSuffix)
+		err = errors.Join(err, aerr, rerr)
+		switch {
+		case err != nil:
+		case requested && !waits:
+			err = ErrWithdrawn
+		case requested && (answered || returning): // only the request was left
+			err = q.removeRequest(id)
+		case answered || returning:
+			err = fmt.Errorf("there is a reply with the id %s already; ask again with a new id", id)
+		default:
+			n, err = q.takeAll(h, id, res)
 		}
-		if err != nil {
-			return 0, err
-		}
-		if requested { // it was answered; only the request was left
-			return 0, q.removeRequest(id)
-		}
-		return 0, fmt.Errorf("there is a reply with the id %s already; ask again with a new id", id)
-	}
-	return q.takeAll(h, id, res)
+		return err
+	})
+	return n, err
 }
 
 func (q *Queue) removeRequest(id string) error {
@@ -84,12 +75,7 @@ func (q *Queue) removeRequest(id string) error {
 
 // takeAll moves all signals of the queue to the reply.
 func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
-	l, c, err := q.account(h)
-	if err == nil && !c.canonical {
-		if c, err = q.compact(h, res); err == nil {
-			l = h.ledger
-		}
-	}
+	l, c, err := q.tidied(h, res)
 	if err != nil {
 		return 0, err
 	}
@@ -107,8 +93,8 @@ func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
 	}
 	l.Drained += c.count
 	l.Queued = 0
-	r := record{Verb: drainVerb, ID: id, From: c.first, To: h.info.Size - 1, Signals: c.count, Ledger: l}
-	if err := q.commit(h, change{record: r}); err != nil {
+	r := &record{Verb: drainVerb, ID: id, From: c.first, To: h.info.Size - 1, Signals: c.count, Ledger: l}
+	if err := q.commit(h, r, nil); err != nil {
 		if !h.unfinished {
 			err = errors.Join(err, q.sp.Tmp.Remove(replyName(id)))
 		}
@@ -149,9 +135,5 @@ func (q *Queue) Refuse(id, reason string) error {
 // Recover takes the lock and releases it: then whoever was in the middle of a
 // transaction is through, and one that a crash had interrupted is recovered.
 func (q *Queue) Recover(ctx context.Context) error {
-	h, _, err := q.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	return h.release()
+	return q.locked(ctx, func(*held) error { return nil })
 }

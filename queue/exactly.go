@@ -45,24 +45,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapCells maps the cells of a record, which are in the file.
-func mapCells(f *os.File, at int64, n int) (cells []cell, unmap func(), err error) {
+// mapCells maps the cells, which are in the record's file.
+func (t *transaction) mapCells() error {
+	at, n := t.cellsAt(), t.record.cells()
 	if n == 0 {
-		return nil, func() {}, nil
+		return nil
 	}
 	inPage := at % int64(os.Getpagesize())
-	mem, err := unix.Mmap(int(f.Fd()), at-inPage, int(inPage)+n*cellSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.Mmap(int(t.f.Fd()), at-inPage, int(inPage)+n*cellSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: mmap: %w", errInexact, err)
+		return fmt.Errorf("%w: mmap: %w", errInexact, err)
 	}
-	cells = unsafe.Slice((*cell)(unsafe.Pointer(&mem[inPage])), n)
-	for i := range cells {
+	t.unmap = func() { unix.Munmap(mem) }
+	t.cells = unsafe.Slice((*cell)(unsafe.Pointer(&mem[inPage])), n)
+	for i := range t.cells {
 		// A store, though it changes nothing: the page must be writable when
 		// the kernel stores the offset, for a page fault can fail while the
 		// process is being killed.
-		cells[i].Cursor += 0
+		t.cells[i].Cursor += 0
 	}
-	return cells, func() { unix.Munmap(mem) }, nil
+	return nil
 }
 
 // advance moves a copy on by at most n bytes. The system call both copies and

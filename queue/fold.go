@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"syscall"
@@ -61,22 +60,23 @@ func (q *Queue) Fold(ctx context.Context) (res FoldResult, err error) {
 	if waits, err := q.waits(); err != nil || !waits {
 		return res, err
 	}
-	h, recovered, err := q.acquire(ctx)
-	if err != nil {
-		return res, err
-	}
-	defer func() { err = errors.Join(err, h.release()) }()
-	res.Recovered = recovered
-	c, err := q.sp.ScanControl()
-	if err != nil {
-		return res, fmt.Errorf("looking for requests: %w", err)
-	}
-	limit := q.opt.Cap
-	if len(c.Requests) > 0 {
-		limit = 0
-	}
-	err = q.fold(ctx, h, limit, &res)
+	err = q.locked(ctx, func(h *held) error {
+		limit, err := q.limit()
+		if err != nil {
+			return err
+		}
+		return q.fold(ctx, h, limit, &res)
+	})
 	return res, err
+}
+
+// limit is how many signals the queue may keep now; 0: any number.
+func (q *Queue) limit() (int64, error) {
+	c, err := q.sp.ScanControl()
+	if err != nil || len(c.Requests) > 0 {
+		return 0, err
+	}
+	return int64(q.opt.Cap), nil
 }
 
 // waits reports whether a fold has anything to do. It takes no lock.
@@ -96,7 +96,8 @@ const (
 
 // fold is Fold under the lock, with a cap of limit signals; 0: none. On a full
 // disk the batches shrink.
-func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) error {
+func (q *Queue) fold(ctx context.Context, h *held, limit int64, res *FoldResult) error {
+	res.Recovered = h.recovered
 	drops, err := q.sp.ListDrops()
 	if err != nil {
 		return fmt.Errorf("listing drops: %w", err)
@@ -120,7 +121,7 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) e
 			}
 		}
 		if err == nil {
-			err = q.tidy(h, int64(limit), res)
+			err = q.tidy(h, limit, res)
 		}
 		if drops = drops[seen:]; err != nil || len(drops) == 0 {
 			return err
@@ -131,21 +132,18 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int, res *FoldResult) e
 // unread returns how many of the oldest drops a full queue would evict anyhow,
 // so that they need not be read. It reads the newest until it has found as many
 // signals as the queue keeps.
-func (q *Queue) unread(ctx context.Context, drops []spoolfiles.Entry, limit int) (int, error) {
-	if limit == 0 || len(drops) <= limit {
+func (q *Queue) unread(ctx context.Context, drops []spoolfiles.Entry, limit int64) (int, error) {
+	if limit == 0 || int64(len(drops)) <= limit {
 		return 0, nil
 	}
-	for i := len(drops) - 1; i >= 0; i-- {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
+	for i := len(drops) - 1; i >= 0 && ctx.Err() == nil; i-- {
 		if _, _, err := q.read(q.sp.Incoming, drops[i]); err == nil {
 			if limit--; limit == 0 {
 				return i, nil
 			}
 		}
 	}
-	return 0, nil
+	return 0, context.Cause(ctx)
 }
 
 // evictUnread removes drops unread. They count as folded and evicted.
@@ -168,7 +166,7 @@ func (q *Queue) evictUnread(ctx context.Context, h *held, drops []spoolfiles.Ent
 		l.Folded += int64(n)
 		l.Evicted += int64(n)
 		l.LastFoldAt = time.Now()
-		if err := q.commit(h, change{record: record{Verb: evictVerb, Ledger: l}}); err != nil {
+		if err := q.commit(h, &record{Verb: evictVerb, Ledger: l}, nil); err != nil {
 			return fmt.Errorf("evicting drops: %w", err)
 		}
 		res.Folded += n
@@ -207,7 +205,7 @@ func isFull(err error) bool {
 // signals. It returns how many it has seen, and how many of them it took.
 func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (seen, taken int, err error) {
 	var lines []byte
-	now, rejected := time.Now(), res.Rejected
+	now, rejected := time.Now(), h.ledger.Rejected
 	for ; seen < len(drops) && len(lines) < maxBatchBytes; seen++ {
 		e := drops[seen]
 		s, info, err := q.read(q.sp.Incoming, e)
@@ -229,17 +227,15 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 		case why.MayHeal && fresh(info.MTime, now):
 			res.retryAt(time.Unix(0, info.MTime).Add(Grace))
 		default:
-			if err := q.rejectDrop(e, why.Reason, res); err != nil {
+			if err := q.rejectDrop(h, e, why.Reason, res); err != nil {
 				return seen, taken, err
 			}
 		}
 	}
-	h.ledger.Rejected += int64(res.Rejected - rejected)
-	if taken == 0 && res.Rejected == rejected {
-		return seen, 0, nil
-	}
-	if res.Rejected > rejected {
+	if h.ledger.Rejected > rejected {
 		_ = q.sp.PruneRejects() // the next reject tries again
+	} else if taken == 0 {
+		return seen, 0, nil
 	}
 	l, c, err := q.account(h)
 	if err != nil {
@@ -251,36 +247,20 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 		l.Queued += int64(taken)
 		l.LastFoldAt = now
 	}
-	err = q.commit(h, change{record: record{Verb: foldVerb, Signals: int64(taken), Ledger: l}, body: bytesOf(lines)})
-	if err != nil || taken == 0 {
+	err = q.commit(h, &record{Verb: foldVerb, Signals: int64(taken), Ledger: l}, func(w *pieceWriter) error {
+		_, err := w.Write(lines)
+		return err
+	})
+	if err != nil {
 		return seen, taken, err
 	}
 	res.Folded += taken
-	if c.torn {
-		size++ // the line feed that the last line lacked
-	}
 	if c.count == 0 {
 		c.first = size
 	}
-	c.count, c.torn, c.canonical = c.count+int64(taken), false, c.canonical && !c.torn
+	c.count += int64(taken)
 	q.remember(h, c, size+int64(len(lines)))
 	return seen, taken, nil
-}
-
-// account returns what the queue has, and the ledger with what other programs
-// have done in it.
-func (q *Queue) account(h *held) (Ledger, content, error) {
-	c, err := q.inspect(h)
-	l := h.ledger
-	l.close(c.count)
-	return l, c, err
-}
-
-func bytesOf(lines []byte) func(io.Writer) error {
-	return func(w io.Writer) error {
-		_, err := w.Write(lines)
-		return err
-	}
 }
 
 // fresh reports whether what was modified then may still be being written. A
@@ -293,13 +273,12 @@ func fresh(mtime int64, now time.Time) bool {
 // tidy moves malformed lines to rejected, and overwrites the oldest signals, so
 // that no more than limit are left; 0: no limit.
 func (q *Queue) tidy(h *held, limit int64, res *FoldResult) error {
-	l, c, err := q.account(h)
-	full := limit > 0 && c.count > limit
-	if err == nil && (c.bad > 0 || full && !c.canonical) {
-		c, err = q.compact(h, res)
-		l = h.ledger
+	c, err := q.inspect(h)
+	if err != nil || c.bad == 0 && (limit == 0 || c.count <= limit) {
+		return err
 	}
-	if err != nil || !full {
+	l, c, err := q.tidied(h, res)
+	if err != nil || limit == 0 || c.count <= limit {
 		return err
 	}
 	n := c.count - limit
@@ -310,17 +289,17 @@ func (q *Queue) tidy(h *held, limit int64, res *FoldResult) error {
 	l.Evicted += n
 	l.Queued -= n
 	// The last line feed may stay: it ends the blanks.
-	r := record{Verb: evictVerb, From: c.first, To: end - 1, Signals: n, Ledger: l}
-	if err := q.commit(h, change{record: r}); err != nil {
+	r := &record{Verb: evictVerb, From: c.first, To: end - 1, Signals: n, Ledger: l}
+	if err := q.commit(h, r, nil); err != nil {
 		return fmt.Errorf("evicting: %w", err)
 	}
 	res.Evicted += int(n)
 	c.count, c.first = limit, end
 	q.remember(h, c, h.info.Size)
 	if wasted, live := c.first, h.info.Size-c.first; wasted > live+minWaste {
-		_, err = q.compact(h, res)
+		return q.compact(h, res)
 	}
-	return err
+	return nil
 }
 
 // minWaste is how many bytes of blanks, beyond those of the lines, are not worth

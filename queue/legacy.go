@@ -3,10 +3,8 @@ package queue
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"strconv"
 	"strings"
 
@@ -23,27 +21,21 @@ const (
 
 // legacyRecord is what is needed of a queue.redo.
 type legacyRecord struct {
-	body      []byte   // the lines that the queue was to get
-	drops     []string // in incoming, which were folded
-	returning string   // in control, which has returned; "": none
+	body     []byte   // the lines that the queue was to get
+	drops    []string // in incoming, which were folded
+	returned []string // in control, which have returned
 }
 
 // legacyLeft reports whether the former version has left something.
 func (q *Queue) legacyLeft(last *record) (bool, error) {
 	info, err := q.sp.Root.Lstat(legacyRedo)
-	if err == nil && info.Size > 0 {
-		return true, nil
+	if gone(err) != nil || err == nil && info.Size > 0 {
+		return true, gone(err)
 	}
-	if (err == nil || errors.Is(err, fs.ErrNotExist)) && last == nil {
-		_, err = q.sp.Root.Lstat(legacyLedger)
-		if err == nil {
-			return true, nil
-		}
+	if last != nil {
+		return false, nil
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return false, err
+	return exists(q.sp.Root, legacyLedger)
 }
 
 func (q *Queue) removeLegacy() error {
@@ -70,25 +62,25 @@ func (r *reconciliation) readLegacy() error {
 		}
 		data, _, err := sp.Root.ReadFile(legacyLedger, 64<<10)
 		if err == nil && json.Unmarshal(data, &l) == nil && l.Ledger.valid() {
-			r.ledger, seq = l.Ledger, l.Seq
+			r.h.ledger, seq = l.Ledger, l.Seq
 		}
 	}
 	data, _, err := sp.Root.ReadFile(legacyRedo, maxLegacy)
 	if err != nil {
 		return nil // none, or none of ours
 	}
-	if r.legacy = parseLegacy(data, seq); r.legacy == nil {
+	l := parseLegacy(data, seq)
+	if l == nil {
 		return nil
 	}
-	names, err := sp.Tmp.List()
-	for _, name := range names {
-		if strings.HasPrefix(name, replyName("")) {
-			if f, err := r.open(sp.Tmp, name); err == nil && f != nil {
-				r.must = append(r.must, f)
-			}
+	r.drops, r.returned = l.drops, l.returned
+	replies, err := r.unpublished()
+	for _, name := range replies {
+		if f, err := r.open(sp.Tmp, name); err == nil && f != nil {
+			r.must = append(r.must, f)
 		}
 	}
-	r.must = append(r.must, bytes.NewReader(r.legacy.body))
+	r.must = append(r.must, bytes.NewReader(l.body))
 	return err
 }
 
@@ -118,7 +110,7 @@ func parseLegacy(data []byte, seq uint64) *legacyRecord {
 		case words[1] == "incoming":
 			l.drops = append(l.drops, name)
 		case words[1] == "control" && strings.HasSuffix(name, spoolfiles.ReturningSuffix):
-			l.returning = name
+			l.returned = append(l.returned, name)
 		}
 	}
 	return l

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/gofrs/flock"
 
@@ -26,6 +26,9 @@ type held struct {
 	last   *record // the newest transaction; nil in a new spool
 	ledger Ledger  // after it
 
+	// recovered: there was a transaction that a crash had interrupted.
+	recovered bool
+
 	// unfinished: a transaction has begun and could not be completed. The next
 	// holder of the lock recovers it.
 	unfinished bool
@@ -35,104 +38,78 @@ func (h *held) release() error {
 	return errors.Join(h.f.Close(), h.lock.Unlock())
 }
 
-// acquire locks the queue for change, making it if it is missing, and recovers
-// what a crash has interrupted.
-func (q *Queue) acquire(ctx context.Context) (h *held, recovered bool, err error) {
-	h, err = q.open(ctx, os.O_RDWR|os.O_CREATE, true)
+// locked locks the queue for change, making it if it is missing, recovers what
+// a crash has interrupted, and calls do.
+func (q *Queue) locked(ctx context.Context, do func(*held) error) (err error) {
+	h, err := q.open(ctx, os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
-	done := false
-	defer func() { // also if a recovery panics: the lock must not stay
-		if !done {
-			err = errors.Join(err, h.release())
-			h = nil
-		}
-	}()
-	recovered, err = q.recover(h)
-	if err != nil {
-		return h, false, fmt.Errorf("recovering an interrupted change: %w", err)
+	defer func() { err = errors.Join(err, h.release()) }()
+	if err := q.recover(h); err != nil {
+		return fmt.Errorf("recovering an interrupted change: %w", err)
 	}
-	done = true
-	return h, recovered, nil
+	return do(h)
 }
 
-// acquireShared locks the queue for reading. The error wraps fs.ErrNotExist if
-// there is no queue.
-func (q *Queue) acquireShared(ctx context.Context) (*held, error) {
-	return q.open(ctx, os.O_RDONLY, false)
-}
-
-func (q *Queue) open(ctx context.Context, flag int, exclusive bool) (*held, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+// open opens the queue and locks it: shared if flag is os.O_RDONLY. The error
+// wraps fs.ErrNotExist if there is no queue and flag does not make one.
+func (q *Queue) open(ctx context.Context, flag int) (*held, error) {
+	for ctx.Err() == nil {
+		// The opening for writing can change the file's mode, so it is examined
+		// before, too.
+		if _, err := q.stat(); gone(err) != nil {
+			return nil, err
 		}
-		// The entry is examined before it is opened, for the opening of a
-		// device can have effects.
-		if info, err := q.sp.Root.Lstat(FileName); err == nil {
-			if err := checkQueueFile(info); err != nil {
-				return nil, fmt.Errorf("queue %s: %w", q.path(FileName), err)
+		f, err := q.sp.Root.OpenFile(FileName, flag)
+		if err != nil {
+			return nil, fmt.Errorf("opening queue: %w", err)
+		}
+		lock, err := q.lock(ctx, flag)
+		if err == nil {
+			h := &held{lock: lock, f: f}
+			h.info, err = q.stat()
+			same, serr := h.isAt(q.path(FileName))
+			if err = errors.Join(err, serr); err == nil && same {
+				return h, nil
 			}
+			err = errors.Join(err, lock.Unlock())
 		}
-		h, err := q.tryOpen(ctx, flag, exclusive)
-		if h != nil || err != nil {
-			return h, err
+		// The file may have been removed or replaced between its opening and
+		// its locking.
+		if err = errors.Join(err, f.Close()); gone(err) != nil {
+			return nil, err
 		}
 	}
+	return nil, context.Cause(ctx)
 }
 
-// tryOpen returns nothing at all if the file was replaced between its opening
-// and its locking.
-func (q *Queue) tryOpen(ctx context.Context, flag int, exclusive bool) (*held, error) {
-	f, err := q.sp.Root.OpenFile(FileName, flag)
-	if err != nil {
-		return nil, fmt.Errorf("opening queue: %w", err)
-	}
-	lock, err := q.lock(ctx, flag, exclusive)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if lock == nil {
-		return nil, f.Close()
-	}
-	h := &held{lock: lock, f: f}
-	info, err := q.sp.Root.Lstat(FileName)
-	if err == nil {
-		err = checkQueueFile(info)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, h.release()
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("queue %s: %w", q.path(FileName), err), h.release())
-	}
-	same, err := lockedThis(q.path(FileName), lock, f)
-	if err != nil || !same {
-		return nil, errors.Join(err, h.release())
-	}
-	h.info = info
-	return h, nil
-}
+// lockName is the file that is locked on Windows, where a locked file cannot be
+// read. Elsewhere it is the queue itself.
+const lockName = "distill-pending.lock"
 
 // lock waits for the lock in the kernel's own line, since a program that only
 // tries now and then starves beside programs that wait. A wait that ctx ends
-// is left to a goroutine that passes the lock on at once. It returns nothing
-// at all if the file has been removed.
-func (q *Queue) lock(ctx context.Context, flag int, exclusive bool) (*flock.Flock, error) {
-	path, err := q.lockPath(flag)
-	if err != nil {
-		return nil, err
+// is left to a goroutine that passes the lock on at once.
+func (q *Queue) lock(ctx context.Context, flag int) (*flock.Flock, error) {
+	path := q.path(FileName)
+	if runtime.GOOS == "windows" {
+		f, err := q.sp.Root.OpenFile(lockName, os.O_RDWR|os.O_CREATE)
+		if err != nil {
+			return nil, fmt.Errorf("locking queue: %w", err)
+		}
+		f.Close()
+		path = q.path(lockName)
 	}
 	lock := flock.New(path, flock.SetFlag(flag&^os.O_CREATE|spoolfiles.OpenSafely))
-	try, block := lock.TryRLock, lock.RLock
-	if exclusive {
-		try, block = lock.TryLock, lock.Lock
+	try, wait := lock.TryLock, lock.Lock
+	if flag == os.O_RDONLY {
+		try, wait = lock.TryRLock, lock.RLock
 	}
 	ok, err := try()
 	if err == nil && !ok {
 		done := make(chan error, 1)
-		go func() { done <- block() }()
+		go func() { done <- wait() }()
 		select {
 		case err = <-done:
 		case <-ctx.Done():
@@ -144,44 +121,45 @@ func (q *Queue) lock(ctx context.Context, flag int, exclusive bool) (*flock.Floc
 			return nil, fmt.Errorf("%w: %w", ErrLocked, context.Cause(ctx))
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, fmt.Errorf("locking queue: %w", err)
 	}
 	return lock, nil
 }
 
+// isAt reports whether the open file is what is at the path, and is locked.
+func (h *held) isAt(path string) (bool, error) {
+	locked, err := h.lock.Stat()
+	open, oerr := h.f.Stat()
+	there, terr := os.Lstat(path)
+	if err := errors.Join(err, oerr, terr); err != nil {
+		return false, err
+	}
+	return os.SameFile(open, there) && (h.lock.Path() != path || os.SameFile(open, locked)), nil
+}
+
 // maxQueueSize keeps a hostile queue, say a sparse file, from occupying us for
 // hours.
 const maxQueueSize = 16 << 30
 
-// checkQueueFile refuses what must not be written in place.
-func checkQueueFile(info spoolfiles.Info) error {
+// stat describes the queue's file. The error says why it must not be written in
+// place; that it is a regular file of this user, its opening makes sure.
+func (q *Queue) stat() (spoolfiles.Info, error) {
+	info, err := q.sp.Root.Lstat(FileName)
 	switch {
-	case info.Mode&fs.ModeSymlink != 0:
-		return errors.New("is a symbolic link, which is not followed; move it away")
-	case !info.Mode.IsRegular():
-		return errors.New("is not a regular file; move it away")
+	case err != nil || !info.Mode.IsRegular():
 	case info.Links > 1:
-		return fmt.Errorf("has %d hard links, so a change would also change another file; replace it by a copy", info.Links)
+		err = fmt.Errorf("queue %s has %d hard links, so a change would also change another file; replace it by a copy", q.path(FileName), info.Links)
 	case info.Size > maxQueueSize:
-		return fmt.Errorf("has %d bytes, more than the limit of %d; drain it by another program, or move it away", info.Size, int64(maxQueueSize))
-	case !info.Ours():
-		return &spoolfiles.OwnerError{UID: info.UID}
+		err = fmt.Errorf("queue %s has %d bytes, more than the limit of %d; drain it by another program, or move it away", q.path(FileName), info.Size, int64(maxQueueSize))
 	}
-	return nil
+	return info, err
 }
 
 // refresh takes note of the queue's size after a change.
-func (q *Queue) refresh(h *held) error {
-	info, err := q.sp.Root.Lstat(FileName)
-	if err != nil {
-		return err
-	}
-	h.info = info
-	return nil
+func (q *Queue) refresh(h *held) (err error) {
+	h.info, err = q.sp.Root.Lstat(FileName)
+	return err
 }
 
 // path is for messages, and for opening a file whose identity is checked then.

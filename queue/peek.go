@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"os"
 
 	"spoolagent/spoolfiles/signal"
 )
@@ -49,11 +49,8 @@ func (q *Queue) reader(ctx context.Context) (h *held, unrecovered, err error) {
 			return nil, nil, unrecovered
 		}
 	}
-	h, err = q.acquireShared(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return h, unrecovered, err
+	h, err = q.open(ctx, os.O_RDONLY)
+	return h, unrecovered, gone(err)
 }
 
 // Status is what a spool has, counted on disk.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"spoolagent/spoolfiles"
@@ -28,41 +29,31 @@ import (
 // So signals that were in flight may repeat, but none is lost. The new record
 // has the present boot, so that this happens once.
 type reconciliation struct {
-	q      *Queue
-	h      *held
-	seed   maphash.Seed
-	legacy *legacyRecord // nil: none
-	files  []*os.File    // to be closed
+	q     *Queue
+	h     *held
+	seed  maphash.Seed
+	files []*os.File // to be closed
 
-	queue  lineSet       // the lines of the queue
-	leaves lineSet       // lines that leave it
-	must   []io.ReaderAt // lines that it must have then
-	ledger Ledger
+	leaves   lineSet       // lines that leave the queue
+	must     []io.ReaderAt // lines that it must have then
+	returned []string      // files in control that have returned
+	drops    []string      // drops in incoming that the former version has folded
 }
 
-func (q *Queue) reconcile(h *held, legacy bool) (err error) {
-	r := &reconciliation{q: q, h: h, seed: maphash.MakeSeed(), ledger: h.ledger}
+func (q *Queue) reconcile(h *held) error {
+	r := &reconciliation{q: q, h: h, seed: maphash.MakeSeed()}
 	defer func() {
 		for _, f := range r.files {
-			err = errors.Join(err, f.Close())
+			f.Close()
 		}
 	}()
-	if legacy {
-		if err := r.readLegacy(); err != nil {
-			return err
-		}
-	}
-	if r.queue, err = r.lines(h.f); err != nil {
-		return fmt.Errorf("reading queue: %w", err)
-	}
-	for _, step := range []func() error{r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite} {
+	for _, step := range []func() error{
+		r.readLegacy, r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite, q.removeLegacy,
+	} {
 		q.next("reconcile", 0)
 		if err := step(); err != nil {
-			return err
+			return fmt.Errorf("reconciling: %w", err)
 		}
-	}
-	if legacy {
-		return q.removeLegacy()
 	}
 	return nil
 }
@@ -107,11 +98,10 @@ func (r *reconciliation) open(dir *spoolfiles.Dir, name string) (*os.File, error
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reconciling: %w", err)
+	if err == nil {
+		r.files = append(r.files, f)
 	}
-	r.files = append(r.files, f)
-	return f, nil
+	return f, err
 }
 
 // readLast finds what the newest transaction was to do.
@@ -132,6 +122,9 @@ func (r *reconciliation) readLast() error {
 		r.leaves, err = r.lines(reply)
 		return err
 	case last.state == pending && (last.Verb == returnVerb || last.Verb == compactVerb):
+		if last.Verb == returnVerb {
+			r.returned = append(r.returned, last.ID+spoolfiles.ReturningSuffix)
+		}
 		f, err := r.open(q.sp.Root, recordName(last.Seq))
 		if err != nil {
 			return err
@@ -158,9 +151,6 @@ func (r *reconciliation) removeFolded() error {
 	if err != nil {
 		return fmt.Errorf("listing work: %w", err)
 	}
-	if len(names) == 0 && r.legacy == nil {
-		return nil
-	}
 	control, err := q.sp.ScanControl()
 	if err != nil {
 		return fmt.Errorf("listing control: %w", err)
@@ -178,15 +168,15 @@ func (r *reconciliation) removeFolded() error {
 		return fmt.Errorf("reading replies: %w", err)
 	}
 	folded, err := r.removePresent(q.sp.Work, names, present)
-	if err == nil && r.legacy != nil {
+	if err == nil {
 		var more int64
-		more, err = r.removePresent(q.sp.Incoming, r.legacy.drops, present)
+		more, err = r.removePresent(q.sp.Incoming, r.drops, present)
 		folded += more
 	}
 	if last := r.h.last; last != nil && last.state == pending && last.Verb == foldVerb {
-		r.ledger.Folded -= min(int64(len(names))-folded, last.Signals) // these are folded again
+		r.h.ledger.Folded -= min(int64(len(names))-folded, last.Signals) // these are folded again
 	} else {
-		r.ledger.Folded += folded
+		r.h.ledger.Folded += folded
 	}
 	return err
 }
@@ -211,43 +201,42 @@ func (r *reconciliation) removePresent(dir *spoolfiles.Dir, names []string, pres
 }
 
 // removeReplies removes replies that drains have not begun to hand out, and the
-// reply that has returned.
+// replies that have returned.
 func (r *reconciliation) removeReplies() error {
-	q := r.q
-	names, err := q.sp.Tmp.List()
-	for _, name := range names {
-		if strings.HasPrefix(name, replyName("")) && err == nil {
-			err = gone(q.sp.Tmp.Remove(name))
-		}
+	replies, err := r.unpublished()
+	for _, name := range replies {
+		err = errors.Join(err, gone(r.q.sp.Tmp.Remove(name)))
 	}
-	if last := r.h.last; last != nil && last.state == pending && last.Verb == returnVerb && err == nil {
-		err = gone(q.sp.Control.Remove(last.ID + spoolfiles.ReturningSuffix))
+	for _, name := range r.returned {
+		err = errors.Join(err, gone(r.q.sp.Control.Remove(name)))
 	}
-	if r.legacy != nil && r.legacy.returning != "" && err == nil {
-		err = gone(q.sp.Control.Remove(r.legacy.returning))
-	}
-	if err != nil {
-		return fmt.Errorf("removing old replies: %w", err)
-	}
-	return nil
+	return err
+}
+
+// unpublished lists the replies that are in tmp.
+func (r *reconciliation) unpublished() ([]string, error) {
+	names, err := r.q.sp.Tmp.List()
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, replyName("")) }), err
 }
 
 // rewrite brings the queue to what it has to be, and makes a record of it.
 func (r *reconciliation) rewrite() error {
 	q, h := r.q, r.h
-	h.ledger = r.ledger
 	l, c, err := q.account(h)
 	if err != nil {
 		return err
 	}
 	if len(r.must)+len(r.leaves) == 0 && c.bad == 0 {
-		return q.commit(h, change{record: record{Verb: compactVerb, Ledger: l}})
+		return q.commit(h, &record{Verb: compactVerb, Ledger: l}, nil)
 	}
-	stays := maps.Clone(r.queue)
+	stays, err := r.lines(h.f)
+	if err != nil {
+		return fmt.Errorf("reading queue: %w", err)
+	}
 	for sum, n := range r.leaves {
 		stays[sum] -= min(n, stays[sum])
 	}
-	_, err = q.rewrite(h, rewriting{
+	return q.rewrite(h, rewriting{
 		verb: compactVerb,
 		ours: func([]byte) bool { return true },
 		lead: func(w io.Writer) error {
@@ -264,5 +253,4 @@ func (r *reconciliation) rewrite() error {
 			return func(l *line) bool { return !left.take(r.sum(l)) }
 		},
 	}, new(FoldResult))
-	return err
 }

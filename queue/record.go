@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"unsafe"
@@ -187,16 +188,12 @@ func decode(h []byte) *record {
 }
 
 // readRecords finds the newest transaction, and the ledger after it.
-func (q *Queue) readRecords(h *held) error {
-	newest, err := q.newest()
-	if err != nil {
-		return err
+func (q *Queue) readRecords(h *held) (err error) {
+	h.ledger = Ledger{}
+	if h.last, err = q.newest(); h.last != nil {
+		h.ledger = h.last.Ledger
 	}
-	h.last, h.ledger = newest, Ledger{}
-	if newest != nil {
-		h.ledger = newest.Ledger
-	}
-	return nil
+	return err
 }
 
 // newest returns the newest record that is whole, or nil.
@@ -271,40 +268,39 @@ func (q *Queue) openRecord(seq uint64) (*os.File, error) {
 
 // writeParts writes a record but for its header: what the queue has in the
 // region that is to be overwritten, the body, the pattern and the cells. It
-// sets the fields that depend on these, and returns the cells.
-func (r *record) writeParts(f, queue *os.File, body func(io.Writer) error) ([]cell, error) {
+// sets the fields that depend on these.
+func (t *transaction) writeParts(queue *os.File, body func(*pieceWriter) error) error {
 	sum := crc32.New(castagnoli())
-	out := bufio.NewWriter(io.NewOffsetWriter(f, r.oldAt()))
-	w := io.MultiWriter(out, sum)
-	if r.Verb != drainVerb { // the reply has it
-		r.Old = r.To - r.From
+	out := bufio.NewWriter(io.NewOffsetWriter(t.f, t.oldAt()))
+	if t.Verb != drainVerb { // the reply has it
+		t.Old = t.To - t.From
 	}
-	if _, err := io.CopyN(w, io.NewSectionReader(queue, r.From, r.Old), r.Old); err != nil {
-		return nil, err
+	pieces := &pieceWriter{to: io.MultiWriter(out, sum), at: t.bodyAt(), start: t.bodyAt(), end: t.bodyAt()}
+	if _, err := io.CopyN(pieces.to, io.NewSectionReader(queue, t.From, t.Old), t.Old); err != nil {
+		return err
 	}
-	pieces := pieceWriter{to: w}
 	if body != nil {
-		if err := body(&pieces); err != nil {
-			return nil, err
+		if err := body(pieces); err != nil {
+			return err
 		}
 	}
-	r.Body, r.Sum = pieces.size, sum.Sum32()
-	cells := r.blankCells()
-	r.Blanks = len(cells)
-	cells = append(cells, pieces.cells(r.bodyAt())...)
-	r.Pieces = len(cells) - r.Blanks
-	out.Write(r.pattern())
-	out.Write(make([]byte, r.cellsAt()-r.patternAt()-r.patternSize()))
-	if err := binary.Write(out, binary.NativeEndian, cells); err != nil {
-		return nil, err
+	pieces.cut()
+	t.Body, t.Sum = pieces.at-t.bodyAt(), sum.Sum32()
+	t.cells = t.blankCells()
+	t.Blanks, t.Pieces = len(t.cells), len(pieces.cells)
+	t.cells = append(t.cells, pieces.cells...)
+	out.Write(t.pattern())
+	out.Write(make([]byte, t.cellsAt()-t.patternAt()-t.patternSize()))
+	if err := binary.Write(out, binary.NativeEndian, t.cells); err != nil {
+		return err
 	}
-	return cells, out.Flush()
+	return out.Flush()
 }
 
 // setState changes the state of a record that is in its file.
-func (r *record) setState(f *os.File, state string) error {
-	r.state = state
-	if _, err := f.WriteAt([]byte(state), 0); err != nil {
+func (t *transaction) setState(state string) error {
+	t.state = state
+	if _, err := t.f.WriteAt([]byte(state), 0); err != nil {
 		return fmt.Errorf("writing record: %w", err)
 	}
 	return nil
@@ -312,56 +308,46 @@ func (r *record) setState(f *os.File, state string) error {
 
 // possible reports whether the cells are ones that copies can have moved: what
 // is copied is within the record's parts.
-func (r *record) possible(cells []cell) bool {
-	for _, c := range cells {
-		if c.From < r.bodyAt() || c.From > c.Cursor || c.Cursor > c.End || c.End > r.cellsAt() || c.At < 0 {
-			return false
-		}
-	}
-	return true
+func (t *transaction) possible() bool {
+	return !slices.ContainsFunc(t.cells, func(c cell) bool {
+		return c.From < t.bodyAt() || c.From > c.Cursor || c.Cursor > c.End || c.End > t.cellsAt() || c.At < 0
+	})
 }
 
 // maxPiece is the step in which the kernel copies.
 const maxPiece = 64 << 10
 
-// pieceWriter passes lines on and divides them into pieces of whole lines, each
-// of at most maxPiece bytes, unless a line alone is longer.
+// pieceWriter writes a body and divides it into pieces of whole lines, each of
+// at most maxPiece bytes, unless a line alone is longer.
 type pieceWriter struct {
-	to         io.Writer
-	size       int64 // bytes so far
-	start, end int64 // of the piece under way: its beginning, and the end of its last whole line
-	ends       []int64
+	to    io.Writer
+	lines int64 // so far
+	cells []cell
+
+	// Offsets in the record's file: of what comes next, and of the piece under
+	// way, which ends with the last whole line.
+	at, start, end int64
 }
 
 func (w *pieceWriter) Write(p []byte) (int, error) {
-	for at := 0; ; {
-		i := bytes.IndexByte(p[at:], '\n')
-		if i < 0 {
+	for text := range bytes.Lines(p) {
+		w.at += int64(len(text))
+		if text[len(text)-1] != '\n' {
 			break
 		}
-		at += i + 1
-		if end := w.size + int64(at); end-w.start > maxPiece && w.end > w.start {
-			w.ends = append(w.ends, w.end)
-			w.start = w.end
-			w.end = end
-		} else {
-			w.end = end
+		if w.at-w.start > maxPiece {
+			w.cut()
 		}
+		w.lines++
+		w.end = w.at
 	}
-	w.size += int64(len(p))
 	return w.to.Write(p)
 }
 
-// cells are the pieces as copies from the body that begins at base.
-func (w *pieceWriter) cells(base int64) (cells []cell) {
-	ends := w.ends
-	if w.size > w.start {
-		ends = append(ends, w.size)
+// cut ends the piece under way, and makes a cell of it.
+func (w *pieceWriter) cut() {
+	if w.end > w.start {
+		w.cells = append(w.cells, cell{Cursor: w.start, From: w.start, End: w.end})
+		w.start = w.end
 	}
-	from := base
-	for _, end := range ends {
-		cells = append(cells, cell{Cursor: from, From: from, End: base + end})
-		from = base + end
-	}
-	return cells
 }

@@ -3,9 +3,11 @@ package queue
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"spoolagent/spoolfiles/signal"
 )
@@ -20,31 +22,30 @@ func (q *Queue) interrupted() (bool, error) {
 	return q.legacyLeft(last)
 }
 
-// recover completes or undoes the transaction that a crash has interrupted. It
-// reports whether there was one.
-func (q *Queue) recover(h *held) (bool, error) {
+// recover completes or undoes the transaction that a crash has interrupted.
+func (q *Queue) recover(h *held) error {
 	if err := q.readRecords(h); err != nil {
-		return false, err
+		return err
 	}
 	legacy, err := q.legacyLeft(h.last)
 	if err != nil {
-		return false, err
+		return err
 	}
 	work, err := q.sp.Work.List()
 	if err != nil {
-		return false, fmt.Errorf("listing work: %w", err)
+		return fmt.Errorf("listing work: %w", err)
 	}
 	cut := h.last != nil && h.last.state == pending
 	switch {
 	case legacy || h.last != nil && (h.last.rebooted() || cut && (q.plain || !h.last.proves()) || bootID() == unknownBoot && len(work) > 0):
-		err = q.reconcile(h, legacy)
+		err = q.reconcile(h)
 	case cut:
 		// If the recovery of another one never began, that one comes next.
 		for err == nil && h.last != nil && h.last.state == pending {
 			err = q.resume(h)
 		}
 	case len(work) == 0:
-		return false, nil
+		return nil
 	}
 	if err == nil {
 		err = q.clearWork()
@@ -52,8 +53,8 @@ func (q *Queue) recover(h *held) (bool, error) {
 	if err == nil {
 		err = q.refresh(h)
 	}
-	*q.shape = Shape{}
-	return true, err
+	*q.shape, h.recovered = Shape{}, true
+	return err
 }
 
 // rebooted reports whether the record is known to be from before a reboot.
@@ -62,63 +63,34 @@ func (r *record) rebooted() bool { return r.Boot != bootID() && bootID() != unkn
 // proves reports whether the cells of an unfinished record are evidence.
 func (r *record) proves() bool { return r.Exact && r.Boot == bootID() && r.Boot != unknownBoot }
 
-// cutRecord is the record of an interrupted transaction, with its evidence.
-type cutRecord struct {
-	*record
-	f     *os.File
-	cells []cell
-}
-
 // resume recovers a transaction whose evidence is exact.
 func (q *Queue) resume(h *held) error {
 	f, err := q.sp.Root.OpenFile(recordName(h.last.Seq), os.O_RDWR)
 	if err != nil {
 		return fmt.Errorf("opening record: %w", err)
 	}
-	defer f.Close()
-	t := cutRecord{record: h.last, f: f}
-	var unmap func()
-	if t.cells, unmap, err = mapCells(f, t.cellsAt(), t.record.cells()); err == nil {
-		defer unmap()
-	}
-	if err != nil || !t.possible(t.cells) {
-		return q.reconcile(h, false)
+	t := &transaction{record: h.last, f: f}
+	defer t.close()
+	if t.mapCells() != nil || !t.possible() {
+		return q.reconcile(h)
 	}
 	if len(t.cells) > 0 && !begun(t.cells) {
 		return q.undo(h, t)
 	}
-	// Nobody but a kill in the middle of writing it can have spoiled the
-	// pattern; it costs nothing to write it again.
-	if _, err := f.WriteAt(t.pattern(), t.patternAt()); err != nil {
-		return fmt.Errorf("writing record: %w", err)
-	}
-	for i := range t.cells {
-		c := &t.cells[i]
-		if c.Cursor == c.End {
-			continue
-		}
-		if i < t.Blanks {
-			return q.resumeBlanks(h, t, c.At+c.Cursor-c.From)
-		}
-		if c.Cursor > c.From {
-			return q.resumePiece(h, t, c)
-		}
-		break
+	i := slices.IndexFunc(t.cells, func(c cell) bool { return c.Cursor < c.End })
+	switch {
+	case i < 0:
+	case i < t.Blanks:
+		return q.resumeBlanks(h, t, &t.cells[i])
+	case t.cells[i].Cursor > t.cells[i].From:
+		return q.resumePiece(h, t, &t.cells[i])
 	}
 	return q.complete(h, t)
 }
 
-// complete makes the copies that are left.
-func (q *Queue) complete(h *held, t cutRecord) error {
-	if err := q.apply(h, t.f, t.record, t.cells); err != nil {
-		return err
-	}
-	return q.finish(h, t.f, t.record)
-}
-
 // undo is for a transaction that never began.
-func (q *Queue) undo(h *held, t cutRecord) error {
-	if err := t.setState(t.f, void); err != nil {
+func (q *Queue) undo(h *held, t *transaction) error {
+	if err := t.setState(void); err != nil {
 		return err
 	}
 	if t.Verb == drainVerb {
@@ -129,9 +101,10 @@ func (q *Queue) undo(h *held, t cutRecord) error {
 	return q.readRecords(h)
 }
 
-// resumeBlanks goes on where the overwriting was cut, at the offset at, if
-// nobody else has changed the queue since.
-func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
+// resumeBlanks goes on where the overwriting was cut, if nobody else has changed
+// the queue since.
+func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
+	at := c.At + c.Cursor - c.From
 	var old io.ReaderAt = io.NewSectionReader(t.f, t.oldAt(), t.Old)
 	if t.Verb == drainVerb {
 		reply, err := q.sp.Tmp.OpenFile(replyName(t.ID), os.O_RDONLY)
@@ -141,19 +114,12 @@ func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
 		defer reply.Close()
 		old = reply
 	}
-	intact := h.info.Ino == t.Inode && h.info.Size >= t.To
-	if intact {
-		blank, err := isBlank(h.f, t.From, at)
-		if err != nil {
-			return err
-		}
-		same, err := sameBytes(h.f, at, old, at-t.From, t.To-at)
-		if err != nil {
-			return err
-		}
-		intact = blank && same
+	blank, err := isBlank(h.f, t.From, at)
+	same, serr := sameBytes(h.f, at, old, at-t.From, t.To-at)
+	if err := errors.Join(err, serr); err != nil {
+		return err
 	}
-	if intact {
+	if blank && same && h.info.Ino == t.Inode {
 		return q.complete(h, t)
 	}
 
@@ -161,15 +127,17 @@ func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
 	// have taken; the rest was theirs to take, or is still in the queue.
 	rest, mine := int64(0), int64(0)
 	var piece []byte
-	err := scan(io.NewSectionReader(old, 0, t.To-t.From), func(l *line) error {
-		if off := t.From + l.off; off < at {
-			rest = l.off + l.len
-			if l.err == nil {
-				mine++
-			}
-			if end := off + l.len; end > at {
-				piece = bytes.Clone(l.text[min(at-off, int64(len(l.text))):])
-			}
+	err = scan(io.NewSectionReader(old, 0, t.To-t.From), func(l *line) error {
+		off := t.From + l.off
+		if off >= at {
+			return errEnough
+		}
+		rest = l.off + l.len
+		if l.err == nil {
+			mine++
+		}
+		if off+l.len > at {
+			piece = bytes.Clone(l.text[min(at-off, int64(len(l.text))):])
 		}
 		return nil
 	})
@@ -178,12 +146,12 @@ func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
 	}
 	switch {
 	case t.Torn:
-		return q.commitRest(h, t, t.bodyAt(), record{})
+		return q.commitRest(h, t, t.bodyAt(), &record{})
 	case t.Verb == evictVerb:
 		l := t.Ledger
 		l.Evicted -= t.Signals - mine
 		l.close(t.Ledger.Queued + t.Signals - mine)
-		return q.commit(h, change{record: record{Verb: evictVerb, Ledger: l}})
+		return q.commit(h, &record{Verb: evictVerb, Ledger: l}, nil)
 	}
 	w := rewriting{
 		verb: t.Verb, id: t.ID,
@@ -201,7 +169,7 @@ func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
 		w.verb, w.id = returnVerb, ""
 		h.ledger.Drained -= t.Signals
 	}
-	if _, err := q.rewrite(h, w, new(FoldResult)); err != nil {
+	if err := q.rewrite(h, w, new(FoldResult)); err != nil {
 		return err
 	}
 	if t.Verb == drainVerb {
@@ -212,14 +180,13 @@ func (q *Queue) resumeBlanks(h *held, t cutRecord, at int64) error {
 
 // resumePiece goes on where the appending of a piece was cut, if it is still the
 // end of the queue.
-func (q *Queue) resumePiece(h *held, t cutRecord, c *cell) error {
+func (q *Queue) resumePiece(h *held, t *transaction, c *cell) error {
 	n := c.Cursor - c.From
 	same, err := sameBytes(h.f, c.At, t.f, c.From, n)
 	if err != nil {
 		return err
 	}
-	same = same && h.info.Ino == t.Inode
-	if same && h.info.Size == c.At+n {
+	if same && h.info.Ino == t.Inode && h.info.Size == c.At+n {
 		return q.complete(h, t)
 	}
 
@@ -227,45 +194,39 @@ func (q *Queue) resumePiece(h *held, t cutRecord, c *cell) error {
 	// or were theirs to take. What is there of that one is overwritten, which
 	// also sets free a line that somebody has appended to it.
 	written := make([]byte, n+1)
-	if m, err := t.f.ReadAt(written, c.From); int64(m) <= n {
+	if _, err := t.f.ReadAt(written, c.From); err != nil {
 		return fmt.Errorf("reading record: %w", err)
 	}
-	next := written[n]
-	written = written[:n]
-	begin := int64(bytes.LastIndexByte(written, '\n') + 1)
-	torn := written[begin:]
-	at := c.At + begin
-	if len(torn) == 0 {
-		return q.commitRest(h, t, c.Cursor, record{})
-	}
+	begin := int64(bytes.LastIndexByte(written[:n], '\n') + 1)
+	torn, next, at := written[begin:n], written[n], c.At+begin
 	there, err := q.tornAt(h, at, torn)
 	switch {
 	case err != nil:
 		return err
-	case there:
-		return q.commitRest(h, t, c.From+begin, record{From: at, To: at + int64(len(torn)), Torn: true})
-	case next == '\n': // it lacked only its line feed, so it was whole, and taken
-		return q.commitRest(h, t, c.Cursor+1, record{})
+	case there && len(torn) > 0:
+		return q.commitRest(h, t, c.From+begin, &record{From: at, To: at + int64(len(torn)), Torn: true})
+	case next == '\n' && len(torn) > 0: // it lacked only its line feed, so it was whole, and taken
+		begin = n + 1
 	}
-	return q.commitRest(h, t, c.From+begin, record{})
+	return q.commitRest(h, t, c.From+begin, &record{})
 }
 
 // tornAt reports whether the beginning of a line stands at this offset. All
 // lines begin alike, so a line that is a signal is somebody else's.
 func (q *Queue) tornAt(h *held, at int64, torn []byte) (bool, error) {
+	if at > 0 { // then another line ends there
+		at, torn = at-1, append([]byte{'\n'}, torn...)
+	}
 	same, err := sameBytes(h.f, at, bytes.NewReader(torn), 0, int64(len(torn)))
 	if err != nil || !same {
 		return false, err
 	}
-	if at > 0 {
-		var before [1]byte
-		if _, err := h.f.ReadAt(before[:], at-1); err != nil || before[0] != '\n' {
-			return false, err
-		}
-	}
 	malformed := false
 	err = scan(io.NewSectionReader(h.f, at, h.info.Size-at), func(l *line) error {
-		malformed = l.err != nil && l.err != signal.ErrBlank
+		if l.err == signal.ErrBlank {
+			return nil
+		}
+		malformed = l.err != nil
 		return errEnough
 	})
 	return malformed, err
@@ -273,15 +234,12 @@ func (q *Queue) tornAt(h *held, at int64, torn []byte) (bool, error) {
 
 // commitRest replaces an interrupted transaction by one that appends its body
 // from an offset of its file on. r says what is overwritten before.
-func (q *Queue) commitRest(h *held, t cutRecord, from int64, r record) error {
+func (q *Queue) commitRest(h *held, t *transaction, from int64, r *record) error {
 	r.Verb, r.ID, r.Ledger, r.Signals = t.Verb, t.ID, t.Ledger, t.Signals
-	if r.Verb == drainVerb || r.Verb == evictVerb {
-		return fmt.Errorf("record %d: %s has no body", t.Seq, t.Verb)
-	}
-	return q.commit(h, change{record: r, body: func(w io.Writer) error {
+	return q.commit(h, r, func(w *pieceWriter) error {
 		_, err := io.Copy(w, io.NewSectionReader(t.f, from, t.patternAt()-from))
 		return err
-	}})
+	})
 }
 
 // sameBytes reports whether n bytes of a at one offset are those of b at another.

@@ -14,9 +14,8 @@ import (
 
 // SweepResult says what a sweep did.
 type SweepResult struct {
-	Returned int      // signals of replies that nobody acknowledged
-	Evicted  int      // signals that the cap pushed out thereby
-	Rejects  []Reject // what was no request, malformed lines of replies
+	FoldResult     // of what returned, and of what was no request
+	Returned   int // signals of replies that nobody acknowledged
 	// Next is when the next reply falls due; zero if there is none.
 	Next time.Time
 }
@@ -87,83 +86,74 @@ func (q *Queue) Return(ctx context.Context, id string) (int, error) {
 	return res.Returned, err
 }
 
-func (q *Queue) returnReply(ctx context.Context, id string, res *SweepResult) (err error) {
-	h, _, err := q.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, h.release()) }()
-
-	// The rename decides between us and a consumer that acknowledges at this
-	// moment: its removal fails, or our rename does.
-	claimed := id + spoolfiles.ReturningSuffix
-	if _, err := q.sp.Control.Lstat(claimed); errors.Is(err, fs.ErrNotExist) {
-		err := q.sp.Control.Rename(id+spoolfiles.ReplySuffix, q.sp.Control, claimed)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+func (q *Queue) returnReply(ctx context.Context, id string, res *SweepResult) error {
+	return q.locked(ctx, func(h *held) error {
+		// The rename decides between us and a consumer that acknowledges at
+		// this moment: its removal fails, or our rename does.
+		claimed := id + spoolfiles.ReturningSuffix
+		there, err := exists(q.sp.Control, claimed)
+		if err == nil && !there {
+			err = q.sp.Control.Rename(id+spoolfiles.ReplySuffix, q.sp.Control, claimed)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+		}
+		if err == nil {
+			err = q.returnClaimed(h, id, claimed, res)
 		}
 		if err != nil {
 			return fmt.Errorf("returning a reply: %w", err)
 		}
-	}
+		return nil
+	})
+}
+
+func (q *Queue) returnClaimed(h *held, id, claimed string, res *SweepResult) error {
 	info, err := q.sp.Control.Lstat(claimed)
-	if err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize) {
+	if err != nil {
+		return err
+	}
+	if !info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize {
 		return q.rejectControl(claimed, "not a reply", res)
 	}
-	f, err := q.sp.Control.OpenFile(claimed, os.O_RDONLY)
+	reply, err := q.sp.Control.OpenFile(claimed, os.O_RDONLY)
 	if errors.Is(err, fs.ErrPermission) {
 		return q.rejectControl(claimed, "not readable", res)
 	}
 	if err != nil {
-		return fmt.Errorf("returning a reply: %w", err)
-	}
-	defer f.Close()
-	if err := q.returnLines(h, id, f, res); err != nil {
-		return fmt.Errorf("returning a reply: %w", err)
-	}
-	return nil
-}
-
-func (q *Queue) returnLines(h *held, id string, reply *os.File, res *SweepResult) error {
-	fi, err := reply.Stat()
-	if err != nil {
 		return err
 	}
-	c, err := contentOf(reply, fi.Size())
-	if err != nil {
-		return err
+	defer reply.Close()
+	c, err := contentOf(reply, info.Size)
+	if err == nil {
+		err = q.rejectLines(h, reply, info.Size, "a reply", nil, &res.FoldResult)
 	}
-	var fold FoldResult
-	rejected, err := q.rejectLines(reply, fi.Size(), "a reply", nil, &fold)
 	if err != nil {
 		return err
 	}
 	h.ledger.Returned += c.count
-	h.ledger.Rejected += rejected
-	_, err = q.rewrite(h, rewriting{
+	err = q.rewrite(h, rewriting{
 		verb: returnVerb, id: id,
 		lead: func(w io.Writer) error {
-			return copySignals(w, io.NewSectionReader(reply, 0, fi.Size()), nil)
+			return copySignals(w, io.NewSectionReader(reply, 0, info.Size), nil)
 		},
-	}, &fold)
+	}, &res.FoldResult)
 	if err != nil {
 		return err
 	}
 	res.Returned += int(c.count)
-	waiting, err := q.sp.ScanControl()
-	if err == nil && len(waiting.Requests) == 0 {
-		err = q.tidy(h, int64(q.opt.Cap), &fold)
+	limit, err := q.limit()
+	if err != nil {
+		return err
 	}
-	res.Evicted += fold.Evicted
-	res.Rejects = append(res.Rejects, fold.Rejects...)
-	return err
+	return q.tidy(h, limit, &res.FoldResult)
 }
 
 // rejectControl moves a file of control, in which no signals are, to rejected.
 func (q *Queue) rejectControl(name, reason string, res *SweepResult) error {
 	err := q.setAside(q.sp.Control, name, reason)
 	if err == nil {
-		res.Rejects = append(res.Rejects, Reject{name, oneLine(reason)})
+		res.reject(name, reason)
 	}
 	return gone(err)
 }

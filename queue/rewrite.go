@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -17,7 +16,7 @@ import (
 type rewriting struct {
 	verb verb
 	id   string                // of a reply that returns
-	lead func(io.Writer) error // writes lines; nil: none. It is called several times.
+	lead func(io.Writer) error // writes lines; nil: none. It may be called twice.
 
 	// keep begins a pass over the queue and returns a function that tells which
 	// of its signals stay; nil: all.
@@ -26,64 +25,58 @@ type rewriting struct {
 	ours func([]byte) bool // which malformed lines are pieces of ours, not to be rejected; nil: none
 }
 
-// compact rewrites the queue without its blanks and malformed lines. It returns
-// what the queue has then.
-func (q *Queue) compact(h *held, res *FoldResult) (content, error) {
-	c, err := q.rewrite(h, rewriting{verb: compactVerb}, res)
-	if err != nil {
-		return content{}, fmt.Errorf("compacting: %w", err)
+// compact rewrites the queue without its blanks and malformed lines.
+func (q *Queue) compact(h *held, res *FoldResult) error {
+	if err := q.rewrite(h, rewriting{verb: compactVerb}, res); err != nil {
+		return fmt.Errorf("compacting: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
-func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) (content, error) {
+// tidied is account, after a compaction if one is needed.
+func (q *Queue) tidied(h *held, res *FoldResult) (Ledger, content, error) {
 	l, c, err := q.account(h)
-	if err != nil {
-		return content{}, err
+	if err != nil || c.canonical {
+		return l, c, err
 	}
-	rejected, err := q.rejectLines(h.f, h.info.Size, FileName, w.ours, res)
-	if err != nil {
-		return content{}, err
+	if err := q.compact(h, res); err != nil {
+		return l, c, err
 	}
-	l.Rejected += rejected
-	var lead, kept lineCounter
-	if w.lead != nil {
-		err = w.lead(&lead)
-	}
+	return q.account(h)
+}
+
+func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) error {
+	c, err := q.inspect(h)
 	if err == nil {
-		err = w.writeKept(h, &kept)
+		err = q.rejectLines(h, h.f, h.info.Size, FileName, w.ours, res)
 	}
 	if err != nil {
-		return content{}, err
+		return err
 	}
-	l.close(lead.lines + kept.lines)
-	r := record{Verb: w.verb, ID: w.id, To: h.info.Size, Signals: c.count, Lead: lead.size, Ledger: l}
+	r := &record{Verb: w.verb, ID: w.id, To: h.info.Size, Signals: c.count, Ledger: h.ledger}
 	if r.To > 0 && !c.torn {
 		r.To-- // the last line feed may stay: it ends the blanks
 	}
-	err = q.commit(h, change{record: r, body: func(out io.Writer) error {
+	err = q.commit(h, r, func(out *pieceWriter) error {
 		if w.lead != nil {
 			if err := w.lead(out); err != nil {
 				return err
 			}
 		}
-		return w.writeKept(h, out)
-	}})
+		r.Lead = out.at - r.bodyAt()
+		var keep func(*line) bool
+		if w.keep != nil {
+			keep = w.keep()
+		}
+		err := copySignals(out, io.NewSectionReader(h.f, 0, h.info.Size), keep)
+		r.Ledger.close(out.lines)
+		return err
+	})
 	if err != nil {
-		return content{}, err
+		return err
 	}
-	after := content{count: l.Queued, canonical: true}
-	q.remember(h, after, lead.size+kept.size)
-	return after, nil
-}
-
-// writeKept writes the lines of the queue that stay.
-func (w *rewriting) writeKept(h *held, out io.Writer) error {
-	var keep func(*line) bool
-	if w.keep != nil {
-		keep = w.keep()
-	}
-	return copySignals(out, io.NewSectionReader(h.f, 0, h.info.Size), keep)
+	q.remember(h, content{count: r.Ledger.Queued, canonical: true}, r.Body)
+	return nil
 }
 
 // copySignals copies the signals among some lines, in canonical form: those
@@ -100,26 +93,27 @@ func copySignals(to io.Writer, from io.Reader, keep func(*line) bool) error {
 	})
 }
 
-// rejectLines copies malformed lines to rejected. It returns how many there were.
-func (q *Queue) rejectLines(f io.ReaderAt, size int64, where string, ours func([]byte) bool, res *FoldResult) (n int64, err error) {
-	err = scan(io.NewSectionReader(f, 0, size), func(l *line) error {
+// rejectLines copies malformed lines to rejected, but those that are ours.
+func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ours func([]byte) bool, res *FoldResult) error {
+	before := h.ledger.Rejected
+	err := scan(io.NewSectionReader(f, 0, size), func(l *line) error {
 		if l.err == nil || l.err == signal.ErrBlank || ours != nil && ours(l.text) {
 			return nil
 		}
 		which := fmt.Sprintf("line %d of %s", l.number, where)
 		res.reject(which, l.err.Error())
-		if n++; n%spoolfiles.MaxRejects == 0 {
+		if h.ledger.Rejected++; h.ledger.Rejected%spoolfiles.MaxRejects == 0 {
 			_ = q.sp.PruneRejects() // the next reject tries again
 		}
 		return q.rejectLine(io.NewSectionReader(f, l.off, l.len), l.number, which+": "+l.err.Error())
 	})
 	if err != nil {
-		return n, fmt.Errorf("rejecting malformed lines: %w", err)
+		return fmt.Errorf("rejecting malformed lines: %w", err)
 	}
-	if n > 0 {
+	if h.ledger.Rejected > before {
 		_ = q.sp.PruneRejects()
 	}
-	return n, nil
+	return nil
 }
 
 // rejectLine copies a line to a file whose name depends on the line alone: if a
@@ -145,13 +139,4 @@ func (q *Queue) rejectLine(text *io.SectionReader, number int, reason string) er
 		return errors.Join(err, gone(q.sp.Tmp.Remove(tmp)))
 	}
 	return nil
-}
-
-// lineCounter counts the lines that are written to it.
-type lineCounter struct{ size, lines int64 }
-
-func (c *lineCounter) Write(p []byte) (int, error) {
-	c.size += int64(len(p))
-	c.lines += int64(bytes.Count(p, []byte{'\n'}))
-	return len(p), nil
 }

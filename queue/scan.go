@@ -150,11 +150,20 @@ func (q *Queue) inspect(h *held) (content, error) {
 	return c, nil
 }
 
+// account returns what the queue has, and the ledger with what other programs
+// have done in it.
+func (q *Queue) account(h *held) (Ledger, content, error) {
+	c, err := q.inspect(h)
+	l := h.ledger
+	l.close(c.count)
+	return l, c, err
+}
+
 // remember keeps what the queue has after a change of ours, unless its size
 // shows that somebody else, who takes no lock, has written to it meanwhile.
 func (q *Queue) remember(h *held, c content, size int64) {
 	sum, err := tailSum(h.f, h.info.Size)
-	known := err == nil && h.info.Size == size
+	known := err == nil && h.info.Size == size && !c.torn
 	*q.shape = Shape{known: known, id: h.info.Identity, tail: sum, content: c}
 }
 

@@ -95,7 +95,7 @@ func (q *Queue) emptyWork() error {
 }
 
 // rejectDrop moves a drop to rejected, with the reason beside it.
-func (q *Queue) rejectDrop(e spoolfiles.Entry, reason string, res *FoldResult) error {
+func (q *Queue) rejectDrop(h *held, e spoolfiles.Entry, reason string, res *FoldResult) error {
 	name := q.sp.RejectName(e.Name)
 	err := q.giveReason(name, reason)
 	if err != nil {
@@ -106,6 +106,7 @@ func (q *Queue) rejectDrop(e spoolfiles.Entry, reason string, res *FoldResult) e
 	case err != nil:
 		return err // the reason stays, for the drop may be there
 	case taken:
+		h.ledger.Rejected++
 		res.reject(e.Name, reason)
 		return nil
 	}
