@@ -291,7 +291,7 @@ func (s *scene) doFold(q *Queue) {
 
 func (s *scene) doTake(q *Queue) {
 	s.Helper()
-	if err := q.Take(context.Background(), spoolfiles.NewID()); err != nil {
+	if _, err := q.Take(context.Background(), spoolfiles.NewID()); err != nil {
 		s.Fatal(err)
 	}
 }

@@ -28,14 +28,15 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldRes
 
 // Take is for a consumer where no agent runs: it sweeps, folds and drains into
 // control/ID.signals, which the consumer then removes or returns. The id must be
-// unique.
-func (q *Queue) Take(ctx context.Context, id string) error {
-	if _, err := q.Sweep(ctx, time.Now()); err != nil {
-		return err
+// unique. The cap evicts nothing.
+func (q *Queue) Take(ctx context.Context, id string) (res FoldResult, err error) {
+	all := *q
+	all.opt.Cap = 0
+	if _, err := all.Sweep(ctx, time.Now()); err != nil {
+		return res, err
 	}
-	var res FoldResult
-	_, err := q.drain(ctx, id, false, &res)
-	return err
+	_, err = all.drain(ctx, id, false, &res)
+	return res, err
 }
 
 func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldResult) (n int, err error) {
@@ -92,7 +93,7 @@ func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
 		return 0, fmt.Errorf("writing reply: %w", err)
 	}
 	l.Drained += c.count
-	l.Queued = 0
+	l.Queued, l.EvictedBefore = 0, l.Evicted
 	r := &record{Verb: drainVerb, ID: id, From: c.first, To: h.info.Size - 1, Signals: c.count, Ledger: l}
 	if err := q.commit(h, r, nil); err != nil {
 		if !h.unfinished {

@@ -167,7 +167,7 @@ func TestGiveBackGoesAhead(t *testing.T) {
 		drop(t, sp, 2, "x")
 		fold(t, New(sp, options(0), nil))
 		id := spoolfiles.NewID()
-		err := New(sp, options(0), nil).Take(context.Background(), id)
+		_, err := New(sp, options(0), nil).Take(context.Background(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func TestSweepAtTTL(t *testing.T) {
 	q := New(sp, options(100), nil)
 	drop(t, sp, 1, "x")
 	id := spoolfiles.NewID()
-	err := q.Take(context.Background(), id)
+	_, err := q.Take(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestReturnThatACrashHasLeft(t *testing.T) {
 	q := New(sp, options(100), nil)
 	drop(t, sp, 1, "x")
 	id := spoolfiles.NewID()
-	err := q.Take(context.Background(), id)
+	_, err := q.Take(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func TestHostileQueue(t *testing.T) {
 			if _, err := q.Fold(ctx); err == nil {
 				t.Error("Fold is fine")
 			}
-			if err := q.Take(ctx, spoolfiles.NewID()); err == nil {
+			if _, err := q.Take(ctx, spoolfiles.NewID()); err == nil {
 				t.Error("Take is fine")
 			}
 			if err := q.Peek(ctx, func(signal.Signal) error { return nil }, func(int, error) {}); err == nil {

@@ -76,7 +76,7 @@ func child(job string) error {
 			continue
 		}
 		id := spoolfiles.NewID()
-		err := q.Take(ctx, id)
+		_, err := q.Take(ctx, id)
 		if err != nil {
 			return err
 		}

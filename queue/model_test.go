@@ -181,6 +181,9 @@ func (m *model) drained(rt *rapid.T, id string) {
 	m.folded(0)
 	m.ledger.External += int64(len(m.queue)) - m.ledger.Queued
 	m.ledger.Drained += int64(len(m.queue))
+	if len(m.queue) > 0 {
+		m.ledger.EvictedBefore = m.ledger.Evicted
+	}
 	m.ledger.Rejected += int64(m.bad)
 	m.ledger.Queued = 0
 	info, err := m.sp.Control.Lstat(id + spoolfiles.ReplySuffix)
@@ -213,7 +216,7 @@ func (m *model) request(rt *rapid.T) {
 
 func (m *model) take(rt *rapid.T) {
 	id := spoolfiles.NewID()
-	err := m.q.Take(context.Background(), id)
+	_, err := m.q.Take(context.Background(), id)
 	if err != nil {
 		rt.Fatal(err)
 	}

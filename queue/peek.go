@@ -53,6 +53,16 @@ func (q *Queue) reader(ctx context.Context) (h *held, unrecovered, err error) {
 	return h, unrecovered, gone(err)
 }
 
+// Ledger returns the ledger of the newest transaction. It takes no lock, and
+// counts nothing.
+func (q *Queue) Ledger() (Ledger, error) {
+	last, err := q.newest()
+	if last == nil {
+		return Ledger{}, err
+	}
+	return last.Ledger, nil
+}
+
 // Status is what a spool has, counted on disk.
 type Status struct {
 	Queued   int // signals in the queue
@@ -83,10 +93,8 @@ func (q *Queue) statusOfQueue(ctx context.Context, s *Status) (err error) {
 	if h != nil {
 		defer func() { err = errors.Join(err, h.release()) }()
 	}
-	last, lerr := q.newest()
-	if last != nil {
-		s.Ledger = last.Ledger
-	}
+	var lerr error
+	s.Ledger, lerr = q.Ledger()
 	if h != nil && err == nil {
 		var c content
 		if c, err = contentOf(h.f, h.info.Size); err == nil {

@@ -84,12 +84,17 @@ type Ledger struct {
 	Evicted  int64 `json:"evicted"`  // signals that the cap pushed out
 	Rejected int64 `json:"rejected"` // drops and lines that were no signals
 
+	EvictedBefore int64 `json:"evicted_before"` // those of Evicted that precede the last drain
+
 	// Queued is what the queue had when the ledger was written. A difference
 	// to what it has now is the work of other programs.
 	Queued int64 `json:"queued"`
 
 	LastFoldAt time.Time `json:"last_fold_at,omitzero"`
 }
+
+// EvictedSince is how many signals the cap has pushed out since the last drain.
+func (l Ledger) EvictedSince() int64 { return l.Evicted - l.EvictedBefore }
 
 // close takes note of what the queue has. The equation then says what other
 // programs have done.
@@ -102,7 +107,7 @@ func (l *Ledger) close(queued int64) {
 // overflowing sums.
 func (l Ledger) valid() bool {
 	const absurd = 1 << 60
-	for _, n := range []int64{l.Folded, l.Returned, l.Drained, l.Evicted, l.Rejected, l.Queued} {
+	for _, n := range []int64{l.Folded, l.Returned, l.Drained, l.Evicted, l.Rejected, l.Queued, l.EvictedBefore, l.EvictedSince()} {
 		if n < 0 || n > absurd {
 			return false
 		}

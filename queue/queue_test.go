@@ -77,7 +77,7 @@ func readQueue(t testing.TB, sp *spoolfiles.Spool) string {
 func take(t testing.TB, q *Queue) (lines []string) {
 	t.Helper()
 	id := spoolfiles.NewID()
-	err := q.Take(context.Background(), id)
+	_, err := q.Take(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

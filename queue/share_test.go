@@ -141,7 +141,7 @@ func work(t *testing.T, project *spoolfiles.Spool, w, each int) {
 			continue
 		}
 		id := spoolfiles.NewID()
-		err := q.Take(context.Background(), id)
+		_, err := q.Take(context.Background(), id)
 		if err != nil {
 			t.Error(err)
 			continue

@@ -130,7 +130,7 @@ func TestASoundProject(t *testing.T) {
 	q := queue.New(sp, queue.DefaultOptions(), nil)
 	_, err = sp.Drop([]byte(`{"tool_name":"x"}`))
 	must(t, err)
-	err = q.Take(context.Background(), spoolfiles.NewID())
+	_, err = q.Take(context.Background(), spoolfiles.NewID())
 	must(t, err)
 	_, err = sp.Drop([]byte(`{"tool_name":"y"}`))
 	must(t, err)

@@ -47,7 +47,8 @@ func followIt(t *testing.T, project string, adjust func(*Config)) *following {
 			f.mu.Lock()
 			f.drains++
 			f.mu.Unlock()
-			return q.Take(ctx, id)
+			_, err := q.Take(ctx, id)
+			return err
 		},
 		Deliver: func(_ context.Context, b Batch) error {
 			data, err := io.ReadAll(b.Signals)
@@ -227,7 +228,8 @@ func TestFollowFailedDelivery(t *testing.T) {
 				Options: options(),
 				IDs:     ids,
 				Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
-					return q.Take(ctx, id)
+					_, err := q.Take(ctx, id)
+					return err
 				},
 				Deliver: func(_ context.Context, b Batch) error { id = b.ID; return broken },
 				Report:  func(err error) { t.Error(err) },

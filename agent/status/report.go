@@ -74,6 +74,8 @@ type ProjectStatus struct {
 	LastFoldAt string      `json:"last_fold_at"` // RFC 3339; "" if never
 	Error      string      `json:"error"`        // what is wrong, in one line; "" if nothing
 
+	EvictedSinceDrain int64 `json:"evicted_since_drain,omitempty"` // signals that the cap has pushed out since the last drain
+
 	Off       bool   `json:"off,omitempty"`    // recording is off: hooks store nothing
 	Advice    string `json:"advice,omitempty"` // what to do where the project needs attention, in one line
 	Uncounted bool   `json:"-"`                // the numbers are incomplete, and Error says why
@@ -276,6 +278,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 		Folded: l.Folded, Returned: l.Returned, External: l.External,
 		Drained: l.Drained, Evicted: l.Evicted, Rejected: l.Rejected,
 	}
+	p.EvictedSinceDrain = l.EvictedSince()
 	if !l.LastFoldAt.IsZero() {
 		p.LastFoldAt = l.LastFoldAt.Format(time.RFC3339)
 	}

@@ -103,12 +103,16 @@ var errTimeout = errors.New("timed out")
 func obtain(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string, timeout time.Duration, tell func(error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errTimeout)
 	defer cancel()
+	before, _ := q.Ledger() // what is wrong with it, the drain says
 	err := ask(ctx, sp, q, id)
 	if err == errNoAgent {
 		err = take(ctx, q, id, tell)
 	}
 	switch {
 	case err == nil:
+		if n := before.EvictedSince(); n > 0 {
+			tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
+		}
 		return nil
 	case errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded):
 		return &exit{exitTimedOut, fmt.Errorf("nothing was taken within %v: %w; try again, or with a longer --timeout", timeout, err)}
@@ -121,7 +125,7 @@ func obtain(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string
 // take drains without an agent. What a fold had to leave behind, no agent will
 // have logged: so it is told here.
 func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) error {
-	res, err := q.Fold(ctx)
+	res, err := q.Take(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -131,7 +135,7 @@ func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) erro
 	for _, r := range res.Rejects {
 		tell(fmt.Errorf("rejected %s: %s", r.Name, r.Reason))
 	}
-	return q.Take(ctx, id)
+	return nil
 }
 
 // deliver copies a reply to standard output and acknowledges it. If it cannot,

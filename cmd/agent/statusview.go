@@ -269,6 +269,9 @@ func withoutPath(text, path string) string {
 	return strings.NewReplacer(quote.Shell(path), "DIR", path, "DIR").Replace(text)
 }
 
+// moreRoom is what keeps signals from being evicted.
+const moreRoom = "connect a consumer that drains more often (agent drain --follow), or raise cap in the configuration (agent print config)"
+
 func notesOf(projects []status.ProjectStatus, width int, p painter) (lines []string) {
 	book := noteBook{byKey: map[noteKey]*note{}}
 	for _, pr := range projects {
@@ -283,6 +286,9 @@ func notesOf(projects []status.ProjectStatus, width int, p painter) (lines []str
 	for _, pr := range projects {
 		if pr.Off {
 			book.add(pr.Path, "off", "hooks and 'agent drop' store nothing", "agent on "+quote.Shell(pr.Path), yellow)
+		}
+		if n := pr.EvictedSinceDrain; n > 0 {
+			book.add(pr.Path, "evicted", fmt.Sprintf("%d signals since the last drain, for the queue keeps %d", n, pr.Cap), moreRoom, yellow)
 		}
 		if pr.Rejected > 0 {
 			book.add(pr.Path, "rejected", "files and reasons are in "+filepath.Join(pr.Path, spoolfiles.DirName, "rejected"), "", yellow)

@@ -177,7 +177,8 @@ func (w *world) reply(ids ...int) {
 	w.t.Helper()
 	w.fold(ids...)
 	w.must(with(w.dir, w.cap, false, func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue) error {
-		return q.Take(ctx, spoolfiles.NewID())
+		_, err := q.Take(ctx, spoolfiles.NewID())
+		return err
 	}))
 	if n := w.age(); n != len(ids) {
 		w.fatalf("%d signals in the reply, not %d", n, len(ids))

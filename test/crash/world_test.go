@@ -343,6 +343,8 @@ func (w *world) check(want *outcome) {
 		Rejected:   int64(len(rejects)),
 		Queued:     int64(len(queued)),
 		LastFoldAt: l.LastFoldAt,
+
+		EvictedBefore: l.EvictedBefore,
 	}
 	if l.Rejected < exact.Rejected {
 		exact.Rejected = l.Rejected // a kill can come between a reject and its count
