@@ -82,7 +82,7 @@ nats: ## bring every signal to a broker, NATS JetStream, exactly once
 	cd test/nats && $(GO) test -count 1 $(TESTFLAGS) .
 
 .PHONY: bench
-bench: ## measure what is promised, each figure against its floor; BENCHFLAGS=-short for a quick look
+bench: ## measure what is promised; BENCHFLAGS=-short for a quick look
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h $(BENCHFLAGS) ./test/bench
 
 .PHONY: fuzz
