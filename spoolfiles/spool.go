@@ -169,6 +169,11 @@ func (d *Dir) tighten() {
 	}
 }
 
+// Whole reports whether none of the directories was missing.
+func (s *Spool) Whole() bool {
+	return !slices.ContainsFunc(s.subdirs(), func(sub subdir) bool { return *sub.dir == nil })
+}
+
 // Stale reports whether the spool's path no longer leads to what was opened:
 // somebody deleted, replaced or moved the project, its .spool or a directory in
 // it. A stale spool must be closed and opened again.

@@ -154,12 +154,13 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		},
 	}
 	o.addTo(root)
-	if len(args) > 0 && args[0] == "drop" {
-		// A tool may wait for this one, which shall not wait for the others.
+	// A tool may wait for these two, which shall not wait for the others.
+	quick := map[string]func(*options) *cobra.Command{"drop": dropCommand, "drain": drainCommand}
+	if len(args) > 0 && quick[args[0]] != nil {
 		root.CompletionOptions.DisableDefaultCmd = true
-		drop := dropCommand(&o)
-		drop.DisableFlagsInUseLine = true
-		root.AddCommand(drop)
+		only := quick[args[0]](&o)
+		only.DisableFlagsInUseLine = true
+		root.AddCommand(only)
 		return root
 	}
 	for _, g := range []struct {
