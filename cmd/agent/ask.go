@@ -37,13 +37,13 @@ func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) e
 	if rerr := sp.Control.Remove(id + spoolfiles.RequestSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		return fmt.Errorf("%w, and withdrawing the request: %w", err, rerr)
 	}
-	settling := ctx
+	grace := ctx
 	if err != errNoAgent {
 		var cancel context.CancelFunc
-		settling, cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
+		grace, cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 	}
-	if serr := q.Recover(settling); serr != nil {
+	if serr := q.Recover(grace); serr != nil {
 		return fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be given back now: %w", err, serr)
 	}
 	done, aerr := answered(sp, id)
@@ -55,7 +55,7 @@ func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) e
 	case err == errNoAgent:
 		return nil
 	}
-	if _, gerr := q.Return(settling, id); gerr != nil {
+	if _, gerr := q.Return(grace, id); gerr != nil {
 		return fmt.Errorf("%w; the answer returns to the queue after reply_ttl, since it cannot be given back now: %w", err, gerr)
 	}
 	return err
