@@ -49,50 +49,6 @@ func TestHostileRegistry(t *testing.T) {
 	}
 }
 
-func TestOneDirectoryTwoNames(t *testing.T) {
-	p, state := dir(t), dir(t)
-	link := filepath.Join(dir(t), "link")
-	must(t, os.Symlink(p, link))
-	mounted := dir(t)
-	if err := syscall.Mount(p, mounted, "", syscall.MS_BIND, ""); err != nil {
-		t.Skipf("needs the right to mount: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(mounted, syscall.MNT_DETACH) })
-	for _, name := range []string{p, link, mounted} {
-		registerNew(t, state, name)
-	}
-	r := start(t, Config{User: true, StateDir: state})
-	var served string
-	eventually(t, "it is served once", func() bool {
-		served = ""
-		others := 0
-		for _, name := range []string{p, link, mounted} {
-			switch s := r.project(name); {
-			case s.State == StateServing:
-				served = name
-			case s.SameAs != "":
-				others++
-			}
-		}
-		return served != "" && others == 2
-	})
-	drop(t, link, "x")
-	queued(t, p, "x")
-
-	// Another name takes over from one that is not wanted any more.
-	removeOnly(t, state, served)
-	eventually(t, "another name is served", func() bool {
-		for _, name := range []string{p, link, mounted} {
-			if name != served && r.project(name).State == StateServing {
-				return true
-			}
-		}
-		return false
-	})
-	drop(t, link, "y")
-	queued(t, p, "x", "y")
-}
-
 // removeOnly removes the registration of exactly this name.
 func removeOnly(t *testing.T, state, name string) {
 	t.Helper()

@@ -1,3 +1,5 @@
+//go:build root
+
 package doctor
 
 import (
@@ -15,11 +17,8 @@ import (
 
 // A project on a file system that tells of no events is told as such, and one
 // that does not answer holds up no other.
-func TestFileSystemThatHangs(t *testing.T) {
+func TestRootFileSystemThatHangs(t *testing.T) {
 	t.Parallel() // it waits long
-	if _, err := exec.LookPath("bindfs"); err != nil {
-		t.Skip("needs bindfs")
-	}
 	behind, at := filepath.Dir(sound(t)), tempDir(t)
 	cmd := exec.Command("bindfs", "-f", "--no-allow-other", behind, at)
 	cmd.Stderr = os.Stderr
@@ -46,3 +45,5 @@ func TestFileSystemThatHangs(t *testing.T) {
 		t.Errorf("nobody knows, but: %+v", c)
 	}
 }
+
+func TestRootWhatIsWrongWithAProject(t *testing.T) { TestWhatIsWrongWithAProject(t) }

@@ -1,3 +1,5 @@
+//go:build root
+
 package agent
 
 import (
@@ -16,9 +18,6 @@ import (
 // hang, as a file server does that is gone; cont makes it go on.
 func fuseMount(t *testing.T, of string) (at string, stop, cont func()) {
 	t.Helper()
-	if _, err := exec.LookPath("bindfs"); err != nil {
-		t.Skip("needs bindfs")
-	}
 	at = dir(t)
 	cmd := exec.Command("bindfs", "-f", "--no-allow-other", of, at)
 	cmd.Stderr = os.Stderr
@@ -40,7 +39,7 @@ func fuseMount(t *testing.T, of string) (at string, stop, cont func()) {
 // A file system that tells of no events is polled, and one that does not answer
 // holds up nobody else: not the start of the agent, not another project, not a
 // report, not the end.
-func TestFileSystemThatHangs(t *testing.T) {
+func TestRootFileSystemThatHangs(t *testing.T) {
 	behind := dir(t)
 	at, stop, cont := fuseMount(t, behind)
 	var remote []string
@@ -94,7 +93,7 @@ func TestFileSystemThatHangs(t *testing.T) {
 
 // A pattern whose directories do not answer delays neither the start nor the
 // other sources.
-func TestPatternThatHangs(t *testing.T) {
+func TestRootPatternThatHangs(t *testing.T) {
 	behind := dir(t)
 	must(t, os.Mkdir(filepath.Join(behind, "1"), 0o700))
 	at, stop, cont := fuseMount(t, behind)
@@ -114,4 +113,46 @@ func TestPatternThatHangs(t *testing.T) {
 	drop(t, filepath.Join(behind, "1"), "b")
 	r.until(filepath.Join(at, "1"), StatePolling)
 	queued(t, filepath.Join(behind, "1"), "b")
+}
+
+func TestRootOneDirectoryTwoNames(t *testing.T) {
+	p, state := dir(t), dir(t)
+	link := filepath.Join(dir(t), "link")
+	must(t, os.Symlink(p, link))
+	mounted := dir(t)
+	must(t, syscall.Mount(p, mounted, "", syscall.MS_BIND, ""))
+	t.Cleanup(func() { syscall.Unmount(mounted, syscall.MNT_DETACH) })
+	for _, name := range []string{p, link, mounted} {
+		registerNew(t, state, name)
+	}
+	r := start(t, Config{User: true, StateDir: state})
+	var served string
+	eventually(t, "it is served once", func() bool {
+		served = ""
+		others := 0
+		for _, name := range []string{p, link, mounted} {
+			switch s := r.project(name); {
+			case s.State == StateServing:
+				served = name
+			case s.SameAs != "":
+				others++
+			}
+		}
+		return served != "" && others == 2
+	})
+	drop(t, link, "x")
+	queued(t, p, "x")
+
+	// Another name takes over from one that is not wanted any more.
+	removeOnly(t, state, served)
+	eventually(t, "another name is served", func() bool {
+		for _, name := range []string{p, link, mounted} {
+			if name != served && r.project(name).State == StateServing {
+				return true
+			}
+		}
+		return false
+	})
+	drop(t, link, "y")
+	queued(t, p, "x", "y")
 }

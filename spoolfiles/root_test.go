@@ -1,0 +1,7 @@
+//go:build root && unix
+
+package spoolfiles_test
+
+import "testing"
+
+func TestRootFind(t *testing.T) { TestFind(t) }
