@@ -47,13 +47,13 @@ var pause = []replacement{
 var mutants = []mutant{
 	{
 		"the queue is not synced",
-		replacement{"queue/commit.go", "	if q.opt.Fsync && r.Pieces > 0 {", "	if r.Pieces < 0 {"},
+		replacement{"queue/commit.go", "	if q.opt.Fsync && t.Pieces > 0 {", "	if t.Pieces < 0 {"},
 		"TestFoldsOnBusyDisk",
 	},
 	{
 		"the drops of a fold are removed before the queue is synced",
 		replacement{"queue/commit.go", "	h.unfinished = true\n", `	h.unfinished = true
-			if r.Verb == foldVerb {
+			if t.Verb == foldVerb {
 				if err := q.emptyWork(); err != nil {
 					return err
 				}
@@ -63,30 +63,29 @@ var mutants = []mutant{
 	},
 	{
 		"the record of a return is not synced",
-		replacement{"queue/commit.go", " r.Verb == returnVerb ||", ""},
+		replacement{"queue/commit.go", " t.Verb == returnVerb ||", ""},
 		"TestReturnsOnBusyDisk",
 	},
 	{
 		"the record of a compaction is not synced",
-		replacement{"queue/commit.go", " || r.Verb == compactVerb", ""},
+		replacement{"queue/commit.go", " || t.Verb == compactVerb", ""},
 		"TestCompactsOnBusyDisk",
 	},
 	{
 		"the record of a drain is not synced",
-		replacement{"queue/commit.go", "r.Verb == drainVerb || r.Verb == returnVerb", "r.Verb == returnVerb"},
+		replacement{"queue/commit.go", "t.Verb == drainVerb || t.Verb == returnVerb", "t.Verb == returnVerb"},
 		"TestDrainsOnBusyDisk",
 	},
 	{
 		"a drain overwrites before it has a record",
-		replacement{"queue/commit.go", "	header, err := r.encode()\n", `
-			if r.Verb == drainVerb {
-				if err := q.apply(h, f, r, cells); err != nil {
-					unmap()
-					return nil, nil, err
+		replacement{"queue/commit.go", "	header, err := t.encode()\n", `
+			if t.Verb == drainVerb {
+				if err := q.copyCells(h, t); err != nil {
+					return err
 				}
 				q.next("begin", 0)
 			}
-			header, err := r.encode()
+			header, err := t.encode()
 		`},
 		"TestDrainsOnBusyDisk",
 	},
