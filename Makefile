@@ -67,7 +67,7 @@ powercut: ## cut the power of ext4, xfs and btrfs on a recorded disk, as root; P
 
 .PHONY: mutants
 mutants: ## build agents with deliberate faults and require that cuts of the power find each, as root; some minutes
-	$(GO) test -tags powercut -count 1 -parallel 3 -timeout 1h -v ./test/mutants
+	$(GO) test -tags powercut -count 1 -parallel 2 -timeout 1h -v ./test/mutants
 
 .PHONY: soak
 soak: ## run one agent for fifty projects under all kinds of trouble, for SOAKTIME
