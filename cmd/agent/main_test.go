@@ -27,7 +27,7 @@ func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(2 * time.Minute), // only what hangs needs so long
+		Deadline:            time.Now().Add(8 * time.Minute), // only what hangs needs so long
 		Setup: func(env *testscript.Env) error {
 			// An agent must find nothing of the user who runs the tests.
 			for name, dir := range map[string]string{
