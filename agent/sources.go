@@ -90,6 +90,25 @@ func (a *agent) listRegistry(s *source) ([]string, error) {
 	return paths, errors.Join(stray...)
 }
 
+// listPattern lists what a pattern stands for. What it named before counts as
+// long as it is there: a directory that cannot be read now hides nothing.
+func listPattern(pattern string) func(*source) ([]string, error) {
+	return func(s *source) ([]string, error) {
+		paths := Expand(pattern)
+		for _, p := range s.paths {
+			if hasSpool(p) && !slices.Contains(paths, p) {
+				paths = append(paths, p)
+			}
+		}
+		return paths, nil
+	}
+}
+
+func hasSpool(project string) bool {
+	info, err := os.Lstat(filepath.Join(project, spoolfiles.DirName))
+	return err == nil && info.IsDir()
+}
+
 // Expand returns the projects that a pattern stands for at present: the
 // directories that match, as path/filepath.Glob has it, and have a .spool. They
 // are sorted, and never nil. What cannot be read does not match.
@@ -97,7 +116,7 @@ func Expand(pattern string) []string {
 	projects := []string{}
 	matches, _ := filepath.Glob(filepath.Clean(pattern))
 	for _, path := range matches {
-		if info, err := os.Lstat(filepath.Join(path, spoolfiles.DirName)); err == nil && info.IsDir() {
+		if hasSpool(path) {
 			projects = append(projects, path)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"spoolagent/queue"
 )
 
 // Config is the configuration of the agent. config.toml says what each setting means.
@@ -27,12 +29,13 @@ type Config struct {
 
 // Default returns the configuration that holds where there is no file.
 func Default() Config {
+	o := queue.DefaultOptions()
 	return Config{
-		Cap:          100,
-		MaxDrop:      64 << 20,
-		MaxPayload:   4096,
-		ReplyTTL:     10 * time.Minute,
-		Fsync:        true,
+		Cap:          o.Cap,
+		MaxDrop:      o.MaxDrop,
+		MaxPayload:   o.MaxPayload,
+		ReplyTTL:     o.ReplyTTL,
+		Fsync:        o.Fsync,
 		LogLevel:     "info",
 		ScanInterval: time.Minute,
 	}

@@ -207,8 +207,8 @@ func strangers(s *scene) map[string]func() {
 	}
 }
 
-// settle recovers, and checks that every signal is in one place.
-func (s *scene) settle() {
+// recoverAll recovers, and checks that every signal is in one place.
+func (s *scene) recoverAll() {
 	s.Helper()
 	q := s.queue()
 	if err := q.Recover(context.Background()); err != nil {
@@ -323,7 +323,7 @@ func TestCutAnywhere(t *testing.T) {
 						mid++
 					}
 					strangers(s)[who]()
-					s.settle()
+					s.recoverAll()
 					s.sp.Close()
 					if t.Failed() {
 						t.Fatalf("cut after %d steps", after)
@@ -374,7 +374,7 @@ func TestCutRecovery(t *testing.T) {
 			}
 			strangers(s)[who]()
 		}
-		s.settle()
+		s.recoverAll()
 		s.sp.Close()
 		if t.Failed() {
 			t.Fatalf("seed %d: %s, cut after %s", seed, p.name, strings.Join(story, "; "))
@@ -401,7 +401,7 @@ func TestCutPlain(t *testing.T) {
 				p.before(s)
 				q := s.queue()
 				cut := cutShort(q, after, func() { p.deed(s, q) })
-				s.settle()
+				s.recoverAll()
 				s.sp.Close()
 				if t.Failed() {
 					t.Fatalf("cut after %d steps", after)

@@ -268,7 +268,7 @@ func TestSweepFinishesAnOldCrashFirst(t *testing.T) {
 	if _, err := s.queue().Sweep(context.Background(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	s.settle()
+	s.recoverAll()
 }
 
 func TestHostileReplies(t *testing.T) {

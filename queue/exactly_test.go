@@ -42,7 +42,7 @@ func TestCutPieceReplaced(t *testing.T) {
 		for range 12 {
 			s.append()
 		}
-		s.settle()
+		s.recoverAll()
 		s.sp.Close()
 		if t.Failed() {
 			t.Fatalf("first cut after %d steps", 4+first)

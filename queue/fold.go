@@ -137,7 +137,7 @@ func (q *Queue) unread(ctx context.Context, drops []spoolfiles.Entry, limit int6
 		return 0, nil
 	}
 	for i := len(drops) - 1; i >= 0 && ctx.Err() == nil; i-- {
-		if _, _, err := q.read(q.sp.Incoming, drops[i]); err == nil {
+		if _, _, err := q.read(q.sp.Incoming, drops[i].Name); err == nil {
 			if limit--; limit == 0 {
 				return i, nil
 			}
@@ -176,8 +176,8 @@ func (q *Queue) evictUnread(ctx context.Context, h *held, drops []spoolfiles.Ent
 }
 
 // read reads and decodes a drop.
-func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, spoolfiles.Info, error) {
-	data, info, err := spoolfiles.ReadDrop(dir, e.Name, q.opt.MaxDrop, q.buf)
+func (q *Queue) read(dir *spoolfiles.Dir, name string) (signal.Signal, spoolfiles.Info, error) {
+	data, info, err := spoolfiles.ReadDrop(dir, name, q.opt.MaxDrop, q.buf)
 	if err != nil {
 		return signal.Signal{}, info, err
 	}
@@ -187,7 +187,7 @@ func (q *Queue) read(dir *spoolfiles.Dir, e spoolfiles.Entry) (signal.Signal, sp
 	}
 	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,
-		Source:     spoolfiles.DropSource(e.Name),
+		Source:     spoolfiles.DropSource(name),
 		ModTime:    time.Unix(0, info.MTime),
 		MaxPayload: q.opt.MaxPayload,
 	})
@@ -208,7 +208,7 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 	now, rejected := time.Now(), h.ledger.Rejected
 	for ; seen < len(drops) && len(lines) < maxBatchBytes; seen++ {
 		e := drops[seen]
-		s, info, err := q.read(q.sp.Incoming, e)
+		s, info, err := q.read(q.sp.Incoming, e.Name)
 		e.Info = info
 		var why *spoolfiles.UnfitError
 		switch {
@@ -273,12 +273,12 @@ func fresh(mtime int64, now time.Time) bool {
 // tidy moves malformed lines to rejected, and overwrites the oldest signals, so
 // that no more than limit are left; 0: no limit.
 func (q *Queue) tidy(h *held, limit int64, res *FoldResult) error {
-	c, err := q.inspect(h)
-	if err != nil || c.bad == 0 && (limit == 0 || c.count <= limit) {
-		return err
+	l, c, err := q.account(h)
+	full := limit > 0 && c.count > limit
+	if err == nil && !c.canonical && (full || c.bad > 0) {
+		l, c, err = q.tidied(h, res)
 	}
-	l, c, err := q.tidied(h, res)
-	if err != nil || limit == 0 || c.count <= limit {
+	if err != nil || !full {
 		return err
 	}
 	n := c.count - limit

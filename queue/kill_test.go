@@ -237,7 +237,7 @@ func killing(t *testing.T, mode string, withStrangers bool, rounds int) kills {
 	return k
 }
 
-// check settles, with what is in stock and what the child has taken.
+// check recovers, with what is in stock and what the child has taken.
 func (s *scene) check() {
 	s.Helper()
 	s.collect()
@@ -258,7 +258,7 @@ func (s *scene) check() {
 		}
 		delete(s.made, *sig.ToolName)
 	}
-	s.settle()
+	s.recoverAll()
 	s.made = made
 	s.sorted()
 }

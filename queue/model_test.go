@@ -79,7 +79,7 @@ type model struct {
 	bad     int      // malformed lines in the queue
 	torn    bool     // the last line has no line feed
 	replies []modelReply
-	ledger  Ledger // Queued: as of the last settlement, which is any change of ours
+	ledger  Ledger // Queued: as of our last change
 }
 
 func (m *model) next() string {

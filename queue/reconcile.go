@@ -143,8 +143,8 @@ func (r *reconciliation) readLast() error {
 	return nil
 }
 
-// removeFolded removes the drops in work that have been folded, and puts the
-// others back.
+// removeFolded removes the drops in work that have been folded. Afterwards the
+// others go back.
 func (r *reconciliation) removeFolded() error {
 	q := r.q
 	names, err := q.sp.Work.List()
@@ -184,11 +184,10 @@ func (r *reconciliation) removeFolded() error {
 // removePresent removes the drops whose lines are present, and counts them.
 func (r *reconciliation) removePresent(dir *spoolfiles.Dir, names []string, present lineSet) (n int64, err error) {
 	for _, name := range names {
-		info, err := dir.Lstat(name)
-		if err != nil || !spoolfiles.IsDropName(name) {
+		if !spoolfiles.IsDropName(name) {
 			continue
 		}
-		s, _, err := r.q.read(dir, spoolfiles.Entry{Name: name, Info: info})
+		s, _, err := r.q.read(dir, name)
 		if err != nil || !present.take(r.sum(&line{signal: s})) {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 	"spoolagent/spoolfiles/signal"
 )
 
-// interrupted reports whether the next acquire has something to recover. It
+// interrupted reports whether the next holder of the lock has something to recover. It
 // takes no lock, so a transaction that is under way counts as interrupted.
 func (q *Queue) interrupted() (bool, error) {
 	last, err := q.newest()

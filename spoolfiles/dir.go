@@ -1,7 +1,9 @@
 package spoolfiles
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -272,7 +274,7 @@ func (d *Dir) List() ([]string, error) {
 // on the disk before the rename.
 func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
 	tmp := NewID() + ".tmp"
-	if err := via.writeNew(tmp, data, sync); err != nil {
+	if _, err := via.writeNew(tmp, bytes.NewReader(data), sync); err != nil {
 		return err
 	}
 	err := via.Rename(tmp, d, name)
@@ -282,19 +284,19 @@ func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
 	return err
 }
 
-// writeNew creates name, which must not exist, with data in it. On an error
-// nothing is left behind.
-func (d *Dir) writeNew(name string, data []byte, sync bool) error {
+// writeNew creates name, which must not exist, and returns how many bytes of
+// content are in it. On an error nothing is left behind.
+func (d *Dir) writeNew(name string, content io.WriterTo, sync bool) (n int64, err error) {
 	f, err := d.Create(name)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = f.Write(data)
+	n, err = content.WriteTo(f)
 	if err == nil && sync {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		d.Remove(name)
 	}
-	return err
+	return n, err
 }

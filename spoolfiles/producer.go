@@ -1,6 +1,7 @@
 package spoolfiles
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (s *Spool) Off() bool {
 // SetOff switches recording off or on, and reports whether that is a change.
 func (s *Spool) SetOff(off bool) (changed bool, err error) {
 	if off {
-		err = s.Root.writeNew(offName, nil, false)
+		_, err = s.Root.writeNew(offName, bytes.NewReader(nil), false)
 	} else {
 		err = s.Root.Remove(offName)
 	}
@@ -74,9 +75,14 @@ func OpenToDrop(project string) (*Spool, error) {
 // DropContent leaves one drop of this name, from NewDropName, with content that
 // comes in pieces. If it ends with an error, or there is none, there is no drop.
 func (s *Spool) DropContent(name string, content io.WriterTo) error {
-	err := s.Tmp.fill(name, content)
+	n, err := s.Tmp.writeNew(name, content, false)
 	if err == nil {
-		if err = s.Tmp.Rename(name, s.Incoming, name); err != nil {
+		if n == 0 {
+			err = errors.New("there is no content")
+		} else {
+			err = s.Tmp.Rename(name, s.Incoming, name)
+		}
+		if err != nil {
 			s.Tmp.Remove(name)
 		}
 	}
@@ -84,23 +90,6 @@ func (s *Spool) DropContent(name string, content io.WriterTo) error {
 		return fmt.Errorf("dropping: %w", err)
 	}
 	return nil
-}
-
-// fill creates name, which must not exist, with this content. On an error nothing
-// is left behind.
-func (d *Dir) fill(name string, content io.WriterTo) error {
-	f, err := d.Create(name)
-	if err != nil {
-		return err
-	}
-	n, err := content.WriteTo(f)
-	if err == nil && n == 0 {
-		err = errors.New("there is no content")
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		d.Remove(name)
-	}
-	return err
 }
 
 // isSettings reports whether this is the ~/.spool in which another program of

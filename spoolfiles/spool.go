@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // DirName is the name of a project's spool directory.
@@ -145,7 +146,7 @@ func (s *Spool) Complete() error {
 	s.Root.tighten()
 	for _, sub := range s.subdirs() {
 		if *sub.dir == nil {
-			err := s.Root.writeNew(".gitignore", []byte("*\n"), false)
+			_, err := s.Root.writeNew(".gitignore", strings.NewReader("*\n"), false)
 			if err == nil || errors.Is(err, fs.ErrExist) {
 				err = s.Root.Mkdir(sub.name)
 			}

@@ -110,7 +110,7 @@ func TestEveryRuleHasATest(t *testing.T) {
 	}
 }
 
-// at is when the drops of a test were made, long enough ago to be settled.
+// at is when the drops of a test were made, long enough ago to be no longer fresh.
 const at = 1763852400
 
 // put makes a file by rename, as old as at and some milliseconds more. It does not
