@@ -246,12 +246,12 @@ func (r Registry) Remove(project string) (removed []string, err error) {
 	}
 	removed = slices.Compact(removed)
 	sp, err := spoolfiles.Open(project)
+	if err == nil {
+		defer sp.Close()
+		err = sp.Root.WriteFile(markName, nil, sp.Tmp, false)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return removed, nil
+		err = nil // there is no spool, or somebody is just deleting it
 	}
-	if err != nil {
-		return removed, err
-	}
-	defer sp.Close()
-	return removed, sp.Root.WriteFile(markName, nil, sp.Tmp, false)
+	return removed, err
 }
