@@ -3,6 +3,7 @@ package queue
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +33,24 @@ func TestRebootFoldsWhatIsInWork(t *testing.T) {
 	wantQueue(t, q, 1, 2)
 	if files := rejected(t, sp); len(files) > 0 {
 		t.Errorf("rejected: %v", files)
+	}
+	closes(t, q)
+}
+
+// Zeros, which a power cut leaves in place of lines that were not written, go with
+// the next fold. They are no reject.
+func TestZerosGo(t *testing.T) {
+	sp := project(t)
+	writeQueue(t, sp, signalAt(1)+"\n"+strings.Repeat("\x00", 700))
+	place(t, sp, "a.json", signalAt(2), longAgo)
+	q := New(sp, options(0), nil)
+	if res := fold(t, q); res.Rejected != 0 {
+		t.Errorf("%+v", res)
+	}
+	wantQueue(t, q, 1, 2)
+	text, err := os.ReadFile(queuePath(sp))
+	if err != nil || strings.Contains(string(text), "\x00") {
+		t.Errorf("the queue has %q, %v", text, err)
 	}
 	closes(t, q)
 }
