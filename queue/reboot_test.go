@@ -41,13 +41,13 @@ func TestRebootFoldsWhatIsInWork(t *testing.T) {
 // the next fold. They are no reject.
 func TestZerosGo(t *testing.T) {
 	sp := project(t)
-	writeQueue(t, sp, signalAt(1)+"\n"+strings.Repeat("\x00", 700))
+	writeQueue(t, sp, signalLine("a")+"\n"+strings.Repeat("\x00", 700))
 	place(t, sp, "a.json", signalAt(2), longAgo)
 	q := New(sp, options(0), nil)
 	if res := fold(t, q); res.Rejected != 0 {
 		t.Errorf("%+v", res)
 	}
-	wantQueue(t, q, 1, 2)
+	wantQueue(t, q, 7, 2)
 	text, err := os.ReadFile(queuePath(sp))
 	if err != nil || strings.Contains(string(text), "\x00") {
 		t.Errorf("the queue has %q, %v", text, err)

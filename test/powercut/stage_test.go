@@ -170,7 +170,8 @@ func (s *stage) dropBad(n int, link bool) (name string) {
 		check(os.Symlink("nowhere", tmp))
 	} else {
 		check(os.WriteFile(tmp, []byte("{nonsense"), 0o600))
-		check(os.Chtimes(tmp, time.Unix(1, 0), time.Unix(1, 0)))
+		old := time.Now().Add(-time.Hour) // not so old that the agent tidies it away
+		check(os.Chtimes(tmp, old, old))
 	}
 	check(os.Rename(tmp, name))
 	return name
