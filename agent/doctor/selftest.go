@@ -152,17 +152,21 @@ func (t *selfTest) removeAbandoned(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// remove removes a scratch project, also from the registry.
+// remove removes a scratch project, also from the registry. The agent stops
+// serving it first. One that had just begun to serve it may make a directory
+// again while they are removed, so removing is retried.
 func (t *selfTest) remove(ctx context.Context, project string) error {
 	_, err := t.facts.Registry.Remove(project)
-	// The agent stops serving it first; one that does not finds it gone.
-	if sp, err := spoolfiles.OpenExisting(project); err == nil {
-		_ = await(ctx, cleanPatience, func() (bool, error) {
+	_ = await(ctx, cleanPatience, func() (bool, error) {
+		if sp, err := spoolfiles.OpenExisting(project); err == nil {
 			_, served, err := agent.Serving(sp)
-			return !served, err
-		})
-		sp.Close()
-	}
+			sp.Close()
+			if served || err != nil {
+				return false, err
+			}
+		}
+		return os.RemoveAll(project) == nil, nil
+	})
 	if rerr := os.RemoveAll(project); rerr != nil {
 		err = errors.Join(err, fmt.Errorf("removing a scratch project: %w", rerr))
 	}
