@@ -2,28 +2,24 @@ package spoolfiles
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"sync"
 	"time"
 )
 
-// Dir is an open directory. Its methods take names of entries, not paths, and
-// reach nothing outside the directory. They do not follow links: a file or
-// directory that is opened is the inode that Lstat shows, and opening never
-// blocks. They may be called concurrently, but not beside Close.
+// Dir is a directory: one that was opened, or one in it. Its methods take names
+// of entries, not paths, and reach nothing outside of what was opened. They do not
+// follow links: a file or directory that is opened is the inode that Lstat shows,
+// and opening never blocks. They may be called concurrently, but not beside Close.
 type Dir struct {
 	path string
-	root *os.Root                 // resolves names
-	self func() (*os.File, error) // the directory itself, opened when first needed: to sync, and to rename in
-
-	// An os.Root renames only what is below it, so where Rename uses one, it is
-	// that of .spool for all directories of the spool.
-	top *os.Root
-	rel string // the path from top, with a slash at the end; "" for top itself
+	root *os.Root // of the directory that was opened
+	rel  string   // the name in it; "" for that directory itself
 }
 
 // Info is what a stat of a directory's entry says.
@@ -64,50 +60,50 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, d.fail("open", "", err)
 	}
-	d.root, d.top = root, root
-	d.self = sync.OnceValues(func() (*os.File, error) { return root.OpenFile(".", os.O_RDONLY|nonblock, 0) })
+	d.root = root
 	return d, nil
 }
 
-// OpenDir opens the directory name in d, which must belong to this user: in
-// somebody else's directory anybody could replace any file at any moment. The
-// error wraps an *OwnerError if it does not.
-func (d *Dir) OpenDir(name string) (*Dir, error) {
-	info, err := d.Lstat(name)
-	if err == nil {
-		err = info.checkFit(fs.ModeDir)
-	}
+// openSub opens the directory name in d, for itself.
+func (d *Dir) openSub(name string) (*Dir, error) {
+	info, err := d.Sub(name).Stat()
 	if err != nil {
-		return nil, d.fail("open", name, err)
+		return nil, err
 	}
 	sub, err := OpenDir(d.join(name))
 	if err != nil {
 		return nil, err
 	}
-	if opened, err := sub.Stat(); err != nil || !opened.is(info) {
+	if opened, err := lstat(sub.root, "."); err != nil || !opened.is(info) {
 		return nil, errors.Join(d.fail("open", name, errors.New("was replaced while it was opened")), sub.Close())
 	}
-	sub.top, sub.rel = d.top, d.rel+name+"/"
 	return sub, nil
 }
 
-// Close releases the directory. A nil Dir has nothing to release.
-func (d *Dir) Close() error {
-	if d == nil {
-		return nil
-	}
-	err := d.root.Close() // from here on self fails, unless it was open
-	if self, serr := d.self(); serr == nil {
-		err = errors.Join(err, self.Close())
-	}
-	return err
-}
+// Sub returns the directory name in d, which has been opened. It need not exist,
+// and needs no closing.
+func (d *Dir) Sub(name string) *Dir { return &Dir{path: d.join(name), root: d.root, rel: d.in(name)} }
+
+// Close releases the directory and those in it.
+func (d *Dir) Close() error { return d.root.Close() }
 
 // Path is the path under which the directory was opened. The directory may have
 // been moved since.
 func (d *Dir) Path() string { return d.path }
 
 func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
+
+// in is the name as the root takes it. It refuses that of a name which leaves the
+// directory.
+func (d *Dir) in(name string) string {
+	if name == "." || name != filepath.Base(name) || !filepath.IsLocal(name) {
+		return ".."
+	}
+	return path.Join(d.rel, name)
+}
+
+// self is the directory's own name.
+func (d *Dir) self() string { return cmp.Or(d.rel, ".") }
 
 // fail names the file by its whole path, whatever err calls it. The empty name
 // is the directory itself.
@@ -123,14 +119,28 @@ func (d *Dir) fail(op, name string, err error) error {
 
 // Lstat describes the entry name itself, be it a link.
 func (d *Dir) Lstat(name string) (Info, error) {
-	info, err := lstat(d.root, name)
+	info, err := lstat(d.root, d.in(name))
 	return info, d.fail("lstat", name, err)
 }
 
-// Stat describes the directory itself.
+// Stat describes the directory itself. The error wraps fs.ErrNotExist, an
+// *UnfitError if a link or a file is there, or an *OwnerError if it belongs to
+// another user: in that one's directory anybody could replace any file at any
+// moment.
 func (d *Dir) Stat() (Info, error) {
-	info, err := lstat(d.root, ".")
-	return info, d.fail("stat", "", err)
+	info, err := lstat(d.root, d.self())
+	if err == nil {
+		err = info.checkFit(fs.ModeDir)
+	}
+	return info, d.fail("open", "", err)
+}
+
+// tighten takes from others what they may do with the directory. It fails where
+// the file system has no modes, and this changes nothing.
+func (d *Dir) tighten(info Info) {
+	if info.loose() {
+		_ = d.root.Chmod(d.self(), info.Mode&0o700)
+	}
 }
 
 // OpenFile opens the regular file name, which must belong to this user. flag is
@@ -159,17 +169,25 @@ func (d *Dir) OpenFile(name string, flag int) (*os.File, error) {
 
 // open opens a file that exists.
 func (d *Dir) open(name string, flag int) (*os.File, Info, error) {
+	f, info, err := openAs(d.root, d.in(name), flag, 0)
+	return f, info, d.fail("open", name, err)
+}
+
+// openAs opens a file, or a directory, that is of this type and belongs to this
+// user. A root follows links that stay inside it, so what it has opened must be
+// what was there before.
+func openAs(root *os.Root, name string, flag int, want fs.FileMode) (*os.File, Info, error) {
 	for {
-		var f *os.File
-		before, err := d.Lstat(name)
+		before, err := lstat(root, name)
 		if err == nil {
-			err = before.checkFit(0)
-		}
-		if err == nil {
-			f, err = d.root.OpenFile(name, flag|nonblock, 0)
+			err = before.checkFit(want)
 		}
 		if err != nil {
-			return nil, before, d.fail("open", name, err)
+			return nil, before, err
+		}
+		f, err := root.OpenFile(name, flag|nonblock, 0)
+		if err != nil {
+			return nil, before, err
 		}
 		info, err := stat(f)
 		if err == nil && info.is(before) {
@@ -177,7 +195,7 @@ func (d *Dir) open(name string, flag int) (*os.File, Info, error) {
 		}
 		f.Close()
 		if err != nil {
-			return nil, before, d.fail("stat", name, err)
+			return nil, before, err
 		}
 	}
 }
@@ -186,7 +204,7 @@ func (d *Dir) open(name string, flag int) (*os.File, Info, error) {
 func (d *Dir) Create(name string) (*os.File, error) { return d.create(name, os.O_WRONLY) }
 
 func (d *Dir) create(name string, flag int) (*os.File, error) {
-	f, err := d.root.OpenFile(name, flag|os.O_CREATE|os.O_EXCL|nonblock, 0o600)
+	f, err := d.root.OpenFile(d.in(name), flag|os.O_CREATE|os.O_EXCL|nonblock, 0o600)
 	if err != nil {
 		return nil, d.fail("create", name, err)
 	}
@@ -196,16 +214,16 @@ func (d *Dir) create(name string, flag int) (*os.File, error) {
 
 // Mkdir makes the directory name, mode 0700.
 func (d *Dir) Mkdir(name string) error {
-	err := d.root.Mkdir(name, 0o700)
+	err := d.root.Mkdir(d.in(name), 0o700)
 	if err == nil {
-		_ = d.root.Chmod(name, 0o700) // despite the umask; fails where the file system has no modes
+		_ = d.root.Chmod(d.in(name), 0o700) // despite the umask; fails where the file system has no modes
 	}
 	return d.fail("mkdir", name, err)
 }
 
 // Symlink makes name a symbolic link to target, which may be anything.
 func (d *Dir) Symlink(target, name string) error {
-	return d.fail("symlink", name, d.root.Symlink(target, name))
+	return d.fail("symlink", name, d.root.Symlink(target, d.in(name)))
 }
 
 // Remove removes the entry name, which is no directory.
@@ -215,52 +233,49 @@ func (d *Dir) Remove(name string) error {
 		err = errors.New("is a directory")
 	}
 	if err == nil {
-		err = retry(func() error { return d.root.Remove(name) })
+		err = retry(func() error { return d.root.Remove(d.in(name)) })
 	}
 	return d.fail("remove", name, err)
 }
 
 // RemoveAll removes the entry name and, if it is a directory, all that is in it.
 func (d *Dir) RemoveAll(name string) error {
-	return d.fail("remove", name, retry(func() error { return d.root.RemoveAll(name) }))
+	return d.fail("remove", name, retry(func() error { return d.root.RemoveAll(d.in(name)) }))
 }
 
 // Rename moves the entry name to toName in the directory to, over a file that
-// is there. Both are of one spool.
+// is there. Both directories are of one spool.
 func (d *Dir) Rename(name string, to *Dir, toName string) (err error) {
-	if !isName(name) || !isName(toName) {
-		err = errors.New("is not a plain file name")
+	if d.root != to.root {
+		err = errors.New("the directories are not of one spool")
 	} else {
-		err = retry(func() error { return rename(d, name, to, toName) })
+		err = retry(func() error { return d.root.Rename(d.in(name), to.in(toName)) })
 	}
 	return d.fail("rename", name, err)
 }
 
-// isName reports whether an entry can have the name.
-func isName(name string) bool { return name == filepath.Base(name) && filepath.IsLocal(name) }
-
 // Touch sets the modification time of the file name to now.
 func (d *Dir) Touch(name string) error {
-	return d.fail("touch", name, d.root.Chtimes(name, time.Time{}, time.Now()))
+	return d.fail("touch", name, d.root.Chtimes(d.in(name), time.Time{}, time.Now()))
 }
 
 // Sync brings the directory's entries to the disk.
 func (d *Dir) Sync() error {
-	self, err := d.self()
+	f, _, err := openAs(d.root, d.self(), os.O_RDONLY, fs.ModeDir)
 	if err == nil {
-		err = syncDir(self)
+		err = errors.Join(syncDir(f), f.Close())
 	}
 	return d.fail("sync", "", err)
 }
 
 // List returns the names of the entries, in no order. Entries made or removed
-// meanwhile may or may not be among them. A nil Dir has none.
+// meanwhile may or may not be among them. A directory that does not exist has
+// none.
 func (d *Dir) List() ([]string, error) {
-	if d == nil {
+	f, _, err := openAs(d.root, d.self(), os.O_RDONLY, fs.ModeDir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	// Not self: concurrent callers would share its position.
-	f, err := d.root.OpenFile(".", os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, d.fail("list", "", err)
 	}

@@ -49,25 +49,21 @@ func Start() (string, error) {
 	return filepath.Abs(dir)
 }
 
-// OpenToDrop opens as much of a project's spool as a drop needs, and makes what
-// is missing and private what is not. The error wraps ErrOff if recording is off.
+// OpenToDrop is Create for a producer. The error wraps ErrOff if recording is
+// off; then nothing is made.
 func OpenToDrop(project string) (*Spool, error) {
-	s, err := open(project, false, "tmp", "incoming")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err == nil && s.Off() {
-		s.Close()
-		return nil, fmt.Errorf("dropping in %s: %w", project, ErrOff)
-	}
-	if err != nil || s.Tmp == nil || s.Incoming == nil {
-		if err == nil {
-			s.Close()
-		}
+	s, err := OpenExisting(project)
+	if errors.Is(err, fs.ErrNotExist) {
 		return Create(project)
 	}
-	for _, d := range []*Dir{s.Root, s.Tmp, s.Incoming} {
-		d.tighten()
+	if err != nil {
+		return nil, err
+	}
+	if err = ErrOff; !s.Off() {
+		err = s.Complete()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("dropping in %s: %w", project, err), s.Close())
 	}
 	return s, nil
 }

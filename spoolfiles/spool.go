@@ -13,9 +13,9 @@ import (
 // DirName is the name of a project's spool directory.
 const DirName = ".spool"
 
-// Spool is a project's open spool. Its directories were opened once, without
-// following links, and belong to this user. Safe for concurrent use, but not
-// beside Close or Complete.
+// Spool is a project's open spool. It was opened once, without following links,
+// and belongs to this user, as its directories do. Safe for concurrent use, but
+// not beside Close.
 type Spool struct {
 	Project string // the project's directory, absolute
 	Root    *Dir   // .spool
@@ -23,13 +23,8 @@ type Spool struct {
 	Tmp, Incoming, Work, Control, Rejected *Dir
 }
 
-type subdir struct {
-	name string
-	dir  **Dir
-}
-
-func (s *Spool) subdirs() []subdir {
-	return []subdir{{"tmp", &s.Tmp}, {"incoming", &s.Incoming}, {"work", &s.Work}, {"control", &s.Control}, {"rejected", &s.Rejected}}
+func (s *Spool) subdirs() []*Dir {
+	return []*Dir{s.Tmp, s.Incoming, s.Work, s.Control, s.Rejected}
 }
 
 // Find returns the project for a working directory, links resolved: the nearest
@@ -73,38 +68,25 @@ func hasSpool(project string) bool {
 		return false
 	}
 	defer d.Close()
-	info, err := d.Lstat(DirName)
-	return err == nil && info.Mode.IsDir() && info.Ours()
+	_, err = d.Sub(DirName).Stat()
+	return err == nil
 }
 
 // Create is Open, but makes the spool where there is none. The project's
 // directory itself must exist.
-func Create(project string) (*Spool, error) { return complete(open(project, true)) }
+func Create(project string) (*Spool, error) { return open(project, true, (*Spool).Complete) }
 
 // Open opens the spool of a project, making what is missing below .spool. The
 // error wraps fs.ErrNotExist if the project or its .spool does not exist, and an
 // *OwnerError if the spool is another user's.
-func Open(project string) (*Spool, error) { return complete(open(project, false)) }
+func Open(project string) (*Spool, error) { return open(project, false, (*Spool).Complete) }
 
 // OpenExisting is Open for a program that only reads: it changes nothing.
-// Directories that are missing are nil, and list as empty ones; all else needs
-// Complete.
-func OpenExisting(project string) (*Spool, error) { return open(project, false) }
+// Directories that are missing list as empty ones; all else needs Complete.
+func OpenExisting(project string) (*Spool, error) { return open(project, false, (*Spool).check) }
 
-// complete takes the result of open.
-func complete(s *Spool, err error) (*Spool, error) {
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Complete(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
-}
-
-// open opens the spool, which it may create, with these of its directories; none
-// named means all.
-func open(project string, create bool, names ...string) (*Spool, error) {
+// open opens the spool, which it may create, and prepares it.
+func open(project string, create bool, prepare func(*Spool) error) (*Spool, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {
 		return nil, fmt.Errorf("finding project: %w", err)
@@ -119,84 +101,77 @@ func open(project string, create bool, names ...string) (*Spool, error) {
 			return nil, fmt.Errorf("making spool: %w", err)
 		}
 	}
-	s := &Spool{Project: project}
-	if s.Root, err = p.OpenDir(DirName); err != nil {
+	root, err := p.openSub(DirName)
+	if err != nil {
 		return nil, fmt.Errorf("opening spool: %w", err)
 	}
-	s.Root.top, s.Root.rel = s.Root.root, "" // p does not stay open
-	if s.isSettings() {
-		return nil, errors.Join(s.Root.fail("open", "", errors.New("has the settings of another program, and is no project's spool")), s.Close())
+	s := &Spool{
+		Project: project, Root: root,
+		Tmp: root.Sub("tmp"), Incoming: root.Sub("incoming"), Work: root.Sub("work"),
+		Control: root.Sub("control"), Rejected: root.Sub("rejected"),
 	}
-	for _, sub := range s.subdirs() {
-		if len(names) > 0 && !slices.Contains(names, sub.name) {
-			continue
-		}
-		*sub.dir, err = s.Root.OpenDir(sub.name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("opening spool: %w", err), s.Close())
-		}
+	if s.isSettings() {
+		err = s.Root.fail("open", "", errors.New("has the settings of another program, and is no project's spool"))
+	} else {
+		err = prepare(s)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening spool: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// Complete makes and opens the directories that OpenExisting has not found, and
-// makes all of them private. Where one is missing, the spool is new, and gets its
-// .gitignore, too: signals hold prompts, which must not come into a repository.
-func (s *Spool) Complete() error {
-	s.Root.tighten()
-	for _, sub := range s.subdirs() {
-		if *sub.dir == nil {
-			_, err := s.Root.writeNew(".gitignore", strings.NewReader("*\n"), false)
-			if err == nil || errors.Is(err, fs.ErrExist) {
-				err = s.Root.Mkdir(sub.name)
-			}
-			if err == nil || errors.Is(err, fs.ErrExist) {
-				*sub.dir, err = s.Root.OpenDir(sub.name)
-			}
-			if err != nil {
-				return fmt.Errorf("making spool: %w", err)
-			}
+// check returns an error if a directory is there, but unfit.
+func (s *Spool) check() error {
+	for _, d := range s.subdirs() {
+		if _, err := d.Stat(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		(*sub.dir).tighten()
 	}
 	return nil
 }
 
-// tighten takes from others what they may do with the directory. It fails where
-// the file system has no modes, and this changes nothing.
-func (d *Dir) tighten() {
-	if info, err := d.Stat(); err == nil && info.loose() {
-		_ = d.root.Chmod(".", info.Mode&0o700)
-	}
-}
-
-// Whole reports whether none of the directories was missing.
-func (s *Spool) Whole() bool {
-	return !slices.ContainsFunc(s.subdirs(), func(sub subdir) bool { return *sub.dir == nil })
-}
-
-// Stale reports whether the spool's path no longer leads to what was opened:
-// somebody deleted, replaced or moved the project, its .spool or a directory in
-// it. A stale spool must be closed and opened again.
-func (s *Spool) Stale() bool {
-	p, err := OpenDir(s.Project)
+// Complete makes the directories that are missing, and makes all of them
+// private. Where one is missing, the spool is new, and gets its .gitignore, too:
+// signals hold prompts, which must not come into a repository.
+func (s *Spool) Complete() error {
+	info, err := s.Root.Stat()
 	if err != nil {
-		return true
+		return err
 	}
-	defer p.Close()
-	return !s.Root.isAt(p, DirName) || slices.ContainsFunc(s.subdirs(), func(sub subdir) bool {
-		return *sub.dir == nil || !(*sub.dir).isAt(s.Root, sub.name)
-	})
+	s.Root.tighten(info)
+	for _, d := range s.subdirs() {
+		info, err := d.Stat()
+		if errors.Is(err, fs.ErrNotExist) {
+			_, err = s.Root.writeNew(".gitignore", strings.NewReader("*\n"), false)
+			if err == nil || errors.Is(err, fs.ErrExist) {
+				err = s.Root.Mkdir(d.rel)
+			}
+			if err == nil || errors.Is(err, fs.ErrExist) {
+				info, err = d.Stat()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		d.tighten(info)
+	}
+	return nil
 }
 
-// isAt reports whether d is what the entry name of parent is.
-func (d *Dir) isAt(parent *Dir, name string) bool {
-	there, err := parent.Lstat(name)
-	here, herr := d.Stat()
-	return err == nil && herr == nil && here.is(there)
+// Stale reports whether the spool's path no longer leads to what was opened, or
+// one of its directories is missing: somebody deleted, replaced or moved the
+// project, its .spool or a directory in it. A stale spool must be closed and
+// opened again.
+func (s *Spool) Stale() bool {
+	opened, err := s.Root.root.Lstat(".")
+	there, terr := os.Lstat(s.Root.path)
+	missing := func(d *Dir) bool {
+		_, err := d.Stat()
+		return err != nil
+	}
+	return err != nil || terr != nil || !os.SameFile(opened, there) || slices.ContainsFunc(s.subdirs(), missing)
 }
 
 // Close releases the spool's directories.
-func (s *Spool) Close() error {
-	return errors.Join(s.Root.Close(), s.Tmp.Close(), s.Incoming.Close(), s.Work.Close(), s.Control.Close(), s.Rejected.Close())
-}
+func (s *Spool) Close() error { return s.Root.Close() }

@@ -141,9 +141,6 @@ func (e *examiner) cannotOpen(err error) {
 func (e *examiner) permissions(sp *spoolfiles.Spool) {
 	var foreign []string
 	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming, sp.Work, sp.Control, sp.Rejected} {
-		if d == nil {
-			continue
-		}
 		path, _ := filepath.Rel(e.project, d.Path())
 		info, err := d.Stat()
 		switch which := fmt.Sprintf("%s is %#o", path, info.Mode.Perm()); {

@@ -165,11 +165,10 @@ func (r Registry) write(name, text string) error {
 		return err
 	}
 	defer parent.Close()
-	dir, err := parent.OpenDir(filepath.Base(r.Dir))
-	if err != nil {
+	dir := parent.Sub(filepath.Base(r.Dir))
+	if _, err := dir.Stat(); err != nil {
 		return err
 	}
-	defer dir.Close()
 	if err := dir.WriteFile(name, []byte(text), parent, true); err != nil {
 		return err
 	}
