@@ -195,7 +195,7 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 		}
 	}
 	switch t.Verb {
-	case foldVerb, evictVerb:
+	case foldVerb:
 		err = q.emptyWork()
 	case drainVerb:
 		err = q.publish(t.ID)

@@ -47,7 +47,7 @@
 // What it does to each of these is its verb:
 //
 //	fold     appends the lines of the drops in work, and removes the drops
-//	evict    overwrites the oldest lines; or removes drops in work unread
+//	evict    overwrites the oldest lines
 //	drain    overwrites all lines; publishes tmp/reply-ID as control/ID.signals
 //	return   overwrites all; appends the lines of control/ID.returning, and the old ones
 //	compact  overwrites all; appends the old lines: no blanks are left

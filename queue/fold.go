@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"syscall"
 	"time"
 
@@ -102,14 +101,6 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int64, res *FoldResult)
 	if err != nil {
 		return fmt.Errorf("listing drops: %w", err)
 	}
-	old, err := q.unread(ctx, drops, limit)
-	if err == nil {
-		err = q.evictUnread(ctx, h, drops[:old], res)
-	}
-	if err != nil {
-		return err
-	}
-	drops = drops[old:]
 	for most := maxBatch; ; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -127,52 +118,6 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int64, res *FoldResult)
 			return err
 		}
 	}
-}
-
-// unread returns how many of the oldest drops a full queue would evict anyhow,
-// so that they need not be read. It reads the newest until it has found as many
-// signals as the queue keeps.
-func (q *Queue) unread(ctx context.Context, drops []spoolfiles.Entry, limit int64) (int, error) {
-	if limit == 0 || int64(len(drops)) <= limit {
-		return 0, nil
-	}
-	for i := len(drops) - 1; i >= 0 && ctx.Err() == nil; i-- {
-		if _, _, err := q.read(q.sp.Incoming, drops[i].Name); err == nil {
-			if limit--; limit == 0 {
-				return i, nil
-			}
-		}
-	}
-	return 0, context.Cause(ctx)
-}
-
-// evictUnread removes drops unread. They count as folded and evicted.
-func (q *Queue) evictUnread(ctx context.Context, h *held, drops []spoolfiles.Entry, res *FoldResult) error {
-	for batch := range slices.Chunk(drops, maxBatch) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		n := 0
-		for _, e := range batch {
-			taken, err := q.takeDrop(e, q.sp.Work, e.Name, res)
-			if err != nil {
-				return err
-			}
-			if taken {
-				n++
-			}
-		}
-		l := h.ledger
-		l.Folded += int64(n)
-		l.Evicted += int64(n)
-		l.LastFoldAt = time.Now()
-		if err := q.commit(h, &record{Verb: evictVerb, Ledger: l}, nil); err != nil {
-			return fmt.Errorf("evicting drops: %w", err)
-		}
-		res.Folded += n
-		res.Evicted += n
-	}
-	return nil
 }
 
 // read reads and decodes a drop.

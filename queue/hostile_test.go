@@ -97,8 +97,8 @@ func shortName(t testing.TB, sp *spoolfiles.Spool, name string) string {
 	return filepath.Join(link, name)
 }
 
-// A directory among the drops that are evicted unread goes to rejected.
-func TestHostileDropsUnread(t *testing.T) {
+// A directory and a FIFO among the drops go to rejected, and evict nothing.
+func TestHostileDropsInABacklog(t *testing.T) {
 	sp := project(t)
 	dir := filepath.Join(sp.Incoming.Path(), "dir.json")
 	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
@@ -115,7 +115,7 @@ func TestHostileDropsUnread(t *testing.T) {
 	if n, err := sp.CountDrops(); n != 0 || err != nil {
 		t.Errorf("%d drops are left, %v", n, err)
 	}
-	if files := rejected(t, sp); len(files) != 2 || files["dir.json"] == "" {
+	if files := rejected(t, sp); len(files) != 4 || files["dir.json"] == "" || files["fifo.json"] == "" {
 		t.Errorf("%v", files)
 	}
 	closes(t, q)

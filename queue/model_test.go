@@ -138,32 +138,16 @@ func (m *model) folded(limit int) {
 		}
 		return strings.Compare(a.name, b.name)
 	})
-	// What a full queue would evict anyhow is not looked at.
-	unread := 0
-	if limit > 0 && len(m.drops) > limit {
-		good := 0
-		for i := len(m.drops) - 1; i >= 0; i-- {
-			if m.drops[i].signal == "" {
-				continue
-			}
-			if good++; good == limit {
-				unread = i
-				break
-			}
-		}
-	}
-	m.ledger.Folded += int64(unread)
-	m.ledger.Evicted += int64(unread)
 	var lines []string
 	rejected := 0
-	for _, d := range m.drops[unread:] {
+	for _, d := range m.drops {
 		if d.signal == "" {
 			rejected++
 		} else {
 			lines = append(lines, d.signal)
 		}
 	}
-	if len(m.drops) > unread {
+	if len(m.drops) > 0 {
 		m.add(lines, false, rejected, limit)
 		m.ledger.Folded += int64(len(lines))
 	}

@@ -24,7 +24,7 @@ type verb string
 
 const (
 	foldVerb    verb = "fold"    // appends the lines of the drops in work
-	evictVerb   verb = "evict"   // overwrites the oldest lines, or removes the drops in work unread
+	evictVerb   verb = "evict"   // overwrites the oldest lines
 	drainVerb   verb = "drain"   // overwrites all lines, which tmp/reply-ID has
 	returnVerb  verb = "return"  // rewrites the queue with control/ID.returning ahead
 	compactVerb verb = "compact" // rewrites the queue without its blanks
