@@ -26,7 +26,7 @@
 // turns. The newer valid one counts. A record is
 //
 //	STATE CRC JSON    the header, padded with spaces to 2,048 bytes
-//	OLD               what is overwritten (of a drain, the reply has it)
+//	OLD               what is overwritten
 //	BODY              the lines to append
 //	PATTERN           the blanks to overwrite with
 //	CELLS             for each copy, how far it came, and where it writes

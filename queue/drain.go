@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldR
 		case answered || returning:
 			err = fmt.Errorf("there is a reply with the id %s already; ask again with a new id", id)
 		default:
-			n, err = q.takeAll(h, id, res)
+			n, err = q.takeAll(h, id)
 		}
 		return err
 	})
@@ -75,8 +76,8 @@ func (q *Queue) removeRequest(id string) error {
 }
 
 // takeAll moves all signals of the queue to the reply.
-func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
-	l, c, err := q.tidied(h, res)
+func (q *Queue) takeAll(h *held, id string) (int, error) {
+	l, c, err := q.account(h)
 	if err != nil {
 		return 0, err
 	}
@@ -89,32 +90,32 @@ func (q *Queue) takeAll(h *held, id string, res *FoldResult) (int, error) {
 		}
 		return 0, q.removeRequest(id)
 	}
-	if err := q.writeReply(h, id, c.first); err != nil {
+	if err := q.writeReply(h, id); err != nil {
 		return 0, fmt.Errorf("writing reply: %w", err)
 	}
 	l.Drained += c.count
 	l.Queued, l.EvictedBefore = 0, l.Evicted
-	r := &record{Verb: drainVerb, ID: id, From: c.first, To: h.info.Size - 1, Signals: c.count, Ledger: l}
+	r := &record{Verb: drainVerb, ID: id, From: c.first, To: c.end(h.info.Size), Signals: c.count, Ledger: l}
 	if err := q.commit(h, r, nil); err != nil {
 		if !h.unfinished {
 			err = errors.Join(err, q.sp.Tmp.Remove(replyName(id)))
 		}
 		return 0, err
 	}
-	q.remember(h, content{canonical: true}, 0)
+	q.remember(h, content{}, 0)
 	return int(c.count), nil
 }
 
-// writeReply writes the reply, which becomes visible at the end of the drain:
-// the queue's bytes from first on, which are canonical lines.
-func (q *Queue) writeReply(h *held, id string, first int64) error {
+// writeReply writes the reply, which becomes visible at the end of the drain.
+func (q *Queue) writeReply(h *held, id string) error {
 	name := replyName(id)
 	f, err := q.sp.Tmp.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, io.NewSectionReader(h.f, first, h.info.Size-first))
-	if err == nil && q.opt.Fsync {
+	out := bufio.NewWriter(f)
+	err = copySignals(out, io.NewSectionReader(h.f, 0, h.info.Size), nil)
+	if err = errors.Join(err, out.Flush()); err == nil && q.opt.Fsync {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -219,15 +219,16 @@ func fresh(mtime int64, now time.Time) bool {
 // that no more than limit are left; 0: no limit.
 func (q *Queue) tidy(h *held, limit int64, res *FoldResult) error {
 	l, c, err := q.account(h)
-	full := limit > 0 && c.count > limit
-	if err == nil && !c.canonical && (full || c.bad > 0) {
-		l, c, err = q.tidied(h, res)
+	if err == nil && c.bad > 0 {
+		if err = q.compact(h, res); err == nil {
+			l, c, err = q.account(h)
+		}
 	}
-	if err != nil || !full {
+	if err != nil || limit == 0 || c.count <= limit {
 		return err
 	}
 	n := c.count - limit
-	end, err := linesEnd(h.f, c.first, h.info.Size, n)
+	end, err := signalsEnd(h.f, c.first, h.info.Size, n)
 	if err != nil {
 		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
 	}

@@ -130,7 +130,7 @@ func (r *reconciliation) readLast() error {
 			return err
 		}
 		body := io.NewSectionReader(f, last.bodyAt(), last.Body)
-		if r.leaves, err = r.lines(io.NewSectionReader(f, last.oldAt(), last.Old)); err != nil {
+		if r.leaves, err = r.lines(io.NewSectionReader(f, last.oldAt(), last.old())); err != nil {
 			return err
 		}
 		written, err := r.lines(body)

@@ -68,7 +68,6 @@ type record struct {
 	// Signals is how many signals they hold.
 	Signals int64 `json:"signals,omitempty"`
 
-	Old    int64 `json:"old"`    // bytes of what is overwritten, as far as the record has it
 	Body   int64 `json:"body"`   // bytes of the lines to append
 	Lead   int64 `json:"lead"`   // bytes at the beginning of the body that were not in the queue
 	Blanks int   `json:"blanks"` // cells that overwrite
@@ -95,8 +94,9 @@ func recordName(seq uint64) string { return "queue.record-" + strconv.FormatUint
 func replyName(id string) string { return "reply-" + id }
 
 // Where the parts of a record lie in its file.
+func (r *record) old() int64       { return r.To - r.From }
 func (r *record) oldAt() int64     { return headerSize }
-func (r *record) bodyAt() int64    { return r.oldAt() + r.Old }
+func (r *record) bodyAt() int64    { return r.oldAt() + r.old() }
 func (r *record) patternAt() int64 { return r.bodyAt() + r.Body }
 func (r *record) cellsAt() int64 {
 	size := int64(cellSize)
@@ -108,7 +108,7 @@ func (r *record) cells() int { return r.Blanks + r.Pieces }
 const sector = 512
 
 // blankChunk is the most that one cell overwrites.
-func (r *record) blankChunk() int64 { return min(r.To-r.From, 64<<10) }
+func (r *record) blankChunk() int64 { return min(r.old(), 64<<10) }
 
 func (r *record) patternSize() int64 {
 	if r.From == r.To {
@@ -175,12 +175,12 @@ func decode(h []byte) *record {
 		return nil
 	}
 	const absurd = 1 << 50
-	for _, n := range []int64{r.From, r.To, r.Old, r.Body, r.Lead, r.Signals, int64(r.Blanks), int64(r.Pieces)} {
+	for _, n := range []int64{r.From, r.To, r.Body, r.Lead, r.Signals, int64(r.Blanks), int64(r.Pieces)} {
 		if n < 0 || n > absurd {
 			return nil
 		}
 	}
-	if r.From > r.To || r.Old != 0 && r.Old != r.To-r.From || r.Lead > r.Body ||
+	if r.From > r.To || r.Lead > r.Body ||
 		r.ID != "" && !spoolfiles.ValidID(r.ID) || !r.Ledger.valid() {
 		return nil
 	}
@@ -231,11 +231,11 @@ func (q *Queue) readRecord(name string) (*record, error) {
 		return r, nil
 	}
 	sum := crc32.New(castagnoli())
-	m, err := io.Copy(sum, io.NewSectionReader(f, r.oldAt(), r.Old+r.Body))
+	m, err := io.Copy(sum, io.NewSectionReader(f, r.oldAt(), r.old()+r.Body))
 	if err != nil {
 		return nil, fmt.Errorf("reading record: %w", err)
 	}
-	if m != r.Old+r.Body || sum.Sum32() != r.Sum {
+	if m != r.old()+r.Body || sum.Sum32() != r.Sum {
 		return nil, nil
 	}
 	return r, nil
@@ -272,11 +272,8 @@ func (q *Queue) openRecord(seq uint64) (*os.File, error) {
 func (t *transaction) writeParts(queue *os.File, body func(*pieceWriter) error) error {
 	sum := crc32.New(castagnoli())
 	out := bufio.NewWriter(io.NewOffsetWriter(t.f, t.oldAt()))
-	if t.Verb != drainVerb { // the reply has it
-		t.Old = t.To - t.From
-	}
 	pieces := &pieceWriter{to: io.MultiWriter(out, sum), at: t.bodyAt(), start: t.bodyAt(), end: t.bodyAt()}
-	if _, err := io.CopyN(pieces.to, io.NewSectionReader(queue, t.From, t.Old), t.Old); err != nil {
+	if _, err := io.CopyN(pieces.to, io.NewSectionReader(queue, t.From, t.old()), t.old()); err != nil {
 		return err
 	}
 	if body != nil {

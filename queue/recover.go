@@ -105,15 +105,7 @@ func (q *Queue) undo(h *held, t *transaction) error {
 // the queue since.
 func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 	at := c.At + c.Cursor - c.From
-	var old io.ReaderAt = io.NewSectionReader(t.f, t.oldAt(), t.Old)
-	if t.Verb == drainVerb {
-		reply, err := q.sp.Tmp.OpenFile(replyName(t.ID), os.O_RDONLY)
-		if err != nil {
-			return fmt.Errorf("reading an unfinished reply: %w", err)
-		}
-		defer reply.Close()
-		old = reply
-	}
+	old := io.NewSectionReader(t.f, t.oldAt(), t.old())
 	blank, err := isBlank(h.f, t.From, at)
 	same, serr := sameBytes(h.f, at, old, at-t.From, t.To-at)
 	if err := errors.Join(err, serr); err != nil {

@@ -32,18 +32,6 @@ func (q *Queue) compact(h *held, res *FoldResult) error {
 	return nil
 }
 
-// tidied is account, after a compaction if one is needed.
-func (q *Queue) tidied(h *held, res *FoldResult) (Ledger, content, error) {
-	l, c, err := q.account(h)
-	if err != nil || c.canonical {
-		return l, c, err
-	}
-	if err := q.compact(h, res); err != nil {
-		return l, c, err
-	}
-	return q.account(h)
-}
-
 func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) error {
 	c, err := q.inspect(h)
 	if err == nil {
@@ -52,10 +40,7 @@ func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) error {
 	if err != nil {
 		return err
 	}
-	r := &record{Verb: w.verb, ID: w.id, To: h.info.Size, Signals: c.count, Ledger: h.ledger}
-	if r.To > 0 && !c.torn {
-		r.To-- // the last line feed may stay: it ends the blanks
-	}
+	r := &record{Verb: w.verb, ID: w.id, To: c.end(h.info.Size), Signals: c.count, Ledger: h.ledger}
 	err = q.commit(h, r, func(out *pieceWriter) error {
 		if w.lead != nil {
 			if err := w.lead(out); err != nil {
@@ -74,7 +59,7 @@ func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) error {
 	if err != nil {
 		return err
 	}
-	q.remember(h, content{count: r.Ledger.Queued, canonical: true}, r.Body)
+	q.remember(h, content{count: r.Ledger.Queued}, r.Body)
 	return nil
 }
 

@@ -94,30 +94,28 @@ type content struct {
 	first int64 // the offset of the first one
 	bad   int64 // malformed lines, those of zeros included
 	torn  bool  // the last line has no line feed
+}
 
-	// canonical: the queue is blanks, and then nothing but signals in canonical
-	// form, up to the end. It can be drained as it is.
-	canonical bool
+// end is up to where all is overwritten. The last line feed may stay: it ends the
+// blanks.
+func (c content) end(size int64) int64 {
+	if size > 0 && !c.torn {
+		size--
+	}
+	return size
 }
 
 func contentOf(f io.ReaderAt, size int64) (content, error) {
-	c := content{canonical: true, first: size}
-	var want []byte
+	c := content{first: size}
 	err := scan(io.NewSectionReader(f, 0, size), func(l *line) error {
 		c.torn = l.torn
 		switch {
 		case l.err == signal.ErrBlank:
-			c.canonical = c.canonical && c.count == 0
 		case l.err != nil:
 			c.bad++
-			c.canonical = false
 		default:
 			if c.count++; c.count == 1 {
 				c.first = l.off
-			}
-			if c.canonical {
-				want = l.canonical(want[:0])
-				c.canonical = !l.torn && bytes.Equal(want[:len(want)-1], l.text)
 			}
 		}
 		return nil
@@ -174,10 +172,13 @@ func (q *Queue) remember(h *held, c content, size int64) {
 	*q.shape = Shape{known: known, id: h.info.Identity, tail: sum, content: c}
 }
 
-// linesEnd is the offset after the first n lines that begin at off.
-func linesEnd(f io.ReaderAt, off, size, n int64) (end int64, err error) {
+// signalsEnd is the offset after the first n signals that come from off on.
+func signalsEnd(f io.ReaderAt, off, size, n int64) (end int64, err error) {
 	err = scan(io.NewSectionReader(f, off, size-off), func(l *line) error {
-		if end = off + l.off + l.len + 1; int64(l.number) == n {
+		if l.err == nil {
+			n--
+		}
+		if end = off + l.off + l.len + 1; n == 0 {
 			return errEnough
 		}
 		return nil
