@@ -156,25 +156,31 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 		s, info, err := q.read(q.sp.Incoming, e.Name)
 		e.Info = info
 		var why *spoolfiles.UnfitError
+		errors.As(err, &why)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-		case err == nil:
-			ok, err := q.takeDrop(e, q.sp.Work, e.Name, res)
-			if err != nil {
-				return seen, taken, err
-			}
-			if ok {
-				lines = append(s.AppendLine(lines), '\n')
-				taken++
-			}
-		case !errors.As(err, &why):
+			continue
+		case err != nil && why == nil:
 			res.fail(e.Name, err)
-		case why.MayHeal && fresh(info.MTime, now):
+			continue
+		case why != nil && why.MayHeal && fresh(info.MTime, now):
 			res.retryAt(time.Unix(0, info.MTime).Add(Grace))
+			continue
+		}
+		ok, err := q.takeDrop(e, res)
+		switch {
+		case err != nil:
+			return seen, taken, err
+		case !ok:
+		case why == nil:
+			lines = append(s.AppendLine(lines), '\n')
+			taken++
 		default:
-			if err := q.rejectDrop(h, e, why.Reason, res); err != nil {
+			if err := q.setAside(q.sp.Work, e.Name, why.Reason); err != nil {
 				return seen, taken, err
 			}
+			h.ledger.Rejected++
+			res.reject(e.Name, why.Reason)
 		}
 	}
 	if h.ledger.Rejected > rejected {

@@ -14,12 +14,13 @@ import (
 // transaction's, and finishing it empties work. If there was no record, or it
 // never began, they go back.
 
-// takeDrop moves a drop that was read out of incoming. It reports false if the
-// drop has gone, another one has come in its place since, or it cannot be moved,
-// which is noted in res. After an error, nothing that is in work may be removed.
-func (q *Queue) takeDrop(e spoolfiles.Entry, to *spoolfiles.Dir, name string, res *FoldResult) (bool, error) {
+// takeDrop moves a drop that was read from incoming to work. It reports false if
+// the drop has gone, another one has come in its place since, or it cannot be
+// moved, which is noted in res. After an error, nothing that is in work may be
+// removed.
+func (q *Queue) takeDrop(e spoolfiles.Entry, res *FoldResult) (bool, error) {
 	q.next("take", 0)
-	err := q.sp.Incoming.Rename(e.Name, to, name)
+	err := q.sp.Incoming.Rename(e.Name, q.sp.Work, e.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -30,14 +31,14 @@ func (q *Queue) takeDrop(e spoolfiles.Entry, to *spoolfiles.Dir, name string, re
 	if err != nil {
 		return false, fmt.Errorf("taking a drop: %w", err)
 	}
-	info, err := to.Lstat(name)
+	info, err := q.sp.Work.Lstat(e.Name)
 	if err != nil {
 		return false, fmt.Errorf("taking a drop: %w", err)
 	}
 	if same(info.Identity, e.Identity) {
 		return true, nil
 	}
-	return false, q.putBack(to, name)
+	return false, q.putBack(e.Name)
 }
 
 // same tells by the inode where there is one: a producer that writes in place
@@ -51,13 +52,13 @@ func same(a, b spoolfiles.Identity) bool {
 }
 
 // putBack moves a drop back to incoming.
-func (q *Queue) putBack(from *spoolfiles.Dir, name string) error {
+func (q *Queue) putBack(name string) error {
 	to := name
 	if _, err := q.sp.Incoming.Lstat(name); err == nil {
 		to = spoolfiles.NewID() + "-" + name // somebody has used the name again
 		to = to[max(0, len(to)-200):]
 	}
-	if err := gone(from.Rename(name, q.sp.Incoming, to)); err != nil {
+	if err := gone(q.sp.Work.Rename(name, q.sp.Incoming, to)); err != nil {
 		return fmt.Errorf("putting back a drop: %w", err)
 	}
 	return nil
@@ -70,7 +71,7 @@ func (q *Queue) clearWork() error {
 		return fmt.Errorf("listing work: %w", err)
 	}
 	for _, name := range names {
-		if err := q.putBack(q.sp.Work, name); err != nil {
+		if err := q.putBack(name); err != nil {
 			return err
 		}
 	}
@@ -94,31 +95,12 @@ func (q *Queue) emptyWork() error {
 	return nil
 }
 
-// rejectDrop moves a drop to rejected, with the reason beside it.
-func (q *Queue) rejectDrop(h *held, e spoolfiles.Entry, reason string, res *FoldResult) error {
-	name := q.sp.RejectName(e.Name)
-	err := q.giveReason(name, reason)
-	if err != nil {
-		return fmt.Errorf("rejecting %q: %w", e.Name, err)
-	}
-	taken, err := q.takeDrop(e, q.sp.Rejected, name, res)
-	switch {
-	case err != nil:
-		return err // the reason stays, for the drop may be there
-	case taken:
-		h.ledger.Rejected++
-		res.reject(e.Name, reason)
-		return nil
-	}
-	return q.sp.Rejected.Remove(name + spoolfiles.ReasonSuffix)
-}
-
 // giveReason writes beside something in rejected why it is there.
 func (q *Queue) giveReason(name, reason string) error {
 	return q.sp.Rejected.WriteFile(name+spoolfiles.ReasonSuffix, []byte(oneLine(reason)+"\n"), q.sp.Tmp, false)
 }
 
-// setAside moves a file to rejected that no transaction is about.
+// setAside moves a file to rejected. No transaction is about it.
 func (q *Queue) setAside(from *spoolfiles.Dir, name, reason string) error {
 	to := q.sp.RejectName(name)
 	err := q.giveReason(to, reason)
