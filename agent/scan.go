@@ -138,8 +138,7 @@ func passing(ctx context.Context, sp *spoolfiles.Spool, err error) bool {
 // are.
 func (w *worker) fold(ctx context.Context, q *queue.Queue) error {
 	res, err := q.Fold(ctx)
-	w.dueAt(res.RetryAt)
-	w.logResult(res)
+	w.note(res)
 	if len(res.Failed) > 0 {
 		f := res.Failed[0]
 		err = errors.Join(err, fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote.Text(f.Name), quote.Text(f.Reason)))
@@ -153,7 +152,7 @@ func (w *worker) fold(ctx context.Context, q *queue.Queue) error {
 // scan, or cannot even be refused, is an error.
 func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
 	n, res, err := q.Answer(ctx, id)
-	w.logResult(res)
+	w.note(res)
 	log := w.log.With().Str("request", id).Logger()
 	switch {
 	case err == nil, errors.Is(err, queue.ErrWithdrawn):
@@ -171,28 +170,24 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 
 func (w *worker) sweep(ctx context.Context, q *queue.Queue) error {
 	res, err := q.Sweep(ctx, time.Now())
-	w.dueAt(res.Next)
-	if res.Returned > 0 {
-		w.log.Info().Int("signals", res.Returned).Msg("unclaimed replies returned to the queue")
-	}
-	w.logResult(res.FoldResult)
+	w.note(res)
 	return err
 }
 
-// dueAt notes that something falls due, if it does: by the clock that no one
-// sets.
-func (w *worker) dueAt(t time.Time) {
-	if !t.IsZero() {
-		w.due = earlier(w.due, time.Now().Add(time.Until(t)))
+// note logs what was done, and notes when there is more to do: by the clock that
+// no one sets.
+func (w *worker) note(res queue.Result) {
+	if !res.Due.IsZero() {
+		w.due = earlier(w.due, time.Now().Add(time.Until(res.Due)))
 	}
-}
-
-func (w *worker) logResult(res queue.FoldResult) {
 	if res.Recovered {
 		w.log.Info().Msg("recovered what a crash had interrupted")
 	}
 	if res.Folded > 0 {
 		w.log.Debug().Int("signals", res.Folded).Msg("folded")
+	}
+	if res.Returned > 0 {
+		w.log.Info().Int("signals", res.Returned).Msg("unclaimed replies returned to the queue")
 	}
 	if res.Evicted > 0 {
 		w.log.Warn().Int("signals", res.Evicted).Int("cap", w.agent.settings.Load().Options.Cap).Msg("the queue is full: the oldest signals were evicted")

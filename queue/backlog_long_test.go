@@ -76,14 +76,14 @@ func TestFreshDropIsLeft(t *testing.T) {
 	if res.Rejected != 2 || res.Folded != 1 {
 		t.Errorf("%+v", res)
 	}
-	if at := fresh.Add(Grace); res.RetryAt.Sub(at).Abs() > time.Millisecond {
-		t.Errorf("next look at %v, want %v", res.RetryAt, at)
+	if at := fresh.Add(Grace); res.Due.Sub(at).Abs() > time.Millisecond {
+		t.Errorf("next look at %v, want %v", res.Due, at)
 	}
 	if n, err := sp.CountDrops(); n != 1 || err != nil {
 		t.Fatalf("%d drops are left, %v", n, err)
 	}
 	place(t, sp, "half.json", `{"payload":"half","recorded_at":2}`, fresh)
-	if res := fold(t, q); res.Folded != 1 || !res.RetryAt.IsZero() {
+	if res := fold(t, q); res.Folded != 1 || !res.Due.IsZero() {
 		t.Errorf("%+v", res)
 	}
 	wantQueue(t, q, 1, 2)

@@ -53,7 +53,7 @@ func (q *Queue) commit(h *held, r *record, body func(*pieceWriter) error) error 
 func (q *Queue) tryCommit(h *held, r *record, body func(*pieceWriter) error) error {
 	r.Seq, r.Boot, r.Exact, r.Inode, r.state = 1, bootID(), !q.plain, h.info.Ino, pending
 	if h.last != nil {
-		r.Seq = h.last.Seq + 1
+		r.Seq, r.Before = h.last.Seq+1, h.last.Ledger
 	}
 	f, err := q.openRecord(r.Seq)
 	if err != nil {

@@ -23,7 +23,7 @@
 //
 // A change of the queue together with files that come or go is a transaction.
 // It has a record, in one of two files: queue.record-0 and queue.record-1 take
-// turns. The newer valid one counts. A record is
+// turns. The newer one counts, unless its transaction never began. A record is
 //
 //	STATE CRC JSON    the header, padded with spaces to 2,048 bytes
 //	OLD               what is overwritten
@@ -32,8 +32,9 @@
 //	CELLS             for each copy, how far it came, and where it writes
 //
 // STATE is pending, done or void, CRC the CRC-32C of the JSON text, which has
-// the checksum of OLD and BODY in turn. See type record for the JSON fields. The
-// ledger is the one in the newest record.
+// the checksum of OLD and BODY in turn; a record without those is void. See type
+// record for the JSON fields. They have the ledger before and after: a power cut
+// can leave a record torn, and keep the one before from the disk.
 //
 // A transaction
 //

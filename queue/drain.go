@@ -22,7 +22,7 @@ var ErrWithdrawn = errors.New("the request has been withdrawn")
 // Everything that was renamed into incoming before the request was made is in
 // the answer, for incoming is listed after the request has been seen. The cap
 // evicts nothing of it.
-func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldResult, err error) {
+func (q *Queue) Answer(ctx context.Context, id string) (signals int, res Result, err error) {
 	signals, err = q.drain(ctx, id, true, &res)
 	return signals, res, err
 }
@@ -30,7 +30,7 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res FoldRes
 // Take is for a consumer where no agent runs: it sweeps, folds and drains into
 // control/ID.signals, which the consumer then removes or returns. The id must be
 // unique. The cap evicts nothing.
-func (q *Queue) Take(ctx context.Context, id string) (res FoldResult, err error) {
+func (q *Queue) Take(ctx context.Context, id string) (res Result, err error) {
 	all := *q
 	all.opt.Cap = 0
 	if _, err := all.Sweep(ctx, time.Now()); err != nil {
@@ -40,7 +40,7 @@ func (q *Queue) Take(ctx context.Context, id string) (res FoldResult, err error)
 	return res, err
 }
 
-func (q *Queue) drain(ctx context.Context, id string, requested bool, res *FoldResult) (n int, err error) {
+func (q *Queue) drain(ctx context.Context, id string, requested bool, res *Result) (n int, err error) {
 	if !spoolfiles.ValidID(id) {
 		return 0, fmt.Errorf("draining: %q is no valid id", id)
 	}

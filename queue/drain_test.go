@@ -203,11 +203,11 @@ func TestSweepAtTTL(t *testing.T) {
 	}
 	due := time.Unix(0, info.MTime).Add(q.opt.ReplyTTL)
 	res, err := q.Sweep(context.Background(), due.Add(-1))
-	if err != nil || res.Returned != 0 || !res.Next.Equal(due) {
+	if err != nil || res.Returned != 0 || !res.Due.Equal(due) {
 		t.Errorf("before: %+v, %v", res, err)
 	}
 	res, err = q.Sweep(context.Background(), due)
-	if err != nil || res.Returned != 1 || !res.Next.IsZero() {
+	if err != nil || res.Returned != 1 || !res.Due.IsZero() {
 		t.Errorf("at it: %+v, %v", res, err)
 	}
 	wantQueue(t, q, 1)

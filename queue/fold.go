@@ -12,37 +12,38 @@ import (
 	"spoolagent/spoolfiles/signal"
 )
 
-// FoldResult says what a fold did.
-type FoldResult struct {
+// Result says what was done.
+type Result struct {
 	Folded   int // signals that came in, evicted ones included
 	Evicted  int // signals that the cap pushed out
-	Rejected int // drops, and lines of the queue, that were no signals
+	Returned int // signals of replies that nobody acknowledged
+	Rejected int // drops, requests, and lines of the queue, that were none
 
-	// Rejects names the rejected drops, at most spoolfiles.MaxRejects of them.
+	// Rejects names the rejected ones, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject
 	// Failed are drops that could not be read or moved, and stay where they are.
 	Failed []Reject
 	// Recovered: a transaction that a crash had interrupted was found first.
 	Recovered bool
-	// RetryAt is when the next drop that does not parse ceases to be fresh;
-	// zero if there is none.
-	RetryAt time.Time
+	// Due is when there is more to do: a drop that does not parse ceases to be
+	// fresh, or a reply returns. Zero if there is nothing.
+	Due time.Time
 }
 
-func (r *FoldResult) retryAt(at time.Time) {
-	if r.RetryAt.IsZero() || at.Before(r.RetryAt) {
-		r.RetryAt = at
+func (r *Result) dueAt(at time.Time) {
+	if r.Due.IsZero() || at.Before(r.Due) {
+		r.Due = at
 	}
 }
 
-func (r *FoldResult) reject(name, reason string) {
+func (r *Result) reject(name, reason string) {
 	r.Rejected++
 	if len(r.Rejects) < spoolfiles.MaxRejects {
 		r.Rejects = append(r.Rejects, Reject{name, oneLine(reason)})
 	}
 }
 
-func (r *FoldResult) fail(name string, err error) {
+func (r *Result) fail(name string, err error) {
 	if len(r.Failed) < spoolfiles.MaxRejects {
 		r.Failed = append(r.Failed, Reject{name, oneLine(err.Error())})
 	}
@@ -55,7 +56,7 @@ func (r *FoldResult) fail(name string, err error) {
 // It waits for the queue's lock until ctx ends; the error is ErrLocked then.
 // What it has done before an error stays done and is in the result; another
 // Fold goes on from there.
-func (q *Queue) Fold(ctx context.Context) (res FoldResult, err error) {
+func (q *Queue) Fold(ctx context.Context) (res Result, err error) {
 	if waits, err := q.waits(); err != nil || !waits {
 		return res, err
 	}
@@ -95,7 +96,7 @@ const (
 
 // fold is Fold under the lock, with a cap of limit signals; 0: none. On a full
 // disk the batches shrink.
-func (q *Queue) fold(ctx context.Context, h *held, limit int64, res *FoldResult) error {
+func (q *Queue) fold(ctx context.Context, h *held, limit int64, res *Result) error {
 	res.Recovered = h.recovered
 	drops, err := q.sp.ListDrops()
 	if err != nil {
@@ -148,7 +149,7 @@ func isFull(err error) bool {
 
 // foldBatch folds the first of these drops, and rejects those that are no
 // signals. It returns how many it has seen, and how many of them it took.
-func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (seen, taken int, err error) {
+func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *Result) (seen, taken int, err error) {
 	var lines []byte
 	now, rejected := time.Now(), h.ledger.Rejected
 	for ; seen < len(drops) && len(lines) < maxBatchBytes; seen++ {
@@ -164,7 +165,7 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *FoldResult) (s
 			res.fail(e.Name, err)
 			continue
 		case why != nil && why.MayHeal && fresh(info.MTime, now):
-			res.retryAt(time.Unix(0, info.MTime).Add(Grace))
+			res.dueAt(time.Unix(0, info.MTime).Add(Grace))
 			continue
 		}
 		ok, err := q.takeDrop(e, res)
@@ -223,7 +224,7 @@ func fresh(mtime int64, now time.Time) bool {
 
 // tidy moves malformed lines to rejected, and overwrites the oldest signals, so
 // that no more than limit are left; 0: no limit.
-func (q *Queue) tidy(h *held, limit int64, res *FoldResult) error {
+func (q *Queue) tidy(h *held, limit int64, res *Result) error {
 	l, c, err := q.account(h)
 	if err == nil && c.bad > 0 {
 		if err = q.compact(h, res); err == nil {

@@ -38,7 +38,7 @@ func drop(t testing.TB, sp *spoolfiles.Spool, at uint64, tool string) {
 	}
 }
 
-func fold(t testing.TB, q *Queue) FoldResult {
+func fold(t testing.TB, q *Queue) Result {
 	t.Helper()
 	res, err := q.Fold(context.Background())
 	if err != nil {

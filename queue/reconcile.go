@@ -108,7 +108,7 @@ func (r *reconciliation) open(dir *spoolfiles.Dir, name string) (*os.File, error
 func (r *reconciliation) readLast() error {
 	q, last := r.q, r.h.last
 	switch {
-	case last == nil:
+	case last == nil || last.state == void:
 	case last.Verb == drainVerb:
 		if _, err := q.sp.Tmp.Lstat(replyName(last.ID)); err == nil {
 			if err := q.publish(last.ID); err != nil {
@@ -251,5 +251,5 @@ func (r *reconciliation) rewrite() error {
 			left := maps.Clone(r.leaves)
 			return func(l *line) bool { return !left.take(r.sum(l)) }
 		},
-	}, new(FoldResult))
+	}, new(Result))
 }

@@ -74,7 +74,8 @@ type record struct {
 	Pieces int   `json:"pieces"` // cells that append, behind the former
 
 	ID     string `json:"id,omitempty"` // of the request or the reply
-	Ledger Ledger `json:"ledger"`       // after the transaction
+	Before Ledger `json:"before"`       // the ledger before the transaction
+	Ledger Ledger `json:"ledger"`       // and after it
 	Sum    uint32 `json:"sum"`          // CRC-32C of old and body
 
 	state string
@@ -166,7 +167,7 @@ func decode(h []byte) *record {
 		return nil
 	}
 	r.state = string(h[:len(pending)])
-	if r.state != pending && r.state != done {
+	if r.state != pending && r.state != done && r.state != void {
 		return nil
 	}
 	h = h[len(pending):]
@@ -181,7 +182,7 @@ func decode(h []byte) *record {
 		}
 	}
 	if r.From > r.To || r.Lead > r.Body ||
-		r.ID != "" && !spoolfiles.ValidID(r.ID) || !r.Ledger.valid() {
+		r.ID != "" && !spoolfiles.ValidID(r.ID) || !r.Before.valid() || !r.Ledger.valid() {
 		return nil
 	}
 	return r
@@ -196,22 +197,36 @@ func (q *Queue) readRecords(h *held) (err error) {
 	return err
 }
 
-// newest returns the newest record that is whole, or nil.
+// newest returns the newest transaction, or nil. One that never began hides none:
+// the one before counts, or what is known of that.
 func (q *Queue) newest() (*record, error) {
-	var newest *record
+	var last, before *record
 	for seq := range uint64(2) {
 		r, err := q.readRecord(recordName(seq))
 		if err != nil {
 			return nil, err
 		}
-		if r != nil && r.Seq%2 == seq && (newest == nil || r.Seq > newest.Seq) {
-			newest = r
+		if r != nil && r.Seq%2 == seq {
+			last, before = r, last
 		}
 	}
-	return newest, nil
+	if last != nil && before != nil && last.Seq < before.Seq {
+		last, before = before, last
+	}
+	if last == nil || last.state != void {
+		return last, nil
+	}
+	if before != nil && before.Seq+1 == last.Seq {
+		return before, nil
+	}
+	if last.Ledger = last.Before; last.Ledger == (Ledger{}) {
+		return nil, nil
+	}
+	return last, nil
 }
 
-// readRecord returns nil if the file has no valid record.
+// readRecord returns nil if the file has no valid header. A transaction whose
+// record has not become whole never began.
 func (q *Queue) readRecord(name string) (*record, error) {
 	f, err := q.sp.Root.OpenFile(name, os.O_RDONLY)
 	if err != nil {
@@ -227,7 +242,7 @@ func (q *Queue) readRecord(name string) (*record, error) {
 		return nil, fmt.Errorf("reading record: %w", err)
 	}
 	r := decode(header[:n])
-	if r == nil || r.state == done {
+	if r == nil || r.state != pending {
 		return r, nil
 	}
 	sum := crc32.New(castagnoli())
@@ -236,7 +251,7 @@ func (q *Queue) readRecord(name string) (*record, error) {
 		return nil, fmt.Errorf("reading record: %w", err)
 	}
 	if m != r.old()+r.Body || sum.Sum32() != r.Sum {
-		return nil, nil
+		r.state = void
 	}
 	return r, nil
 }

@@ -161,7 +161,7 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 		w.verb, w.id = returnVerb, ""
 		h.ledger.Drained -= t.Signals
 	}
-	if err := q.rewrite(h, w, new(FoldResult)); err != nil {
+	if err := q.rewrite(h, w, new(Result)); err != nil {
 		return err
 	}
 	if t.Verb == drainVerb {

@@ -12,19 +12,11 @@ import (
 	"spoolagent/spoolfiles"
 )
 
-// SweepResult says what a sweep did.
-type SweepResult struct {
-	FoldResult     // of what returned, and of what was no request
-	Returned   int // signals of replies that nobody acknowledged
-	// Next is when the next reply falls due; zero if there is none.
-	Next time.Time
-}
-
 // Sweep returns the replies that nobody has acknowledged for Options.ReplyTTL,
 // removes error replies of that age and abandoned files in tmp, and rejects
 // requests without a valid id. now is the time to measure ages by; what seems to
 // come from the future is set to now.
-func (q *Queue) Sweep(ctx context.Context, now time.Time) (res SweepResult, err error) {
+func (q *Queue) Sweep(ctx context.Context, now time.Time) (res Result, err error) {
 	if interrupted, err := q.interrupted(); err != nil {
 		return res, err
 	} else if interrupted {
@@ -45,12 +37,10 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (res SweepResult, err 
 	}
 	for _, r := range c.Replies {
 		if due := q.due(r, now, &errs); due.After(now) {
-			if res.Next.IsZero() || due.Before(res.Next) {
-				res.Next = due
-			}
-			continue
+			res.dueAt(due)
+		} else {
+			errs = append(errs, q.returnReply(ctx, r.ID, &res))
 		}
-		errs = append(errs, q.returnReply(ctx, r.ID, &res))
 	}
 	for _, r := range c.Errors {
 		if !q.due(r, now, &errs).After(now) {
@@ -81,12 +71,12 @@ func (q *Queue) Return(ctx context.Context, id string) (int, error) {
 	if !spoolfiles.ValidID(id) {
 		return 0, fmt.Errorf("returning a reply: %q is no valid id", id)
 	}
-	var res SweepResult
+	var res Result
 	err := q.returnReply(ctx, id, &res)
 	return res.Returned, err
 }
 
-func (q *Queue) returnReply(ctx context.Context, id string, res *SweepResult) error {
+func (q *Queue) returnReply(ctx context.Context, id string, res *Result) error {
 	return q.locked(ctx, func(h *held) error {
 		// The rename decides between us and a consumer that acknowledges at
 		// this moment: its removal fails, or our rename does.
@@ -108,7 +98,7 @@ func (q *Queue) returnReply(ctx context.Context, id string, res *SweepResult) er
 	})
 }
 
-func (q *Queue) returnClaimed(h *held, id, claimed string, res *SweepResult) error {
+func (q *Queue) returnClaimed(h *held, id, claimed string, res *Result) error {
 	info, err := q.sp.Control.Lstat(claimed)
 	if err != nil {
 		return err
@@ -126,7 +116,7 @@ func (q *Queue) returnClaimed(h *held, id, claimed string, res *SweepResult) err
 	defer reply.Close()
 	c, err := contentOf(reply, info.Size)
 	if err == nil {
-		err = q.rejectLines(h, reply, info.Size, "a reply", nil, &res.FoldResult)
+		err = q.rejectLines(h, reply, info.Size, "a reply", nil, res)
 	}
 	if err != nil {
 		return err
@@ -137,7 +127,7 @@ func (q *Queue) returnClaimed(h *held, id, claimed string, res *SweepResult) err
 		lead: func(w io.Writer) error {
 			return copySignals(w, io.NewSectionReader(reply, 0, info.Size), nil)
 		},
-	}, &res.FoldResult)
+	}, res)
 	if err != nil {
 		return err
 	}
@@ -146,11 +136,11 @@ func (q *Queue) returnClaimed(h *held, id, claimed string, res *SweepResult) err
 	if err != nil {
 		return err
 	}
-	return q.tidy(h, limit, &res.FoldResult)
+	return q.tidy(h, limit, res)
 }
 
 // rejectControl moves a file of control, in which no signals are, to rejected.
-func (q *Queue) rejectControl(name, reason string, res *SweepResult) error {
+func (q *Queue) rejectControl(name, reason string, res *Result) error {
 	err := q.setAside(q.sp.Control, name, reason)
 	if err == nil {
 		res.reject(name, reason)

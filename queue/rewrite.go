@@ -2,7 +2,6 @@ package queue
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 
@@ -25,14 +24,14 @@ type rewriting struct {
 }
 
 // compact rewrites the queue without its blanks and malformed lines.
-func (q *Queue) compact(h *held, res *FoldResult) error {
+func (q *Queue) compact(h *held, res *Result) error {
 	if err := q.rewrite(h, rewriting{verb: compactVerb}, res); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
 	return nil
 }
 
-func (q *Queue) rewrite(h *held, w rewriting, res *FoldResult) error {
+func (q *Queue) rewrite(h *held, w rewriting, res *Result) error {
 	c, err := q.inspect(h)
 	if err == nil {
 		err = q.rejectLines(h, h.f, h.info.Size, FileName, w.ours, res)
@@ -78,7 +77,7 @@ func copySignals(to io.Writer, from io.Reader, keep func(*line) bool) error {
 }
 
 // rejectLines copies malformed lines to rejected, but those that are ours.
-func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ours func([]byte) bool, res *FoldResult) error {
+func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ours func([]byte) bool, res *Result) error {
 	before := h.ledger.Rejected
 	err := scan(io.NewSectionReader(f, 0, size), func(l *line) error {
 		if l.err == nil || l.empty() || ours != nil && ours(l.text) {
@@ -89,7 +88,7 @@ func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ou
 		if h.ledger.Rejected++; h.ledger.Rejected%spoolfiles.MaxRejects == 0 {
 			_ = q.sp.PruneRejects() // the next reject tries again
 		}
-		return q.rejectLine(io.NewSectionReader(f, l.off, l.len), l.number, which+": "+l.err.Error())
+		return q.rejectLine(l, which)
 	})
 	if err != nil {
 		return fmt.Errorf("rejecting malformed lines: %w", err)
@@ -100,27 +99,15 @@ func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ou
 	return nil
 }
 
-// rejectLine copies a line to a file whose name depends on the line alone: if a
-// kill comes before the line leaves the queue, the next copy replaces this one.
-func (q *Queue) rejectLine(text *io.SectionReader, number int, reason string) error {
-	sum := sha256.New()
-	if _, err := io.Copy(sum, text); err != nil {
-		return err
-	}
-	name, tmp := fmt.Sprintf("line-%d-%x", number, sum.Sum(nil)[:8]), spoolfiles.NewID()
-	f, err := q.sp.Tmp.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, io.NewSectionReader(text, 0, text.Size()))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = q.giveReason(name, reason)
-	}
+// rejectLine copies a line, or what was read of it, to a file whose name depends
+// on the line alone: if a kill comes before the line leaves the queue, the next
+// copy replaces this one.
+func (q *Queue) rejectLine(l *line, which string) error {
+	sum := sha256.Sum256(l.text)
+	name := fmt.Sprintf("line-%d-%x", l.number, sum[:8])
+	err := q.giveReason(name, which+": "+l.err.Error())
 	if err == nil {
-		err = q.sp.Tmp.Rename(tmp, q.sp.Rejected, name)
+		err = q.sp.Rejected.WriteFile(name, l.text, q.sp.Tmp, false)
 	}
-	if err != nil {
-		return errors.Join(err, gone(q.sp.Tmp.Remove(tmp)))
-	}
-	return nil
+	return err
 }

@@ -16,7 +16,7 @@ func TestUnreadableDrop(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(sp.Incoming.Path(), "no.json"), 0))
 	place(t, sp, "good.json", signalAt(2), longAgo)
 	q := New(sp, options(100), nil)
-	var res FoldResult
+	var res Result
 	var err error
 	done := make(chan struct{})
 	go func() {

@@ -18,7 +18,7 @@ import (
 // the drop has gone, another one has come in its place since, or it cannot be
 // moved, which is noted in res. After an error, nothing that is in work may be
 // removed.
-func (q *Queue) takeDrop(e spoolfiles.Entry, res *FoldResult) (bool, error) {
+func (q *Queue) takeDrop(e spoolfiles.Entry, res *Result) (bool, error) {
 	q.next("take", 0)
 	err := q.sp.Incoming.Rename(e.Name, q.sp.Work, e.Name)
 	if errors.Is(err, fs.ErrNotExist) {
