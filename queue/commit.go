@@ -63,7 +63,8 @@ func (q *Queue) tryCommit(h *held, r *record, body func(*pieceWriter) error) err
 	defer t.close()
 	q.next("record", 0)
 	if err := q.writeRecord(h, t, body); err != nil {
-		return fmt.Errorf("writing record: %w", err)
+		// On a full disk a shorter record may find room.
+		return fmt.Errorf("writing record: %w", errors.Join(err, f.Truncate(headerSize)))
 	}
 	q.next("begin", 0)
 	return q.complete(h, t)

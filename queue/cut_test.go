@@ -135,27 +135,55 @@ var wholeStrangers = regexp.MustCompile(`"tool_name":"f[0-9]+","cwd":"/"}$`)
 // own, and one of ours that lacked only its line feed when they appended.
 var lost = regexp.MustCompile(`"tool_name":"(f[0-9]+)"|^{"recorded_at":7,"tool_name":"(d[0-9]+)","cwd":"/"}.`)
 
+// take takes all, as the original's drain does.
 func (s *scene) take() {
-	data, err := os.ReadFile(queuePath(s.sp))
-	if errors.Is(err, os.ErrNotExist) {
-		return
+	for _, sig := range s.read() {
+		s.taken[*sig.ToolName]++
 	}
-	if err != nil {
+	if err := os.Truncate(queuePath(s.sp), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.Fatal(err)
+	}
+}
+
+// appendAtCap appends to a full queue, as the original does: it replaces the file.
+func (s *scene) appendAtCap() {
+	s.append()
+	sigs := s.read()
+	for len(sigs) > 20 {
+		s.taken[*sigs[0].ToolName]++ // it evicts them
+		sigs = sigs[1:]
+	}
+	var text []byte
+	for _, sig := range sigs {
+		text = append(sig.AppendLine(text), '\n')
+	}
+	tmp := filepath.Join(s.sp.Project, "rewritten")
+	if err := os.WriteFile(tmp, text, 0o600); err != nil {
+		s.Fatal(err)
+	}
+	if err := os.Rename(tmp, queuePath(s.sp)); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// read returns the signals of the queue, and takes note of those that its other
+// lines were.
+func (s *scene) read() (sigs []signal.Signal) {
+	data, err := os.ReadFile(queuePath(s.sp))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.Fatal(err)
 	}
 	for line := range bytes.Lines(data) {
 		sig, err := signal.ParseLine(line)
 		if err == nil {
-			s.taken[*sig.ToolName]++
+			sigs = append(sigs, sig)
 			continue
 		}
 		for _, m := range lost.FindAllSubmatch(bytes.TrimSpace(line), -1) {
 			s.mangled[string(m[1])+string(m[2])] = true
 		}
 	}
-	if err := os.Truncate(queuePath(s.sp), 0); err != nil {
-		s.Fatal(err)
-	}
+	return sigs
 }
 
 // pending returns the newest record, and its cells, if its transaction is

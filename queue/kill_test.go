@@ -160,11 +160,13 @@ func (s *scene) locked(f func()) {
 }
 
 func (s *scene) strange() {
-	switch rand.IntN(4) {
+	switch rand.IntN(5) {
 	case 0:
 		s.locked(s.take)
 	case 1:
 		s.locked(s.appendTorn)
+	case 2:
+		s.locked(s.appendAtCap)
 	default:
 		s.locked(s.append)
 	}

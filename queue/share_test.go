@@ -121,6 +121,59 @@ func TestBesideStrangers(t *testing.T) {
 	}
 }
 
+// A program that appends without the lock, at any step of a transaction but the
+// two of which the next system call is the change: nothing of it is lost.
+func TestLocklessAppender(t *testing.T) {
+	for _, limit := range []int{0, 5} {
+		sp := project(t)
+		q := New(sp, options(limit), nil)
+		want := map[string]bool{}
+		q.step = func(what string, n int64) int64 {
+			if what == "copy" || what == "trim" {
+				return n
+			}
+			name := fmt.Sprint("lockless", len(want))
+			want[name] = true
+			f, err := os.OpenFile(queuePath(sp), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+			must(t, err)
+			_, err = f.WriteString(signalLine(name) + "\n")
+			must(t, errors.Join(err, f.Close()))
+			return n
+		}
+		seen := map[string]int{}
+		for i := range 20 {
+			for j := range 3 {
+				name := fmt.Sprintf("drop%d-%d", i, j)
+				want[name] = true
+				place(t, sp, name+".json", signalLine(name), longAgo)
+			}
+			fold(t, q)
+			if i%4 == 3 {
+				for _, line := range take(t, q) {
+					sig, err := signal.ParseLine([]byte(line))
+					must(t, err)
+					seen[*sig.ToolName]++
+				}
+			}
+		}
+		q.step = nil
+		for _, line := range take(t, q) {
+			sig, err := signal.ParseLine([]byte(line))
+			must(t, err)
+			seen[*sig.ToolName]++
+		}
+		l := closes(t, q)
+		for name := range want {
+			if seen[name] > 1 {
+				t.Errorf("cap %d: %s came %d times", limit, name, seen[name])
+			}
+		}
+		if missing := int64(len(want) - len(seen)); missing != l.Evicted || l.Rejected != 0 {
+			t.Errorf("cap %d: %d of %d are missing, %d were evicted, %d rejected", limit, missing, len(want), l.Evicted, l.Rejected)
+		}
+	}
+}
+
 // work drops, folds and drains with a queue of its own.
 func work(t *testing.T, project *spoolfiles.Spool, w, each int) {
 	sp, err := spoolfiles.Open(project.Project)
