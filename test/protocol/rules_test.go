@@ -446,7 +446,7 @@ func TestRejects(t *testing.T) {
 
 func TestCap(t *testing.T) {
 	s := newStage(t, "cap = 3")
-	s.put("incoming", "0.json", `bad, and too old to be read`, 0)
+	s.put("incoming", "0.json", `bad, however old`, 0)
 	for i := 1; i <= 5; i++ {
 		s.put("incoming", fmt.Sprintf("%d.json", i), fmt.Sprintf(`{"payload":"<%d>"}`, i), i)
 	}
@@ -458,7 +458,7 @@ func TestCap(t *testing.T) {
 	if got, want := agenttest.Names(s.drain()), []string{"4", "5", "6"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
-	if l := s.status().Ledger; l.Folded != 7 || l.Evicted != 4 || l.Rejected != 0 {
+	if l := s.status().Ledger; l.Folded != 6 || l.Evicted != 3 || l.Rejected != 1 {
 		t.Errorf("%+v", l)
 	}
 }
