@@ -16,7 +16,14 @@ func TestUnchanged(t *testing.T) {
 	drop(t, p, "a")
 	open(t, p)
 	now := time.Unix(1_700_000_000, 0)
-	w := &worker{agent: &agent{}, project: p, unwatched: errors.New("it is"), fullAt: now}
+	limit := errors.New("no watches")
+	a := &agent{watches: watch.NewTable(func() (watch.Watcher, error) {
+		if limit != nil {
+			return nil, limit
+		}
+		return watch.New()
+	})}
+	w := &worker{agent: a, project: p, unwatched: errors.New("it is"), fullAt: now}
 	// So that the next change shows, however coarse the file system's clock is.
 	for _, name := range []string{"", "incoming", "control"} {
 		must(t, os.Chtimes(inSpool(p, name), now, now))
@@ -60,10 +67,18 @@ func TestUnchanged(t *testing.T) {
 	w.unwatched = errors.New("again")
 	after(0, true)
 
-	// A full scan is due, earlier where the project is not watched.
-	w.fullAt = now.Add(-DefaultScanInterval)
-	after(0, false)
+	// A full scan is due, or it can be watched by now.
+	next := now.Truncate(DefaultScanInterval).Add(DefaultScanInterval).Sub(now)
+	after(next, true)
+	limit = nil
+	after(pollInterval, true)
+	after(DefaultScanInterval-pollInterval, false)
+	if !w.full.Swap(false) {
+		t.Error("it can be watched, but no full scan is due")
+	}
+	must(t, a.watches.Close())
 	w.unwatched = nil
+	w.fullAt = now
 	after(0, true)
 	w.fullAt = now.Add(-fullInterval)
 	after(0, false)

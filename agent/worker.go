@@ -82,7 +82,7 @@ type worker struct {
 	unwatched error         // why not all directories are watched; then the project is polled
 	waiting   bool          // for a queue's lock that another program holds
 	shape     queue.Shape   // of the queue, as it was last
-	stamp     [3]int64      // modification times of dirs, when unchanged was last called
+	stamp     [2]int64      // modification times of incoming and control, when unchanged was last called
 	stampedAt time.Time     // when they were first so
 	fullAt    time.Time     // the last full scan
 	due       time.Time     // of what no event tells: a reply returns, a drop that does not parse ceases to be fresh
@@ -295,24 +295,26 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// unchanged reports whether no scan is needed: nothing has come into one of the
-// directories or left it since the last call, nor for so long before it that this
+// unchanged reports whether no scan is needed: nothing has come into incoming or
+// control, or left it, since the last call, nor for so long before it that this
 // could hide behind a time that was the same already. It costs little, so that
 // thousands of projects can be polled.
 //
 // Where another machine makes the changes, a stamp may be a minute old; only the
 // opening of the directory, as in a scan, makes sure.
 func (w *worker) unchanged(now time.Time) bool {
-	limit := fullInterval
-	if w.unwatched != nil {
-		limit = w.agent.scanInterval() // it may be possible by now to watch it
-	}
-	if w.full.Load() || now.Sub(w.fullAt) >= limit || !w.due.IsZero() && !now.Before(w.due) ||
+	if w.full.Load() || now.Sub(w.fullAt) >= fullInterval || !w.due.IsZero() && !now.Before(w.due) ||
 		errors.Is(w.unwatched, watch.ErrForeign) || w.lock != nil && !filelock.Valid(w.lock) {
 		return false
 	}
-	var s [3]int64
-	for i, dir := range w.dirs() {
+	dirs := w.dirs()
+	interval := w.agent.scanInterval()
+	if w.unwatched != nil && time.Duration(now.UnixNano())%interval < pollInterval && w.agent.watches.Add(dirs[0], w.rootEvent) == nil {
+		w.full.Store(true) // by now it can be watched
+		return false
+	}
+	var s [2]int64
+	for i, dir := range dirs[1:] {
 		info, err := os.Lstat(dir)
 		if err != nil {
 			break
