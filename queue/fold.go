@@ -60,23 +60,8 @@ func (q *Queue) Fold(ctx context.Context) (res Result, err error) {
 	if waits, err := q.waits(); err != nil || !waits {
 		return res, err
 	}
-	err = q.locked(ctx, func(h *held) error {
-		limit, err := q.limit()
-		if err != nil {
-			return err
-		}
-		return q.fold(ctx, h, limit, &res)
-	})
+	err = q.locked(ctx, func(h *held) error { return q.fold(ctx, h, q.opt.Cap, &res) })
 	return res, err
-}
-
-// limit is how many signals the queue may keep now; 0: any number.
-func (q *Queue) limit() (int64, error) {
-	c, err := q.sp.ScanControl()
-	if err != nil || len(c.Requests) > 0 {
-		return 0, err
-	}
-	return int64(q.opt.Cap), nil
 }
 
 // waits reports whether a fold has anything to do. It takes no lock.
@@ -94,9 +79,9 @@ const (
 	maxBatchBytes = 4 << 20 // bytes of lines
 )
 
-// fold is Fold under the lock, with a cap of limit signals; 0: none. On a full
-// disk the batches shrink.
-func (q *Queue) fold(ctx context.Context, h *held, limit int64, res *Result) error {
+// fold is Fold under the lock, with this cap; 0: none. On a full disk the batches
+// shrink.
+func (q *Queue) fold(ctx context.Context, h *held, limit int, res *Result) error {
 	res.Recovered = h.recovered
 	drops, err := q.sp.ListDrops()
 	if err != nil {
@@ -223,18 +208,21 @@ func fresh(mtime int64, now time.Time) bool {
 }
 
 // tidy moves malformed lines to rejected, and overwrites the oldest signals, so
-// that no more than limit are left; 0: no limit.
-func (q *Queue) tidy(h *held, limit int64, res *Result) error {
+// that no more than limit are left, unless a request waits for them; 0: no limit.
+func (q *Queue) tidy(h *held, limit int, res *Result) error {
 	l, c, err := q.account(h)
 	if err == nil && c.bad > 0 {
 		if err = q.compact(h, res); err == nil {
 			l, c, err = q.account(h)
 		}
 	}
-	if err != nil || limit == 0 || c.count <= limit {
+	n := c.count - int64(limit)
+	if err != nil || limit == 0 || n <= 0 {
 		return err
 	}
-	n := c.count - limit
+	if control, err := q.sp.ScanControl(); err != nil || len(control.Requests) > 0 {
+		return err
+	}
 	end, err := signalsEnd(h.f, c.first, h.info.Size, n)
 	if err != nil {
 		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
@@ -247,7 +235,7 @@ func (q *Queue) tidy(h *held, limit int64, res *Result) error {
 		return fmt.Errorf("evicting: %w", err)
 	}
 	res.Evicted += int(n)
-	c.count, c.first = limit, end
+	c.count, c.first = int64(limit), end
 	q.remember(h, c, h.info.Size)
 	if wasted, live := c.first, h.info.Size-c.first; wasted > live+minWaste {
 		return q.compact(h, res)

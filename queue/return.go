@@ -132,11 +132,7 @@ func (q *Queue) returnClaimed(h *held, id, claimed string, res *Result) error {
 		return err
 	}
 	res.Returned += int(c.count)
-	limit, err := q.limit()
-	if err != nil {
-		return err
-	}
-	return q.tidy(h, limit, res)
+	return q.tidy(h, q.opt.Cap, res)
 }
 
 // rejectControl moves a file of control, in which no signals are, to rejected.

@@ -85,7 +85,10 @@ func (q *Queue) emptyWork() error {
 		if err == nil {
 			err = gone(q.sp.Work.Remove(name))
 		}
-		if info, lerr := q.sp.Work.Lstat(name); err != nil && lerr == nil && info.Mode.IsDir() {
+		if err == nil {
+			continue
+		}
+		if info, lerr := q.sp.Work.Lstat(name); lerr == nil && info.Mode.IsDir() {
 			err = q.setAside(q.sp.Work, name, "a directory, not a regular file")
 		}
 	}

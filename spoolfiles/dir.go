@@ -150,15 +150,15 @@ func (d *Dir) tighten(info Info) {
 // there.
 func (d *Dir) OpenFile(name string, flag int) (*os.File, error) {
 	for {
-		if flag&os.O_CREATE != 0 {
-			f, err := d.create(name, flag)
-			if flag&os.O_EXCL != 0 || !errors.Is(err, fs.ErrExist) {
-				return f, err
-			}
+		if flag&os.O_EXCL != 0 {
+			return d.create(name, flag)
 		}
 		f, info, err := d.open(name, flag&^os.O_CREATE)
 		if flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist) {
-			continue // removed since
+			if f, err = d.create(name, flag); errors.Is(err, fs.ErrExist) {
+				continue // made since
+			}
+			return f, err
 		}
 		if err == nil && flag&(os.O_WRONLY|os.O_RDWR) != 0 && info.loose() {
 			_ = f.Chmod(0o600) // fails where the file system has no modes

@@ -21,6 +21,9 @@ type Spool struct {
 	Root    *Dir   // .spool
 
 	Tmp, Incoming, Work, Control, Rejected *Dir
+
+	// Incomplete: OpenExisting has found a directory missing.
+	Incomplete bool
 }
 
 func (s *Spool) subdirs() []*Dir {
@@ -124,7 +127,10 @@ func open(project string, create bool, prepare func(*Spool) error) (*Spool, erro
 // check returns an error if a directory is there, but unfit.
 func (s *Spool) check() error {
 	for _, d := range s.subdirs() {
-		if _, err := d.Stat(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		_, err := d.Stat()
+		if errors.Is(err, fs.ErrNotExist) {
+			s.Incomplete = true
+		} else if err != nil {
 			return err
 		}
 	}
