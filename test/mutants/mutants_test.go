@@ -91,7 +91,7 @@ var mutants = []mutant{
 	},
 	{
 		"a reply is not synced",
-		replacement{"queue/drain.go", "	if err == nil && q.opt.Fsync {\n", "	if err != nil {\n"},
+		replacement{"queue/drain.go", "out.Flush()); err == nil && q.opt.Fsync {\n", "out.Flush()); err != nil {\n"},
 		"TestDrainsOnBusyDisk",
 	},
 	{
