@@ -108,13 +108,9 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int, res *Result) error
 
 // read reads and decodes a drop.
 func (q *Queue) read(dir *spoolfiles.Dir, name string) (signal.Signal, spoolfiles.Info, error) {
-	data, info, err := spoolfiles.ReadDrop(dir, name, q.opt.MaxDrop, q.buf)
+	data, info, err := spoolfiles.ReadDrop(dir, name, q.opt.MaxDrop)
 	if err != nil {
 		return signal.Signal{}, info, err
-	}
-	const keep = 64 << 10
-	if q.buf = nil; cap(data) <= keep {
-		q.buf = data[:0]
 	}
 	s, err := signal.DecodeDrop(data, signal.Origin{
 		Project:    q.sp.Project,

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"strconv"
 	"strings"
 
 	"spoolagent/spoolfiles"
@@ -96,20 +95,16 @@ func parseLegacy(data []byte, seq uint64) *legacyRecord {
 	}
 	l := &legacyRecord{body: rest[head : head+body]}
 	for text := range strings.Lines(string(rest[:head])) {
-		words := strings.SplitN(strings.TrimSpace(text), " ", 3)
-		if its, err := strconv.ParseUint(words[len(words)-1], 10, 64); words[0] == "seq" && (err != nil || its <= seq) {
+		var its uint64
+		var dir, name string
+		if n, _ := fmt.Sscanf(text, "seq %d", &its); n == 1 && its <= seq {
 			return nil
 		}
-		if words[0] != "remove" || len(words) < 3 {
-			continue
-		}
-		quoted, _ := strconv.QuotedPrefix(words[2])
-		name, err := strconv.Unquote(quoted)
+		fmt.Sscanf(text, "remove %s %q", &dir, &name)
 		switch {
-		case err != nil:
-		case words[1] == "incoming":
+		case dir == "incoming":
 			l.drops = append(l.drops, name)
-		case words[1] == "control" && strings.HasSuffix(name, spoolfiles.ReturningSuffix):
+		case dir == "control" && strings.HasSuffix(name, spoolfiles.ReturningSuffix):
 			l.returned = append(l.returned, name)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 // for every line that is none, with its number and what is wrong with it. The
 // queue stays as it is; it is locked, shared, meanwhile.
 func (q *Queue) Peek(ctx context.Context, each func(signal.Signal) error, malformed func(line int, err error)) error {
-	h, unrecovered, err := q.reader(ctx)
+	h, err := q.reader(ctx)
 	if h == nil || err != nil {
-		return errors.Join(unrecovered, err)
+		return err
 	}
 	err = scan(io.NewSectionReader(h.f, 0, h.info.Size), func(l *line) error {
 		if l.err == nil {
@@ -30,27 +30,23 @@ func (q *Queue) Peek(ctx context.Context, each func(signal.Signal) error, malfor
 	if err := errors.Join(err, h.release()); err != nil {
 		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
 	}
-	return unrecovered
+	return nil
 }
 
-// reader locks the queue for reading; nil if there is none. A transaction that
-// a crash has interrupted is recovered first; unrecovered says why if it cannot
-// be.
-func (q *Queue) reader(ctx context.Context) (h *held, unrecovered, err error) {
+// reader locks the queue for reading; nil if there is none. A transaction that a
+// crash has interrupted is recovered first.
+func (q *Queue) reader(ctx context.Context) (*held, error) {
 	interrupted, err := q.interrupted()
+	if err == nil && interrupted {
+		if err = q.sp.Complete(); err == nil {
+			err = q.Recover(ctx)
+		}
+	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if interrupted {
-		if unrecovered = q.sp.Complete(); unrecovered == nil {
-			unrecovered = q.Recover(ctx)
-		}
-		if unrecovered != nil && ctx.Err() != nil {
-			return nil, nil, unrecovered
-		}
-	}
-	h, err = q.open(ctx, os.O_RDONLY)
-	return h, unrecovered, gone(err)
+	h, err := q.open(ctx, os.O_RDONLY)
+	return h, gone(err)
 }
 
 // Ledger returns the ledger of the newest transaction. It takes no lock, and
@@ -88,19 +84,17 @@ func (q *Queue) Status(ctx context.Context) (s Status, err error) {
 }
 
 // statusOfQueue fills in what is under the queue's lock.
-func (q *Queue) statusOfQueue(ctx context.Context, s *Status) (err error) {
-	h, unrecovered, err := q.reader(ctx)
-	if h != nil {
-		defer func() { err = errors.Join(err, h.release()) }()
-	}
+func (q *Queue) statusOfQueue(ctx context.Context, s *Status) error {
+	h, err := q.reader(ctx)
 	var lerr error
 	s.Ledger, lerr = q.Ledger()
-	if h != nil && err == nil {
+	if h != nil {
 		var c content
 		if c, err = contentOf(h.f, h.info.Size); err == nil {
 			s.Ledger.close(c.count)
 		}
+		err = errors.Join(err, h.release())
 	}
 	s.Queued = int(s.Ledger.Queued)
-	return errors.Join(unrecovered, err, lerr)
+	return errors.Join(err, lerr)
 }

@@ -39,8 +39,7 @@ type Queue struct {
 	sp    *spoolfiles.Spool
 	opt   Options
 	shape *Shape
-	buf   []byte // for reading drops
-	plain bool   // this file system cannot copy exactly (see exactly.go)
+	plain bool // this file system cannot copy exactly (see exactly.go)
 
 	// step, if a test has set it, is called before each step of a transaction
 	// with the number of bytes that the step copies. It returns how many to

@@ -84,7 +84,7 @@ func TestReadsNoLinksInARace(t *testing.T) {
 		}
 	})
 	for range 2000 {
-		if data, _, err := ReadDrop(s.Incoming, "a.json", 100, nil); err == nil && string(data) != "public" {
+		if data, _, err := ReadDrop(s.Incoming, "a.json", 100); err == nil && string(data) != "public" {
 			t.Fatalf("read %q", data)
 		}
 		if data, _, err := s.Incoming.ReadFile("a.json", 100); err == nil && string(data) != "public" {
@@ -190,7 +190,7 @@ func TestReadDrop(t *testing.T) {
 			for _, f := range tt.after {
 				f()
 			}
-			data, info, err := ReadDrop(s.Incoming, list[0].Name, 10, make([]byte, 0, 5))
+			data, info, err := ReadDrop(s.Incoming, list[0].Name, 10)
 			var unfit *UnfitError
 			switch {
 			case tt.gone:

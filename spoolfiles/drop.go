@@ -1,6 +1,7 @@
 package spoolfiles
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -30,18 +31,9 @@ func Drop(project string, data []byte) error {
 
 // Drop leaves one drop with this content and returns the name that it got in
 // incoming.
-func (s *Spool) Drop(data []byte) (name string, err error) { return s.DropFrom("", data) }
-
-// DropFrom is Drop for a raw event of the tool that is called source: see
-// DropSource. With an empty source it is Drop.
-func (s *Spool) DropFrom(source string, data []byte) (name string, err error) {
-	if name, err = NewDropName(source); err != nil {
-		return "", err
-	}
-	if err := s.Incoming.WriteFile(name, data, s.Tmp, false); err != nil {
-		return "", fmt.Errorf("dropping: %w", err)
-	}
-	return name, nil
+func (s *Spool) Drop(data []byte) (name string, err error) {
+	name = NewID() + ".json"
+	return name, s.DropContent(name, bytes.NewReader(data))
 }
 
 // NewDropName returns a name that no other drop has. It tells the source: see

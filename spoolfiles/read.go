@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 )
 
 // UnfitError says why a file is not read, or a directory not opened.
@@ -48,17 +47,31 @@ func (i Info) checkFit(want fs.FileMode) error {
 // ReadFile reads the regular file name, which must belong to this user and have
 // at most max bytes.
 func (d *Dir) ReadFile(name string, max int64) ([]byte, Info, error) {
-	return d.read(name, max, nil)
+	f, info, err := d.open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, info, err
+	}
+	defer f.Close()
+	if info.Size > max {
+		err := &UnfitError{Reason: fmt.Sprintf("%d bytes, more than the limit of %d", info.Size, max)}
+		return nil, info, d.fail("read", name, err)
+	}
+	// What is appended from here on is not read: its time says that it is fresh.
+	buf := make([]byte, info.Size)
+	n, err := io.ReadFull(f, buf)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, info, d.fail("read", name, err)
+	}
+	return buf[:n], info, nil
 }
 
-// ReadDrop reads a drop in dir, which is incoming or work, into buf if there is
-// room, and returns its content and what its file was then. At most max bytes
-// are read.
+// ReadDrop reads a drop in dir, which is incoming or work, and returns its content
+// and what its file was then. At most max bytes are read.
 //
 // The error wraps an *UnfitError if the drop is at fault, and fs.ErrNotExist if
 // it is gone.
-func ReadDrop(dir *Dir, name string, max int64, buf []byte) ([]byte, Info, error) {
-	data, info, err := dir.read(name, max, buf)
+func ReadDrop(dir *Dir, name string, max int64) ([]byte, Info, error) {
+	data, info, err := dir.ReadFile(name, max)
 	owner, isOwner := errors.AsType[*OwnerError](err)
 	switch {
 	case isOwner:
@@ -71,24 +84,4 @@ func ReadDrop(dir *Dir, name string, max int64, buf []byte) ([]byte, Info, error
 		return nil, info, &UnfitError{Reason: fmt.Sprintf("has %d hard links: it may be a file from elsewhere", info.Links), MayHeal: true}
 	}
 	return data, info, err
-}
-
-// read is ReadFile, into buf if there is room.
-func (d *Dir) read(name string, max int64, buf []byte) ([]byte, Info, error) {
-	f, info, err := d.open(name, os.O_RDONLY)
-	if err != nil {
-		return nil, info, err
-	}
-	defer f.Close()
-	if info.Size > max {
-		err := &UnfitError{Reason: fmt.Sprintf("%d bytes, more than the limit of %d", info.Size, max)}
-		return nil, info, d.fail("read", name, err)
-	}
-	// What is appended from here on is not read: its time says that it is fresh.
-	buf = slices.Grow(buf[:0], int(info.Size))[:info.Size]
-	n, err := io.ReadFull(f, buf)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, info, d.fail("read", name, err)
-	}
-	return buf[:n], info, nil
 }

@@ -124,7 +124,7 @@ func TestDrop(t *testing.T) {
 		t.Fatalf("%d drops", len(drops))
 	}
 	for i, want := range []string{"one", "two"} {
-		if data, _, err := ReadDrop(s.Incoming, drops[i].Name, 3, nil); err != nil || string(data) != want {
+		if data, _, err := ReadDrop(s.Incoming, drops[i].Name, 3); err != nil || string(data) != want {
 			t.Errorf("%q, %v", data, err)
 		}
 	}
@@ -143,15 +143,14 @@ func TestDropSource(t *testing.T) {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}
-	s := newSpool(t)
 	for _, source := range []string{"", "claude", "x-1"} {
-		name, err := s.DropFrom(source, nil)
+		name, err := NewDropName(source)
 		if err != nil || DropSource(name) != source || !IsDropName(name) {
 			t.Errorf("%q: %q, %v", source, name, err)
 		}
 	}
 	for _, source := range []string{"Claude", "a/b", ".", "a.b", "a2345678901234567890123456789012x"} {
-		if name, err := s.DropFrom(source, nil); err == nil {
+		if name, err := NewDropName(source); err == nil {
 			t.Errorf("%q was accepted: %q", source, name)
 		}
 	}
