@@ -99,12 +99,11 @@ func TestDrainsOnBusyDisk(t *testing.T) {
 	})
 }
 
-// The same where a stranger has left a line that is no signal, which takes a
-// compaction first.
+// The same where a line of zeros is left, which takes a compaction first.
 func TestCompactsOnBusyDisk(t *testing.T) {
 	onBusyDisk(t, setup{}, func(s *stage, n int) {
 		f := lock(s.project(), unix.LOCK_EX)
-		must(f.WriteAt([]byte("no signal\n"), must(f.Stat()).Size()))
+		must(f.WriteAt([]byte("\x00\n"), must(f.Stat()).Size()))
 		check(f.Close())
 		s.append(fmt.Sprint("G", 1000*n))
 		s.amid(func() { s.drain(fmt.Sprint("drain", n), false) })
