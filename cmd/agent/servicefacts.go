@@ -61,7 +61,7 @@ func serviceNow(ctx context.Context) *serviceFacts {
 	}
 	f := &serviceFacts{
 		Manager: st.Manager, Installed: st.Installed, Enabled: st.Enabled, Running: st.Running, PID: st.PID,
-		Detail: st.Detail, Binary: st.Binary, File: st.File, Logs: st.Logs, Linger: st.Linger.String(),
+		Detail: st.Detail, Binary: st.Binary, File: st.File, Logs: st.Logs, Linger: string(st.Linger),
 	}
 	if err != nil {
 		f.Error = oneLine(err)
