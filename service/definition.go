@@ -2,9 +2,7 @@ package service
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -14,7 +12,7 @@ import (
 // ours to break.
 func exists(file string) (bool, error) {
 	fi, err := os.Lstat(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if os.IsNotExist(err) {
 		return false, nil
 	}
 	if err == nil && !fi.Mode().IsRegular() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,7 +45,7 @@ var formats = []struct {
 	{"plist", func(s Spec) (string, error) {
 		return launchdPlist(s, "/Users/jo & co/Library/Logs/spool-agent/agent.log")
 	}, plistBinary, true},
-	{"xml", func(s Spec) (string, error) { return taskXML(forTasks(s), `PC\jo & co`) }, taskBinary, true},
+	{"xml", func(s Spec) (string, error) { return taskXML(forTasks(s), `PC\jo & co`, strconv.Quote) }, taskBinary, true},
 }
 
 func TestGolden(t *testing.T) {
@@ -115,13 +116,13 @@ func TestBinaryComesBack(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for name, spec := range map[string]Spec{
-		"line feed":        {Binary: "/a\nb"},
-		"not UTF-8":        {Binary: "/a\xff"},
-		"control":          {Binary: "/a\x1b[31m"},
-		"argument":         {Binary: "/a", Args: []string{"a\nExecStartPre=/bin/sh"}},
-		"NUL":              {Binary: "/a", Args: []string{"\x00"}},
-		"not XML":          {Binary: "/a\ufffe"},
-		"value":            {Binary: "/a", Env: map[string]string{"A": "b\nc"}},
+		"line feed": {Binary: "/a\nb"},
+		"not UTF-8": {Binary: "/a\xff"},
+		"control":   {Binary: "/a\x1b[31m"},
+		"argument":  {Binary: "/a", Args: []string{"a\nExecStartPre=/bin/sh"}},
+		"NUL":       {Binary: "/a", Args: []string{"\x00"}},
+		"not XML":   {Binary: "/a\ufffe"},
+		"value":     {Binary: "/a", Env: map[string]string{"A": "b\nc"}},
 	} {
 		for _, f := range formats {
 			if f.name == "xml" && (spec.Env != nil || spec.Binary == "/a" && spec.Args == nil) {
@@ -137,7 +138,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s is not refused, and systemd would ignore the line", path)
 		}
 	}
-	if _, err := taskXML(Spec{Binary: "/a", Env: map[string]string{"A": "b"}}, "u"); err == nil {
+	if _, err := taskXML(Spec{Binary: "/a", Env: map[string]string{"A": "b"}}, "u", strconv.Quote); err == nil {
 		t.Error("a task with variables is not refused, and they would be lost")
 	}
 }

@@ -59,7 +59,6 @@ ExecReload=/bin/sh -c 'kill -HUP "$$MAINPID"'
 %sRestart=always
 RestartSec=1
 WatchdogSec=2min
-TimeoutStartSec=60
 TimeoutStopSec=10
 KillMode=mixed
 UMask=0077
@@ -196,9 +195,9 @@ const taskText = `<?xml version="1.0" encoding="UTF-16"?>
 </Task>
 `
 
-// taskXML is the logon task of a user for a spec whose arguments are quoted as
-// Windows' programs split them.
-func taskXML(spec Spec, user string) (string, error) {
+// taskXML is the logon task of a user for a spec, whose arguments are quoted as
+// programs on Windows split them.
+func taskXML(spec Spec, user string, quoted func(arg string) string) (string, error) {
 	if err := spec.check(); err != nil {
 		return "", err
 	}
@@ -206,7 +205,10 @@ func taskXML(spec Spec, user string) (string, error) {
 		return "", errors.New("a task has no environment of its own: set the variables for the user, with setx, and unset them here")
 	}
 	// No path has a quote in it there, and none of a program ends in a backslash.
-	line := strings.Join(append([]string{`"` + spec.Binary + `"`}, spec.Args...), " ")
+	line := `"` + spec.Binary + `"`
+	for _, arg := range spec.Args {
+		line += " " + quoted(arg)
+	}
 	text := fmt.Sprintf(taskText, html.EscapeString(user), html.EscapeString(line))
 	return strings.ReplaceAll(text, "\n", "\r\n"), nil
 }

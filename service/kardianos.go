@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	kardianos "github.com/kardianos/service"
 )
 
 // actWithin is longer than the definitions let an agent take to start or stop.
-const actWithin = 90 * time.Second
+const actWithin = 2 * time.Minute
 
 // unit is the user's service for kardianos/service, which has its definition
 // in file as well.
@@ -25,14 +26,18 @@ type unit struct {
 
 // newUnit gives a template that takes a whole definition, since no template
 // there can escape what may be in a path.
-func newUnit(file string) (*unit, error) {
+func newUnit(belowHome ...string) (*unit, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil, err
+	}
 	const template = "{{range Arguments}}{{.}}{{end}}"
 	config := &kardianos.Config{
 		Name:   Name,
 		Option: kardianos.KeyValue{"UserService": true, "SystemdScript": template, "LaunchdConfig": template},
 	}
 	s, err := kardianos.New(nil, config)
-	return &unit{s, config, file}, err
+	return &unit{s, config, filepath.Join(append([]string{home}, belowHome...)...)}, err
 }
 
 // bounded makes a call of kardianos/service, which knows no deadline. One that

@@ -17,18 +17,14 @@ type launchd struct {
 
 // New is the service of the user who runs this program.
 func New() (*Service, error) {
-	home, err := os.UserHomeDir()
+	u, err := newUnit("Library", "LaunchAgents", Name+".plist")
 	if err != nil {
 		return nil, fmt.Errorf("finding the user's LaunchAgents: %w", err)
-	}
-	u, err := newUnit(filepath.Join(home, "Library", "LaunchAgents", Name+".plist"))
-	if err != nil {
-		return nil, fmt.Errorf("finding launchd: %w", err)
 	}
 	domain := fmt.Sprintf("gui/%d", os.Getuid())
 	return &Service{m: &launchd{
 		unit:   u,
-		log:    filepath.Join(home, "Library", "Logs", Name, "agent.log"),
+		log:    filepath.Join(filepath.Dir(filepath.Dir(u.file)), "Logs", Name, "agent.log"),
 		domain: domain,
 		target: domain + "/" + Name,
 	}}, nil
@@ -42,7 +38,7 @@ func (m *launchd) query(ctx context.Context) (status, error) {
 	if err != nil {
 		return st, fmt.Errorf("launchd has no graphical session of this user (%w): log in at the screen; without one, %s", err, withoutManager())
 	}
-	st.Enabled = rerr == nil && !strings.Contains(disabled, `"`+Name+`" => disabled`)
+	st.Enabled = rerr == nil && !strings.Contains(disabled, `"`+Name+`" => disabled`) && !strings.Contains(disabled, `"`+Name+`" => true`)
 
 	out, err := command(ctx, "launchctl", "print", m.target)
 	if err != nil {
@@ -50,9 +46,9 @@ func (m *launchd) query(ctx context.Context) (status, error) {
 		return st, ctx.Err()
 	}
 	st.up = true
-	st.Detail = "loaded"
-	if strings.Contains(out, "\n\tstate = running\n") { // the entry's own lines are indented once, those of its parts deeper
-		st.Running = true
+	st.Detail = "not running"
+	st.Running = strings.Contains(out, "\n\tstate = running\n") // the entry's own lines are indented once, those of its parts deeper
+	if st.Running {
 		st.Detail = "running"
 	}
 	return st, nil

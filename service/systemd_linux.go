@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -29,17 +28,13 @@ func New() (*Service, error) {
 		return nil, fmt.Errorf("this machine is not run by systemd (but by %s, it seems), and has no services for users "+
 			"(WSL has, with 'systemd=true' below '[boot]' in /etc/wsl.conf, after 'wsl --shutdown'); %s", kardianos.Platform(), withoutManager())
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, fmt.Errorf("finding the user's units: %w", err)
-	}
 	u, err := user.Current()
 	if err != nil {
 		return nil, fmt.Errorf("finding the user's name: %w", err)
 	}
-	unit, err := newUnit(filepath.Join(home, ".config", "systemd", "user", unitName))
+	unit, err := newUnit(".config", "systemd", "user", unitName)
 	if err != nil {
-		return nil, fmt.Errorf("finding systemd: %w", err)
+		return nil, fmt.Errorf("finding the user's units: %w", err)
 	}
 	return &Service{m: &systemd{unit, u.Username}}, nil
 }
@@ -54,9 +49,11 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 	if _, err := os.Stat(filepath.Join("/var/lib/systemd/linger", m.user)); err == nil { // where systemd-logind keeps it
 		st.Linger = LingerOn
 	}
-	out, err := m.systemctl(ctx, "show", unitName)
+	out, err := command(ctx, "systemctl", "--user", "show", unitName)
 	if err != nil {
-		return st, m.unreachable(err)
+		return st, fmt.Errorf("the systemd user manager cannot be reached (%w): log in as %s, by ssh for example, without sudo or su; "+
+			"or, if this shell is of no login session, 'export XDG_RUNTIME_DIR=/run/user/%d', and try again; "+
+			"or let an administrator run 'loginctl enable-linger %[2]s'; where there is no user manager, %[4]s", err, m.user, os.Getuid(), withoutManager())
 	}
 	p := make(map[string]string)
 	for line := range strings.Lines(out) {
@@ -64,10 +61,8 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 		p[name] = value
 	}
 	// Another one, of a package say, counts where there is none of ours.
-	if other := p["FragmentPath"]; other != "" && other != m.file {
-		if there, _ := exists(m.file); !there {
-			st.File = other
-		}
+	if there, _ := exists(m.file); !there && p["FragmentPath"] != "" {
+		st.File = p["FragmentPath"]
 	}
 	_, command, _ := strings.Cut(p["ExecStart"], "path=")
 	st.Binary, _, _ = strings.Cut(command, " ; argv[]=")
@@ -89,22 +84,6 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 	return st, nil
 }
 
-func (m *systemd) systemctl(ctx context.Context, args ...string) (string, error) {
-	return command(ctx, "systemctl", append([]string{"--user", "--no-pager"}, args...)...)
-}
-
-// unreachable says what to do about a manager that does not answer.
-func (m *systemd) unreachable(err error) error {
-	runtime := fmt.Sprintf("/run/user/%d", os.Getuid())
-	_, running := os.Stat(runtime + "/systemd/private")
-	mend := "run this without sudo or su, logged in as " + m.user + ", by ssh for example; or let an administrator run 'loginctl enable-linger " +
-		m.user + "', and try again; where there is no user manager, " + withoutManager()
-	if running == nil && os.Getenv("XDG_RUNTIME_DIR") != runtime {
-		mend = "this shell is of no login session: 'export XDG_RUNTIME_DIR=" + runtime + "', and try again"
-	}
-	return fmt.Errorf("the systemd user manager cannot be reached (%w): %s", err, mend)
-}
-
 // bare removes what systemctl may quote or escape in a list of paths.
 var bare = strings.NewReplacer(`\x20`, "", `\`, "", `"`, "", " ", "")
 
@@ -113,7 +92,7 @@ func (m *systemd) install(ctx context.Context, spec Spec) (wrote string, err err
 	if err != nil {
 		return "", err
 	}
-	searched, err := m.systemctl(ctx, "show", "-p", "UnitPath")
+	searched, err := command(ctx, "systemctl", "--user", "show", "-p", "UnitPath")
 	if err != nil {
 		return "", err
 	}
@@ -122,10 +101,10 @@ func (m *systemd) install(ctx context.Context, spec Spec) (wrote string, err err
 	}
 	wrote, err = m.define(ctx, text)
 	if err == nil {
-		_, err = m.systemctl(ctx, "daemon-reload")
+		_, err = command(ctx, "systemctl", "--user", "daemon-reload")
 	}
 	if err == nil {
-		_, err = m.systemctl(ctx, "enable", unitName)
+		_, err = command(ctx, "systemctl", "--user", "enable", unitName)
 	}
 	return wrote, err
 }
@@ -142,21 +121,21 @@ func (m *systemd) uninstall(ctx context.Context, before status) error {
 		return err
 	}
 	if before.Enabled && before.File != m.file {
-		if _, err := m.systemctl(ctx, "disable", unitName); err != nil {
+		if _, err := command(ctx, "systemctl", "--user", "disable", unitName); err != nil {
 			return err
 		}
 	}
 	dir := filepath.Dir(m.file)
 	wants := filepath.Join(dir, "default.target.wants")
 	link := filepath.Join(wants, unitName)
-	if _, err := os.Stat(link); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(link); os.IsNotExist(err) {
 		os.Remove(link)
 	}
 	for _, d := range []string{wants, dir, filepath.Dir(dir)} {
 		os.Remove(d) // succeeds only if it is empty, and then nobody misses it
 	}
-	m.systemctl(ctx, "reset-failed", unitName) // succeeds only if it had failed
-	_, err := m.systemctl(ctx, "daemon-reload")
+	command(ctx, "systemctl", "--user", "reset-failed", unitName) // succeeds only if it had failed
+	_, err := command(ctx, "systemctl", "--user", "daemon-reload")
 	return err
 }
 

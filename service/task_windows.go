@@ -3,9 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -62,12 +60,7 @@ func (m *tasks) schtasks(ctx context.Context, verb string, args ...string) error
 }
 
 func (m *tasks) install(ctx context.Context, spec Spec) (wrote string, err error) {
-	args := make([]string, len(spec.Args))
-	for i, arg := range spec.Args {
-		args[i] = syscall.EscapeArg(arg)
-	}
-	spec.Args = args
-	text, err := taskXML(spec, m.user)
+	text, err := taskXML(spec, m.user, syscall.EscapeArg)
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +81,7 @@ func (m *tasks) uninstall(ctx context.Context, before status) error {
 		}
 	}
 	os.Remove(aside(m.file))
-	if err := os.Remove(m.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(m.file); err != nil && !os.IsNotExist(err) {
 		return err
 	}
 	os.Remove(filepath.Dir(m.file)) // succeeds only if it is empty

@@ -27,14 +27,14 @@ func TestCronLine(t *testing.T) {
 	}
 	env := []string{"HOME=" + dir, "PATH=/usr/bin:/bin", "LOGNAME=jo", "SHELL=/bin/sh"}
 	cmd := exec.Command(agent, "start")
-	cmd.Env = env
+	cmd.Env = append(env, "XDG_RUNTIME_DIR="+dir) // not the manager of whoever runs the tests
 	out, err := cmd.CombinedOutput()
 	if exitStatus(err) != exitFailed {
 		t.Fatalf("start without a manager: %v\n%s", err, out)
 	}
 	_, line, found := strings.Cut(strings.TrimSpace(string(out)), "@reboot ")
 	if !found {
-		t.Skipf("the advice here is another: %s", out)
+		t.Fatalf("no line for cron: %s", out)
 	}
 	command, input, ends := strings.Cut(strings.ReplaceAll(line, `\%`, "\x00"), "%")
 	if ends {
