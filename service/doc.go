@@ -18,7 +18,8 @@
 // one went on to the end: it restarts an agent that was started before its
 // definition was written, or that is not the binary at that path any more. The
 // definition is not synced, so after a power cut it may have to be installed
-// again; doctor says so.
+// again; doctor says so. A systemd that was started with an XDG_CONFIG_HOME of
+// its own reads no unit in ~/.config: Install says so, and writes nothing.
 //
 // # How it is built
 //

@@ -64,6 +64,7 @@ func (u *unit) define(ctx context.Context, definition string) (wrote string, err
 	if !there {
 		u.config.Arguments = []string{definition}
 		err = bounded(ctx, u.Install)
+		os.Chmod(u.file, 0o644) // launchd refuses what a group may write
 	}
 	// What Install says does not matter, but what it has left.
 	wrote, failed := replaceDefinition(u.file, []byte(definition))

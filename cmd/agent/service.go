@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/configs/hooks"
+	"spoolagent/internal/quote"
 	"spoolagent/service"
 )
 
@@ -41,14 +44,51 @@ run, it is started. What is dropped meanwhile waits, and nothing is lost.`,
 }
 
 func uninstallCommand() *cobra.Command {
-	return serviceVerb(&cobra.Command{
+	cmd := serviceVerb(&cobra.Command{
 		Use:   "uninstall",
 		Short: "Stop the service and remove it",
 		Long: `Stops the service and removes what 'agent install' has made. The projects'
 spools, the configuration and the list of projects stay, and so does this
-program: drops wait in the spools, and 'agent drain' works without a service.`,
+program: drops wait in the spools, and 'agent drain' works without a service.
+Hooks that are still connected are named.`,
 		Example: `  agent uninstall`,
 	}, "the service is not installed", (*service.Service).Uninstall)
+	uninstall := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		err := uninstall(cmd, args)
+		if err == nil {
+			noteHooks(cmd.Context())
+		}
+		return err
+	}
+	return cmd
+}
+
+// noteHooks prints how to disconnect what is still connected. It does not wait
+// for settings on a file system that does not answer.
+func noteHooks(ctx context.Context) {
+	commands := make(chan []string, 1)
+	go func() {
+		var all []string
+		for _, c := range hookFacts(ctx).Connections {
+			command := "agent hooks uninstall " + c.Tool.Name
+			if c.Project != "" {
+				command += " --project " + quote.Shell(c.Project)
+			}
+			if c.State != hooks.None {
+				all = append(all, command)
+			}
+		}
+		commands <- all
+	}()
+	select {
+	case all := <-commands:
+		for _, command := range all {
+			fmt.Fprintln(os.Stderr, "note: a tool is still connected, and its drops will wait; disconnect it: "+safe(command))
+		}
+	case <-time.After(2 * servicePatience):
+		fmt.Fprintln(os.Stderr, "note: tools may still be connected, but the settings cannot be read: see 'agent hooks list'")
+	}
 }
 
 // serviceVerb is a command that does one thing to the installed service. Nothing

@@ -561,6 +561,13 @@ func (b *box) again() {
 	if diff := cmp.Diff(before, b.files()); diff != "" {
 		b.Error("files have changed (-before +after):\n", diff)
 	}
+
+	// A manager that does not answer.
+	tools := b.TempDir()
+	b.check(os.WriteFile(filepath.Join(tools, "systemctl"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700))
+	if out, _ := b.try("env", "PATH="+tools+":"+os.Getenv("PATH"), b.agent, "status"); !strings.Contains(out, "no answer within") {
+		b.Error("status does not say that the manager does not answer")
+	}
 }
 
 // The service waits while another agent of this user runs, and says so.
@@ -764,7 +771,11 @@ func (b *box) broken() {
 
 func (b *box) uninstall(before []string) {
 	pid := b.number("MainPID")
-	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit)
+	b.check(os.Mkdir(filepath.Join(b.home, ".claude"), 0o700))
+	b.run(b.agent, "hooks", "install", "claude")
+	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit, "agent hooks uninstall claude")
+	b.run(b.agent, "hooks", "uninstall", "claude")
+	b.check(os.Remove(filepath.Join(b.home, ".claude")))
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		b.Errorf("the process is still there: %v", err)
 	}
