@@ -8,29 +8,37 @@
 //
 // # What always holds
 //
-// A definition (unit, plist, task) is at its place whole or not at all,
-// whenever the installer ends: it is written aside, synced and renamed.
-// Nothing is written before the manager has answered.
+// All verbs may be repeated. Each asks the manager how things are, does what is
+// missing, and says what it did. Nothing is written before the manager has
+// answered, and every call has a deadline.
 //
-// All verbs may be repeated. Each looks at what is, does what is missing, and
-// says what it did; one that was killed half-way is completed by the next. So
-// that this holds between two steps as well, Install does not trust that an
-// earlier one went on to the end: it restarts an agent that was started before
-// its definition was written, or that is not the binary at that path any more.
+// An installer that is killed, or finds the disk full, may leave half a
+// definition where there was none; one that was there stays whole. The next
+// install finds what is missing and mends it. It does not trust that an earlier
+// one went on to the end: it restarts an agent that was started before its
+// definition was written, or that is not the binary at that path any more. The
+// definition is not synced, so after a power cut it may have to be installed
+// again; doctor says so. A systemd that was started with an XDG_CONFIG_HOME of
+// its own reads no unit in ~/.config: Install says so, and writes nothing.
 //
 // # How it is built
 //
-// Service has the verbs; a manager, one for each system, has the steps. What a
-// manager writes is made by functions without build tags (systemdUnit,
-// launchdPlist, taskXML), so that all of them are tested everywhere.
+// Service has the verbs; a manager, one for each system, has the steps. The
+// definitions are made by functions without build tags, so that all of them are
+// tested everywhere.
 //
-// kardianos/service names the system that runs a Linux machine, and starts,
-// stops and restarts the unit. It does no more because its Install writes the
-// definition in place (a kill or a full disk leaves a half one, which the next
-// Install then refuses to touch), enables it before systemd has read it, knows
-// no XDG_CONFIG_HOME and escapes only blanks; its Status takes an unreachable
-// manager for "not installed"; its launchd commands are those that Apple calls
-// legacy; and on Windows it knows services only, which need an administrator.
-// It also drops what systemctl complains of, so the reason for a failure is
-// asked for afterwards.
+// kardianos/service installs and removes the definition on Linux and macOS, and
+// starts and stops the unit on Linux. Ours are the checks before and after, and
+// the repair: what its Install has left is compared with what is wanted, and
+// another definition is replaced by a rename. These parts stay ours:
+//
+//   - Windows: it knows services only, which need an administrator.
+//   - Restart: on macOS its own waits 50 ms for the agent to end, however long
+//     that takes, so here it is a stop, a wait and a start.
+//   - Start and stop on macOS: its launchctl load and unload act on the session
+//     of the caller, which by ssh is not the graphical one.
+//   - Run: its own waits for a signal, also when the agent has ended by itself.
+//   - State: its own takes an unreachable manager for "not installed".
+//   - Escaping: its templates escape only blanks in a unit, so it gets whole
+//     definitions.
 package service

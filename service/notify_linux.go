@@ -7,25 +7,11 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Notifier tells the manager that runs this process how it does, by systemd's
-// protocol. Where nobody listens, all of it does nothing. A message that does
-// not get through is not reported: the manager finds out by its own timeouts,
-// and the agent has more important things to do.
-//
-// Its methods may be called concurrently.
-type Notifier struct{ aliveEvery time.Duration }
-
-// NewNotifier looks into the environment for who listens.
-func NewNotifier() *Notifier {
-	limit, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		limit = 0 // nonsense in the environment: nobody watches us
-	}
-	return &Notifier{aliveEvery: limit / 2}
-}
-
-// Tell sends one message, such as READY=1.
-func (n *Notifier) Tell(message string) {
+// Tell tells the manager that runs this process how it does, by systemd's
+// protocol: one message, such as READY=1. Where nobody listens, it does nothing.
+// A message that does not get through is not reported: the manager finds out by
+// its own timeouts, and the agent has more important things to do.
+func Tell(message string) {
 	message = strings.Join(strings.Fields(message), " ") // a line feed would begin another message
 	if message == daemon.SdNotifyReloading {
 		message += "\n" + daemon.SdNotifyMonotonicUsec()
@@ -35,4 +21,10 @@ func (n *Notifier) Tell(message string) {
 
 // AliveEvery is how often the agent should tell WATCHDOG=1: twice in the time
 // after which it is taken for hung. It is 0 if nobody watches.
-func (n *Notifier) AliveEvery() time.Duration { return n.aliveEvery }
+func AliveEvery() time.Duration {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return 0 // nonsense in the environment: nobody watches us
+	}
+	return limit / 2
+}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestNotifier(t *testing.T) {
+func TestTell(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
@@ -21,8 +21,7 @@ func TestNotifier(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "3000000")
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 
-	n := NewNotifier()
-	if got := n.AliveEvery(); got != 1500*time.Millisecond {
+	if got := AliveEvery(); got != 1500*time.Millisecond {
 		t.Errorf("alive every %s", got)
 	}
 	for _, step := range []struct{ told, want string }{
@@ -32,7 +31,7 @@ func TestNotifier(t *testing.T) {
 		{"WATCHDOG=1", `^WATCHDOG=1$`},
 		{"STOPPING=1", `^STOPPING=1$`},
 	} {
-		n.Tell(step.told)
+		Tell(step.told)
 		message := make([]byte, 1000)
 		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 		got, err := conn.Read(message)
@@ -45,7 +44,7 @@ func TestNotifier(t *testing.T) {
 	}
 }
 
-func TestNotifierAlone(t *testing.T) {
+func TestTellNobody(t *testing.T) {
 	for _, env := range []map[string]string{
 		{},
 		{"NOTIFY_SOCKET": filepath.Join(t.TempDir(), "gone"), "WATCHDOG_USEC": "nonsense"},
@@ -54,10 +53,9 @@ func TestNotifierAlone(t *testing.T) {
 		for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
 			t.Setenv(name, env[name])
 		}
-		n := NewNotifier()
-		if n.AliveEvery() != 0 {
+		if AliveEvery() != 0 {
 			t.Errorf("watched with %v", env)
 		}
-		n.Tell("READY=1")
+		Tell("READY=1")
 	}
 }

@@ -5,139 +5,91 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"os/exec"
+	"strings"
 	"time"
 )
 
 // Name is the service's name, on all systems.
 const Name = "spool-agent"
 
-// Spec is what the service is to run. See Executable for the binary.
-type Spec struct {
-	Binary string            // absolute path of the agent
-	Args   []string          // what comes after it
-	Env    map[string]string // variables that the agent must see besides the manager's own
-}
+// Linger says whether the user's services run without the user logged in. It
+// is empty where there is no such thing.
+type Linger string
 
-// Linger says whether the user's services run without the user logged in.
-type Linger int
-
+// The states of lingering.
 const (
-	LingerUnknown Linger = iota
-	LingerNone           // there is no such thing on this system
-	LingerOff
-	LingerOn
+	LingerOn  Linger = "on"
+	LingerOff Linger = "off"
 )
-
-// String is the word for it.
-func (l Linger) String() string {
-	switch l {
-	case LingerNone:
-		return "none"
-	case LingerOff:
-		return "off"
-	case LingerOn:
-		return "on"
-	}
-	return "unknown"
-}
 
 // State is how things are with the service.
 type State struct {
 	Manager   string // who runs it: "systemd --user", "launchd" or "Task Scheduler"
-	Reach     error  // why the manager cannot be asked; then Enabled, Running and PID are unknown
-	Installed bool
+	Reach     error  // why the manager cannot be asked; then what only it knows is unknown
+	Installed bool   // its definition is there
 	Enabled   bool   // it starts at login, or at boot with lingering
 	Running   bool   // and has said that it is ready, where the manager listens for that
 	PID       int    // 0 if it does not run, or the manager does not tell
 	Detail    string // the manager's own words, such as "active (running)"
-	Binary    string // what the installed definition starts; empty if that cannot be read
+	Binary    string // what it starts; empty if that is unknown
 	File      string // the definition's path, whether it is there or not
 	Logs      string // a command that shows the log
 	Linger    Linger
-}
-
-// Change is what a verb has done.
-type Change struct {
-	Done  []string // a line for each step, in order; empty if there was nothing to do
-	Notes []string // what to know besides, a line each
-	State State    // afterwards
-}
-
-func (c *Change) did(format string, args ...any) {
-	c.Done = append(c.Done, fmt.Sprintf(format, args...))
-}
-
-func (c *Change) note(format string, args ...any) {
-	c.Notes = append(c.Notes, fmt.Sprintf(format, args...))
 }
 
 // status is a State, and what only this package has to know.
 type status struct {
 	State
 	up      bool      // it runs, or is about to: there is something to stop
-	loaded  bool      // the manager knows a definition
-	other   string    // it knows that one, which Install has not written, from a package, say
-	stale   bool      // the manager has not read the definition as it is now
 	started time.Time // when it was started; zero if unknown
 }
 
-// manager has the steps, for one system. A step tries to do the thing, without
-// asking whether it is needed, and returns once it is done.
+// manager has the steps, for one system.
 type manager interface {
 	// query asks how things are. Its error is State.Reach; the rest is then
 	// filled in as far as files tell it.
 	query(ctx context.Context) (status, error)
-
-	// definition is what to write to State.File.
-	definition(spec Spec) ([]byte, error)
-	// binaryOf is the binary that a definition starts.
-	binaryOf(definition []byte) string
-
-	enable(ctx context.Context, st status) error // has the definition read, and started at login
-	start(ctx context.Context, st status) error
-	restart(ctx context.Context, st status) error
-	stop(ctx context.Context, st status) error
-	disable(ctx context.Context, st status) error // the opposite of enable, before the definition goes
-	forget(ctx context.Context, st status) error  // what is left to do once it has gone
-
-	linger(ctx context.Context, on bool) error // not called where there is none
+	// install writes the definition if it is not there, or another, and has the
+	// manager read it and start it at login. It returns the file that it wrote.
+	install(ctx context.Context, spec Spec) (wrote string, err error)
+	start(ctx context.Context) error
+	stop(ctx context.Context) error
+	// uninstall removes what install has made, or a part of it that is left.
+	uninstall(ctx context.Context, before status) error
 }
 
-// Service is the agent's service for the user who runs this program. Its
-// methods may be called concurrently, but are of no use so.
-type Service struct{ m manager }
+// Service is the agent's service for the user who runs this program.
+type Service struct {
+	m manager
 
-// readyWithin is how long a verb waits for the agent to be ready once the
-// manager has said that it is started.
-const readyWithin = 15 * time.Second
+	// Say is told what a verb has done, a line for each step, and what to know
+	// besides. A verb that had nothing to do says nothing. Only verbs need it.
+	Say func(line string)
+}
 
-const lookEvery = 50 * time.Millisecond
+func (s *Service) say(format string, args ...any) { s.Say(fmt.Sprintf(format, args...)) }
 
 // State says how things are. An unreachable manager is no error, but in
 // State.Reach.
 func (s *Service) State(ctx context.Context) (State, error) {
 	st, err := s.query(ctx)
-	if ctx.Err() != nil {
-		return State{}, ctx.Err()
-	}
 	st.Reach = err
-	if !st.Installed && st.other != "" {
-		st.Installed, st.File = true, st.other
-		if data, err := readDefinition(st.other); err == nil {
-			st.Binary = s.m.binaryOf(data)
-		}
-	}
-	return st.State, nil
+	return st.State, ctx.Err()
 }
 
-// query adds to what the manager says what the definition does.
 func (s *Service) query(ctx context.Context) (status, error) {
 	st, err := s.m.query(ctx)
-	data, ferr := readDefinition(st.File)
-	if ferr == nil {
-		st.Installed = true
-		st.Binary = s.m.binaryOf(data)
+	_, missing := os.Stat(st.File)
+	st.Installed = missing == nil
+	return st, err
+}
+
+// installed is how things are, or an error if there is nothing to start or stop.
+func (s *Service) installed(ctx context.Context) (status, error) {
+	st, err := s.query(ctx)
+	if err == nil && !st.Installed && !st.up {
+		err = errors.New("the service is not installed; 'agent install' does it")
 	}
 	return st, err
 }
@@ -145,240 +97,179 @@ func (s *Service) query(ctx context.Context) (status, error) {
 // Install makes spec the user's service: it writes the definition, has it
 // started at every login, and starts it; or restarts it, if it is running
 // with another definition or binary. It returns once the agent is ready.
-func (s *Service) Install(ctx context.Context, spec Spec) (Change, error) {
-	var c Change
-	if !filepath.IsAbs(spec.Binary) {
-		return c, fmt.Errorf("the service needs the absolute path of the agent, not %q", spec.Binary)
-	}
-	text, err := s.m.definition(spec)
-	if err != nil {
-		return c, err
-	}
+func (s *Service) Install(ctx context.Context, spec Spec) error {
 	before, err := s.query(ctx)
 	if err != nil {
-		return c, err
+		return err
 	}
-	changed, err := replaceDefinition(before.File, text)
+	wrote, err := s.m.install(ctx, spec)
+	if wrote != "" {
+		s.say("wrote %s", wrote)
+	}
 	if err != nil {
-		return c, err
+		return fmt.Errorf("installing the service: %w", err)
 	}
-	if changed {
-		c.did("wrote %s", before.File)
+	if !before.Enabled {
+		s.say("enabled it: it starts at every login")
 	}
-	now := before
-	if changed || before.stale || !before.Enabled {
-		if err := s.m.enable(ctx, before); err != nil {
-			return c, fmt.Errorf("enabling %s: %w", before.File, err)
-		}
-		if now, err = s.query(ctx); err != nil {
-			return c, err
-		}
-		if !before.Enabled {
-			c.did("enabled it: it starts at every login")
-		}
+	if wrote != "" && before.Linger == LingerOff {
+		s.say("note: it ends when you log out; 'agent install --linger' lets it run from boot to shutdown")
 	}
-	started := now.Running && now.PID != before.PID // some managers start what they enable
-	switch {
-	case !now.up:
-		started = true
-		if err := s.m.start(ctx, now); err != nil {
-			return c, s.why(ctx, "starting the service", err)
-		}
-	case !now.Running || outdated(now, spec.Binary):
-		started = true
-		if err := s.m.restart(ctx, now); err != nil {
-			return c, s.why(ctx, "restarting the service", err)
-		}
+	if before.Running && wrote == "" && !outdated(before, spec.Binary) {
+		return nil
 	}
-	if err := s.waitReady(ctx, &c, before, started); err != nil {
-		return c, err
-	}
-	if c.State.Linger == LingerOff {
-		c.note("it ends when you log out; 'agent install --linger' lets it run from boot to shutdown")
-	}
-	return c, nil
+	return s.launch(ctx, before)
 }
 
 // outdated reports whether a running agent is not what would be started now:
 // it is older than its definition, or another binary.
 func outdated(st status, binary string) bool {
-	if fi, err := os.Stat(st.File); err == nil && !st.started.IsZero() && fi.ModTime().After(st.started) {
+	definition, err := os.Stat(st.File)
+	if err == nil && !st.started.IsZero() && definition.ModTime().After(st.started) {
 		return true
 	}
-	same, known := runs(st.PID, binary)
-	return known && !same
+	// Only Linux shows what a process runs.
+	process, perr := os.Stat(fmt.Sprintf("/proc/%d/exe", st.PID))
+	program, err := os.Stat(binary)
+	return perr == nil && err == nil && !os.SameFile(process, program)
 }
 
 // Start starts the service.
-func (s *Service) Start(ctx context.Context) (Change, error) {
-	var c Change
+func (s *Service) Start(ctx context.Context) error {
 	before, err := s.installed(ctx)
-	if err != nil {
-		return c, err
+	if err != nil || before.Running {
+		return err
 	}
-	if !before.Running {
-		if err := s.m.start(ctx, before); err != nil {
-			return c, s.why(ctx, "starting the service", err)
-		}
-	}
-	return c, s.waitReady(ctx, &c, before, !before.Running)
+	return s.launch(ctx, before)
 }
 
 // Restart stops the service, if it runs, and starts it.
-func (s *Service) Restart(ctx context.Context) (Change, error) {
-	var c Change
+func (s *Service) Restart(ctx context.Context) error {
 	before, err := s.installed(ctx)
 	if err != nil {
-		return c, err
+		return err
 	}
-	if err := s.m.restart(ctx, before); err != nil {
-		return c, s.why(ctx, "restarting the service", err)
+	return s.launch(ctx, before)
+}
+
+// launch starts the agent, after it has ended if it is up, and returns once it
+// is ready.
+func (s *Service) launch(ctx context.Context, before status) error {
+	did := "started"
+	if before.up {
+		did = "restarted"
+		if err := s.halt(ctx); err != nil {
+			return err
+		}
 	}
-	return c, s.waitReady(ctx, &c, before, true)
+	if err := s.m.start(ctx); err != nil {
+		return s.why(ctx, "starting the service", err)
+	}
+	now, err := s.waitUntil(ctx, func(st status) bool { return st.Running })
+	if err != nil {
+		return s.why(ctx, "waiting for the agent to be ready", err)
+	}
+	s.say("%s it: %s", did, now.Detail)
+	return nil
+}
+
+// halt stops the agent and returns once it has ended.
+func (s *Service) halt(ctx context.Context) error {
+	err := s.m.stop(ctx)
+	if err == nil {
+		_, err = s.waitUntil(ctx, func(st status) bool { return !st.up })
+	}
+	if err != nil {
+		return s.why(ctx, "stopping the service", err)
+	}
+	return nil
 }
 
 // Stop stops the service, until the next login or Start.
-func (s *Service) Stop(ctx context.Context) (Change, error) {
-	var c Change
+func (s *Service) Stop(ctx context.Context) error {
 	before, err := s.installed(ctx)
-	if err != nil {
-		return c, err
+	if err != nil || !before.up {
+		return err
 	}
-	c.State = before.State
-	if !before.up {
-		return c, nil
+	if err := s.halt(ctx); err != nil {
+		return err
 	}
-	if err := s.stop(ctx, &c, before); err != nil {
-		return c, err
-	}
+	s.say("stopped it")
 	if before.Enabled {
-		c.note("it starts again at the next login; 'agent uninstall' removes it")
+		s.say("note: it starts again at the next login; 'agent uninstall' removes it")
 	}
-	after, err := s.query(ctx)
-	c.State = after.State
-	return c, err
-}
-
-func (s *Service) stop(ctx context.Context, c *Change, st status) error {
-	if err := s.m.stop(ctx, st); err != nil {
-		return s.why(ctx, "stopping the service", err)
-	}
-	c.did("stopped it%s", pidOf(st.State))
 	return nil
 }
 
 // Uninstall stops the service and removes all that Install has made. The
 // agent's own state and the projects' spools stay.
-func (s *Service) Uninstall(ctx context.Context) (Change, error) {
-	var c Change
+func (s *Service) Uninstall(ctx context.Context) error {
 	before, err := s.query(ctx)
 	if err != nil {
-		if before.Installed {
-			err = fmt.Errorf("%w; what 'agent install' has written is %s", err, before.File)
-		}
-		return c, err
+		return err
 	}
 	if before.up {
-		if err := s.stop(ctx, &c, before); err != nil {
-			return c, err
+		if err := s.halt(ctx); err != nil {
+			return err
 		}
+		s.say("stopped it")
 	}
-	if before.loaded || before.Enabled {
-		if err := s.m.disable(ctx, before); err != nil {
-			return c, fmt.Errorf("disabling the service: %w", err)
-		}
-		if before.Enabled {
-			c.did("disabled it")
-		}
-	}
-	removed, err := removeDefinition(before.File)
-	if err != nil {
-		return c, err
-	}
-	if removed {
-		c.did("removed %s", before.File)
-	}
-	if err := s.m.forget(ctx, before); err != nil {
-		return c, fmt.Errorf("removing the service: %w", err)
+	if err := s.m.uninstall(ctx, before); err != nil {
+		return s.why(ctx, "removing the service", err)
 	}
 	after, err := s.query(ctx)
-	c.State = after.State
-	if after.other != "" {
-		c.note("there is another definition, which was not made by 'agent install': %s", after.other)
-	}
-	if before.Linger == LingerOn && len(c.Done) > 0 {
-		c.note("lingering stays on, other services may need it; 'loginctl disable-linger' ends it")
-	}
-	return c, err
-}
-
-// Linger lets the user's services, all of them, run without the user logged
-// in, or not.
-func (s *Service) Linger(ctx context.Context, on bool) (Change, error) {
-	want, word := LingerOff, "off"
-	if on {
-		want, word = LingerOn, "on"
-	}
-	var c Change
-	before, err := s.query(ctx)
-	c.State = before.State
-	c.State.Reach = err
-	if before.Linger == LingerNone {
-		return c, errors.New("there is no lingering on this system: the agent runs while you are logged in")
-	}
-	if before.Linger == want {
-		return c, nil
-	}
-	if err := s.m.linger(ctx, on); err != nil {
-		return c, fmt.Errorf("turning lingering %s: %w", word, err)
-	}
-	c.State.Linger = want
-	c.did("turned lingering %s, for all services of this user", word)
-	return c, nil
-}
-
-// installed is how things are, or an error if there is nothing to start or stop.
-func (s *Service) installed(ctx context.Context) (status, error) {
-	st, err := s.query(ctx)
 	if err != nil {
-		return st, err
+		return err
 	}
-	if !st.Installed && !st.loaded && !st.up {
-		return st, errors.New("the service is not installed; 'agent install' does it")
+	if before.Enabled && !after.Enabled {
+		s.say("disabled it")
 	}
-	return st, nil
+	if before.Installed && after.File != before.File || before.Installed && !after.Installed {
+		s.say("removed %s", before.File)
+		if before.Linger == LingerOn {
+			s.say("note: lingering stays on, other services may need it; 'loginctl disable-linger' ends it")
+		}
+	}
+	if after.Installed {
+		s.say("note: there is another definition, which was not made by 'agent install': %s", after.File)
+	}
+	return nil
 }
 
-// waitReady waits for the agent to be ready, and says so if it was started.
-func (s *Service) waitReady(ctx context.Context, c *Change, before status, started bool) error {
-	ready, cancel := context.WithTimeout(ctx, readyWithin)
+// EnableLinger lets the user's services, all of them, run without the user
+// logged in. It may start the manager that could not be reached before.
+func (s *Service) EnableLinger(ctx context.Context) error {
+	m, ok := s.m.(interface{ linger(context.Context) error })
+	if !ok {
+		return errors.New("there is no lingering on this system: the agent runs while you are logged in")
+	}
+	if st, _ := s.query(ctx); st.Linger == LingerOn {
+		return nil
+	}
+	if err := m.linger(ctx); err != nil {
+		return fmt.Errorf("turning lingering on: %w", err)
+	}
+	s.say("turned lingering on, for all services of this user")
+	return nil
+}
+
+// doneWithin is how long a verb waits for the agent once the manager has said
+// that it is started or stopped.
+const doneWithin = 30 * time.Second
+
+func (s *Service) waitUntil(ctx context.Context, wanted func(status) bool) (status, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, doneWithin, fmt.Errorf("not done within %s", doneWithin))
 	defer cancel()
 	for {
 		st, err := s.query(ctx)
-		if err != nil {
-			return err
+		switch {
+		case ctx.Err() != nil:
+			return st, context.Cause(ctx)
+		case err != nil || wanted(st):
+			return st, err
 		}
-		c.State = st.State
-		if st.Running {
-			break
-		}
-		select {
-		case <-ready.Done():
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return fmt.Errorf("the service was started, but it is not ready: %s; see why: %s", st.Detail, st.Logs)
-		case <-time.After(lookEvery):
-		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	switch {
-	case !started:
-	case before.Running:
-		c.did("restarted it: %s%s", c.State.Detail, pidOf(c.State))
-	default:
-		c.did("started it: %s%s", c.State.Detail, pidOf(c.State))
-	}
-	return nil
 }
 
 // why adds to a step's error what the manager says of the service.
@@ -390,9 +281,26 @@ func (s *Service) why(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w; it is %s; see why: %s", doing, err, st.Detail, st.Logs)
 }
 
-func pidOf(st State) string {
-	if st.PID == 0 {
-		return ""
+// askWithin is how long a manager's command may take.
+const askWithin = 20 * time.Second
+
+// command runs a manager's command and returns what it prints. Its error says
+// what the command complained of.
+func command(ctx context.Context, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, askWithin, fmt.Errorf("no answer within %s", askWithin))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err == nil {
+		return string(out), nil
 	}
-	return fmt.Sprintf(", pid %d", st.PID)
+	var failed *exec.ExitError
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else if errors.As(err, &failed) && len(failed.Stderr) > 0 {
+		said, _, _ := strings.Cut(string(failed.Stderr), "\n")
+		err = errors.New(strings.TrimSpace(said))
+	}
+	return "", fmt.Errorf("%s: %w", name, err)
 }

@@ -1,12 +1,14 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // tasks is the Task Scheduler. It keeps definitions to itself; the one that
@@ -15,6 +17,8 @@ type tasks struct {
 	file string
 	user string
 }
+
+const noTask = "no task"
 
 // New is the service of the user who runs this program.
 func New() (*Service, error) {
@@ -26,93 +30,60 @@ func New() (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the user's name: %w", err)
 	}
-	return &Service{&tasks{file: filepath.Join(dir, Name, "task.xml"), user: u.Username}}, nil
+	return &Service{m: &tasks{file: filepath.Join(dir, Name, "task.xml"), user: u.Username}}, nil
 }
 
-func (m *tasks) definition(spec Spec) ([]byte, error) {
-	task, err := taskXML(spec, m.user)
-	return utf16Text(task), err
-}
-
-func (m *tasks) binaryOf(definition []byte) string { return taskBinary(fromUTF16(definition)) }
-
-// taskState is the word for the scheduler's numbers, which are the same in all
-// languages.
-func taskState(number string) string {
-	switch number {
-	case "1":
-		return "disabled"
-	case "2":
-		return "queued"
-	case "3":
-		return "ready"
-	case "4":
-		return "running"
-	}
-	return "unknown"
-}
-
+// query asks for the scheduler's numbers, which are the same in all languages,
+// and for a list, since a missing task is no error then.
 func (m *tasks) query(ctx context.Context) (status, error) {
-	st := status{State: State{
-		Manager: "Task Scheduler",
-		File:    m.file,
-		Logs:    "agent status",
-		Linger:  LingerNone,
-	}}
-	// A list, since a missing task is no error then.
-	out, err := command(ctx, askWithin, "powershell", "-NoProfile", "-NonInteractive", "-Command",
+	st := status{State: State{Manager: "Task Scheduler", File: m.file, Logs: "agent status"}}
+	if definition, err := os.ReadFile(m.file); err == nil {
+		st.Binary = taskBinary(fromUTF16(definition))
+	}
+	out, err := command(ctx, "powershell", "-NoProfile", "-NonInteractive", "-Command",
 		"$ErrorActionPreference = 'Stop'; $t = @(Get-ScheduledTask | Where-Object { $_.TaskName -eq '"+Name+"' -and $_.TaskPath -eq '\\' }); "+
-			"if ($t.Count -gt 0) { [int]$t[0].State } else { 'none' }")
+			"if ($t.Count -gt 0) { [int]$t[0].State }")
 	if err != nil {
-		if ctx.Err() != nil {
-			return st, ctx.Err()
-		}
 		return st, fmt.Errorf("the Task Scheduler cannot be asked: %w", err)
 	}
-	number := strings.TrimSpace(out)
-	if number == "none" {
-		st.Detail = "no task"
-		return st, nil
-	}
-	st.loaded = true
-	st.Detail = taskState(number)
-	st.Enabled = st.Detail != "disabled"
+	words := map[string]string{"1": "disabled", "2": "queued", "3": "ready", "4": "running"}
+	st.Detail = cmp.Or(words[strings.TrimSpace(out)], noTask)
+	st.Enabled = st.Detail != noTask && st.Detail != "disabled"
 	st.Running = st.Detail == "running"
 	st.up = st.Running || st.Detail == "queued"
 	return st, nil
 }
 
 func (m *tasks) schtasks(ctx context.Context, verb string, args ...string) error {
-	_, err := command(ctx, askWithin, "schtasks", append([]string{verb, "/TN", Name}, args...)...)
+	_, err := command(ctx, "schtasks", append([]string{verb, "/TN", Name}, args...)...)
 	return err
 }
 
-func (m *tasks) enable(ctx context.Context, st status) error {
-	if st.up {
-		if err := m.stop(ctx, st); err != nil {
+func (m *tasks) install(ctx context.Context, spec Spec) (wrote string, err error) {
+	text, err := taskXML(spec, m.user, syscall.EscapeArg)
+	if err != nil {
+		return "", err
+	}
+	wrote, err = replaceDefinition(m.file, utf16Text(text))
+	if err != nil {
+		return "", err
+	}
+	return wrote, m.schtasks(ctx, "/Create", "/XML", m.file, "/F")
+}
+
+func (m *tasks) start(ctx context.Context) error { return m.schtasks(ctx, "/Run") }
+func (m *tasks) stop(ctx context.Context) error  { return m.schtasks(ctx, "/End") }
+
+func (m *tasks) uninstall(ctx context.Context, before status) error {
+	if before.Detail != noTask {
+		if err := m.schtasks(ctx, "/Delete", "/F"); err != nil {
 			return err
 		}
 	}
-	return m.schtasks(ctx, "/Create", "/XML", m.file, "/F")
-}
-
-func (m *tasks) start(ctx context.Context, _ status) error { return m.schtasks(ctx, "/Run") }
-func (m *tasks) stop(ctx context.Context, _ status) error  { return m.schtasks(ctx, "/End") }
-
-func (m *tasks) restart(ctx context.Context, st status) error {
-	if st.up {
-		if err := m.stop(ctx, st); err != nil {
-			return err
-		}
+	os.Remove(aside(m.file))
+	if err := os.Remove(m.file); err != nil && !os.IsNotExist(err) {
+		return err
 	}
-	return m.start(ctx, st)
-}
-
-func (m *tasks) disable(ctx context.Context, _ status) error { return m.schtasks(ctx, "/Delete", "/F") }
-
-func (m *tasks) forget(context.Context, status) error {
 	os.Remove(filepath.Dir(m.file)) // succeeds only if it is empty
 	return nil
 }
-
-func (m *tasks) linger(context.Context, bool) error { return nil }

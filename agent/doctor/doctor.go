@@ -221,6 +221,10 @@ func (d *diagnosis) checkService() {
 		d.find("service", Warning, "the agent is not installed as a service: it does not start by itself", "agent install")
 		return
 	}
+	if s.Reach != nil {
+		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
+		return
+	}
 	self, _ := os.Executable()
 	ours, _ := os.Stat(self)
 	theirs, err := os.Stat(s.Binary)
@@ -228,10 +232,6 @@ func (d *diagnosis) checkService() {
 		d.find("service", Failure, "there is no program where it starts one: "+s.Binary, "agent install")
 	} else if ours != nil && !os.SameFile(ours, theirs) {
 		d.find("service", Warning, fmt.Sprintf("it starts %s, but this program is %s", s.Binary, self), "agent install, to have it start this program")
-	}
-	if s.Reach != nil {
-		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
-		return
 	}
 	if !s.Running {
 		d.find("service", Failure, "not running: "+s.Detail, "agent start; see why it ended: "+s.Logs)

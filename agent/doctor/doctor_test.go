@@ -424,7 +424,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		{func(*service.State) {}, OK, ""},
 		{func(s *service.State) { *s = service.State{Reach: errors.New("no systemd")} }, Warning, ""},
 		{func(s *service.State) { s.Installed = false }, Warning, "agent install"},
-		{func(s *service.State) { s.Reach = errors.New("no bus") }, Skipped, ""},
+		{func(s *service.State) { s.Reach, s.Binary = errors.New("no bus"), "" }, Skipped, ""},
 		{func(s *service.State) { s.Enabled = false }, Warning, "agent install"},
 		{func(s *service.State) { s.Running = false }, Failure, "agent start"},
 		{func(s *service.State) { s.Linger = service.LingerOff }, Warning, "agent install --linger"},

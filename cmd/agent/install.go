@@ -43,17 +43,20 @@ they run from boot to shutdown: all services of this user, not only the agent.
 			if err != nil {
 				return err
 			}
+			ctx := cmd.Context()
 			if linger {
-				c, err := s.Linger(cmd.Context(), true)
-				if err := tell(os.Stderr, c, err, "lingering is on already"); err != nil {
+				if err := tell(s, "lingering is on already", func() error { return s.EnableLinger(ctx) }); err != nil {
 					return err
 				}
 			}
-			c, err := s.Install(cmd.Context(), spec)
-			if err := tell(os.Stderr, c, err, "the service is installed, and runs as it should"); err != nil {
+			if err := tell(s, "the service is installed, and runs as it should", func() error { return s.Install(ctx, spec) }); err != nil {
 				return err
 			}
-			return printService(os.Stderr, c.State)
+			st, err := s.State(ctx)
+			if err != nil {
+				return err
+			}
+			return printService(os.Stderr, st)
 		},
 	}
 	cmd.Flags().BoolVar(&linger, "linger", false, "let this user's services run without the user logged in")

@@ -87,7 +87,6 @@ once; either way nothing is lost.`,
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(50)
 			}
-			notifier := service.NewNotifier()
 			return agent.Run(ctx, agent.Config{
 				Load:     unlessHungUp(load, stop),
 				Reload:   reload,
@@ -98,8 +97,8 @@ once; either way nothing is lost.`,
 				Version:  version(),
 				Log:      newLogger(os.Stderr, &log),
 
-				Notify:     notifier.Tell,
-				AliveEvery: notifier.AliveEvery(),
+				Notify:     service.Tell,
+				AliveEvery: service.AliveEvery(),
 			})
 		},
 	}

@@ -5,43 +5,118 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/configs/hooks"
+	"spoolagent/internal/quote"
 	"spoolagent/service"
 )
 
+func startCommand() *cobra.Command {
+	return serviceVerb(&cobra.Command{
+		Use:     "start",
+		Short:   "Start the installed service",
+		Long:    `Starts the service that 'agent install' has installed, and waits until it serves.`,
+		Example: `  agent start`,
+	}, "the service runs already", (*service.Service).Start)
+}
+
+func stopCommand() *cobra.Command {
+	return serviceVerb(&cobra.Command{
+		Use:   "stop",
+		Short: "Stop the service until the next login",
+		Long: `Stops the service. It stays installed and starts again at the next login, or
+with 'agent start'. Meanwhile drops wait in the projects' spools.`,
+		Example: `  agent stop`,
+	}, "the service does not run", (*service.Service).Stop)
+}
+
+func restartCommand() *cobra.Command {
+	return serviceVerb(&cobra.Command{
+		Use:   "restart",
+		Short: "Restart the service, after an upgrade for example",
+		Long: `Stops the service, starts it again, and waits until it serves. If it does not
+run, it is started. What is dropped meanwhile waits, and nothing is lost.`,
+		Example: `  agent restart`,
+	}, "", (*service.Service).Restart)
+}
+
+func uninstallCommand() *cobra.Command {
+	cmd := serviceVerb(&cobra.Command{
+		Use:   "uninstall",
+		Short: "Stop the service and remove it",
+		Long: `Stops the service and removes what 'agent install' has made. The projects'
+spools, the configuration and the list of projects stay, and so does this
+program: drops wait in the spools, and 'agent drain' works without a service.
+Hooks that are still connected are named.`,
+		Example: `  agent uninstall`,
+	}, "the service is not installed", (*service.Service).Uninstall)
+	uninstall := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		err := uninstall(cmd, args)
+		if err == nil {
+			noteHooks(cmd.Context())
+		}
+		return err
+	}
+	return cmd
+}
+
+// noteHooks prints how to disconnect what is still connected. It does not wait
+// for settings on a file system that does not answer.
+func noteHooks(ctx context.Context) {
+	commands := make(chan []string, 1)
+	go func() {
+		var all []string
+		for _, c := range hookFacts(ctx).Connections {
+			command := "agent hooks uninstall " + c.Tool.Name
+			if c.Project != "" {
+				command += " --project " + quote.Shell(c.Project)
+			}
+			if c.State != hooks.None {
+				all = append(all, command)
+			}
+		}
+		commands <- all
+	}()
+	select {
+	case all := <-commands:
+		for _, command := range all {
+			fmt.Fprintln(os.Stderr, "note: a tool is still connected, and its drops will wait; disconnect it: "+safe(command))
+		}
+	case <-time.After(2 * servicePatience):
+		fmt.Fprintln(os.Stderr, "note: tools may still be connected, but the settings cannot be read: see 'agent hooks list'")
+	}
+}
+
 // serviceVerb is a command that does one thing to the installed service. Nothing
 // is what it says if there was nothing to do.
-func serviceVerb(cmd *cobra.Command, nothing string, do func(*service.Service, context.Context) (service.Change, error)) *cobra.Command {
+func serviceVerb(cmd *cobra.Command, nothing string, do func(*service.Service, context.Context) error) *cobra.Command {
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := service.New()
 		if err != nil {
 			return err
 		}
-		c, err := do(s, cmd.Context())
-		return tell(os.Stderr, c, err, nothing)
+		return tell(s, nothing, func() error { return do(s, cmd.Context()) })
 	}
 	return cmd
 }
 
-// tell prints what was done to the service, also if it failed in the end, and
-// returns the error.
-func tell(w io.Writer, c service.Change, err error, nothing string) error {
-	for _, line := range c.Done {
-		fmt.Fprintln(w, safe(line))
+// tell prints what is done to the service, or that there was nothing to do.
+func tell(s *service.Service, nothing string, do func() error) error {
+	said := false
+	s.Say = func(line string) {
+		said = true
+		fmt.Fprintln(os.Stderr, safe(line))
 	}
-	if err != nil {
-		return err
+	err := do()
+	if err == nil && !said {
+		fmt.Fprintln(os.Stderr, "nothing to do: "+nothing)
 	}
-	if len(c.Done) == 0 {
-		fmt.Fprintln(w, "nothing to do: "+nothing)
-	}
-	for _, line := range c.Notes {
-		fmt.Fprintln(w, "note: "+safe(line))
-	}
-	return nil
+	return err
 }
 
 // printService prints where everything is.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"spoolagent/service"
@@ -18,8 +19,8 @@ type serviceFacts struct {
 	Binary    string `json:"binary"` // that it starts
 	File      string `json:"file"`   // its definition
 	Logs      string `json:"logs"`   // a command that shows the log
-	Linger    string `json:"linger"`
-	Error     string `json:"error"` // why it cannot be asked, or is not there on this system; else ""
+	Linger    string `json:"linger"` // "on", "off", or "" where there is no such thing
+	Error     string `json:"error"`  // why it cannot be asked, or is not there on this system; else ""
 
 	none bool // there is no such thing on this system
 }
@@ -27,25 +28,17 @@ type serviceFacts struct {
 // servicePatience is how long the service is waited for.
 const servicePatience = time.Second
 
-// askService asks how the service is. What it returns waits for the answer.
+// askService asks how the service is. What it returns waits for the answer, but
+// not for a manager's command that cannot even be killed.
 func askService(ctx context.Context) func() *serviceFacts {
 	answer := make(chan *serviceFacts, 1)
-	ctx, cancel := context.WithTimeout(ctx, servicePatience)
-	go func() {
-		defer cancel()
-		answer <- serviceNow(ctx)
-	}()
+	go func() { answer <- serviceNow(ctx) }()
 	return func() *serviceFacts {
 		select {
 		case f := <-answer:
 			return f
-		case <-ctx.Done():
-		}
-		select {
-		case f := <-answer: // both at once
-			return f
-		default:
-			return &serviceFacts{Error: "no answer within " + servicePatience.String()}
+		case <-time.After(2 * servicePatience):
+			return &serviceFacts{Error: "no answer"}
 		}
 	}
 }
@@ -55,16 +48,18 @@ func serviceNow(ctx context.Context) *serviceFacts {
 	if err != nil {
 		return &serviceFacts{Error: oneLine(err), none: true}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, servicePatience, fmt.Errorf("no answer within %s", servicePatience))
+	defer cancel()
 	st, err := s.State(ctx)
-	if err == nil {
-		err = st.Reach
-	}
 	f := &serviceFacts{
 		Manager: st.Manager, Installed: st.Installed, Enabled: st.Enabled, Running: st.Running, PID: st.PID,
-		Detail: st.Detail, Binary: st.Binary, File: st.File, Logs: st.Logs, Linger: st.Linger.String(),
+		Detail: st.Detail, Binary: st.Binary, File: st.File, Logs: st.Logs, Linger: string(st.Linger),
 	}
-	if err != nil {
-		f.Error = oneLine(err)
+	switch {
+	case err != nil:
+		f.Error = oneLine(context.Cause(ctx))
+	case st.Reach != nil:
+		f.Error = oneLine(st.Reach)
 	}
 	return f
 }

@@ -324,14 +324,9 @@ func (b *box) halfInstalled() {
 	}
 	b.says("install")
 	b.run("systemctl", "--user", "disable", "--now", "spool-agent.service")
-	aside := filepath.Join(filepath.Dir(b.unit), ".spool-agent.service.new-1")
-	b.check(os.WriteFile(aside, []byte("[Serv"), 0o600))
 	b.says("install", "enabled it", "started it")
 	b.check(os.WriteFile(b.unit, []byte("[Service]\nExecStart=/bin/false\n"), 0o600))
 	b.says("install", "wrote "+b.unit, "restarted it")
-	if _, err := os.Stat(aside); err == nil {
-		b.Error("what a killed install has left is still there")
-	}
 	// Killed when the unit was written, and systemd not yet told.
 	b.check(os.Chtimes(b.unit, time.Time{}, time.Now()))
 	b.says("install", "restarted it")
@@ -344,8 +339,8 @@ func (b *box) halfInstalled() {
 	b.says("uninstall", "nothing to do")
 }
 
-// An installer may be killed at any moment, and the disk may be full: there is
-// a whole unit or none, and the next installer completes what is missing.
+// An installer may be killed at any moment, and the disk may be full: a unit that
+// was there stays whole, and the next installer completes what is missing.
 func (b *box) killedInstallers() {
 	b.says("install", "wrote")
 	whole, err := os.ReadFile(b.unit)
@@ -355,25 +350,50 @@ func (b *box) killedInstallers() {
 	if _, err := os.Lstat(b.unit); err == nil {
 		b.Error("a unit is left although it could not be written")
 	}
+	aside := filepath.Join(filepath.Dir(b.unit), ".spool-agent.service.new")
 
 	// hit is an install with something that hits it; it reports whether it was hit.
 	hit := func(name string, args ...string) bool {
 		_, err := b.try(name, args...)
-		unit, rerr := os.ReadFile(b.unit)
-		if rerr == nil && !bytes.Equal(unit, whole) {
-			b.Errorf("there is half a unit: %q", unit)
-		}
 		b.says("install")
+		if unit, err := os.ReadFile(b.unit); err != nil || !bytes.Equal(unit, whole) {
+			b.Errorf("after another install, the unit is %q, %v", unit, err)
+		}
+		if _, err := os.Lstat(aside); err == nil {
+			b.Error("what an installer has left is still there")
+		}
 		if got := b.property("UnitFileState") + " " + b.property("ActiveState") + " " + b.property("NeedDaemonReload"); got != "enabled active no" {
 			b.Error("after another install, the service is ", got)
 		}
 		b.says("uninstall")
 		return err != nil
 	}
-	for _, call := range []string{"fchmod", "fsync", "renameat"} {
-		if !hit("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", "inject="+call+":signal=KILL:when=1", b.agent, "install") {
-			b.Error("not killed at ", call)
+	// killedAt is an install that is killed when it makes a call on a file.
+	killedAt := func(call, file string) []string {
+		return []string{"-f", "-qq", "-o", "/dev/null", "-P", file, "-e", "trace=" + call, "-e", "inject=" + call + ":signal=KILL:when=1", b.agent, "install"}
+	}
+	if _, err := b.try("strace", killedAt("write", b.unit)...); err == nil {
+		b.Error("not killed when it wrote the unit")
+	}
+	if unit, err := os.ReadFile(b.unit); err != nil || len(unit) > 0 {
+		b.Errorf("killed when it wrote the unit, which is %q, %v", unit, err)
+	}
+	hit("true") // mends it
+	other := []byte("[Service]\nExecStart=/bin/false\n")
+	for _, args := range [][]string{
+		append([]string{"strace"}, killedAt("write", aside)...),
+		append([]string{"strace"}, killedAt("renameat", aside)...),
+		{"sh", "-c", `ulimit -f 0; "$0" install`, b.agent},
+	} {
+		b.says("install")
+		b.check(os.WriteFile(b.unit, other, 0o600))
+		if _, err := b.try(args[0], args[1:]...); err == nil {
+			b.Errorf("%q had no error", args)
 		}
+		if unit, err := os.ReadFile(b.unit); err != nil || !bytes.Equal(unit, other) {
+			b.Errorf("the unit that was there is %q, %v", unit, err)
+		}
+		hit("true") // mends it
 	}
 	// All that is asked of systemd goes by systemctl. Whoever calls it for the
 	// n-th time gets an error, or is killed.
@@ -392,8 +412,11 @@ exec %s "$@"
 		return []string{"PATH=" + tools + ":" + os.Getenv("PATH"), "CALLS=" + filepath.Join(b.TempDir(), "calls"),
 			"AT=" + strconv.Itoa(at), "BLOW=" + blow, b.agent, verb}
 	}
-	if !hit("env", struck("error", 3, "install")...) {
-		b.Error("no error where systemctl has one")
+	for at := range 8 {
+		failed := hit("env", struck("error", at+1, "install")...)
+		if enabling := at == 2 || at == 3; failed == enabling { // what kardianos/service does there is done again
+			b.Errorf("an error of call %d of systemctl is an error: %v", at+1, failed)
+		}
 	}
 	at := 1
 	for hit("env", struck("kill", at, "install")...) {
@@ -428,6 +451,17 @@ func (b *box) elsewhere() {
 		b.Errorf("the service has another XDG_CONFIG_HOME: %q, %v", environ, err)
 	}
 	b.says("uninstall")
+
+	// A manager that reads units elsewhere: nothing is written.
+	home := filepath.Join(b.home, "test", "home")
+	b.check(os.MkdirAll(home, 0o700))
+	out, err := b.try("env", "HOME="+home, b.agent, "install")
+	if exitStatus(err) != exitFailed || !strings.Contains(out, "does not read units in "+home) {
+		b.Error("install does not say that the manager reads units elsewhere")
+	}
+	if _, err := os.Lstat(filepath.Join(home, ".config", "systemd")); err == nil {
+		b.Error("install writes where the manager does not read")
+	}
 
 	// A link that package managers let point to each new version.
 	links := filepath.Join(b.home, "links")
@@ -526,6 +560,13 @@ func (b *box) again() {
 	}
 	if diff := cmp.Diff(before, b.files()); diff != "" {
 		b.Error("files have changed (-before +after):\n", diff)
+	}
+
+	// A manager that does not answer.
+	tools := b.TempDir()
+	b.check(os.WriteFile(filepath.Join(tools, "systemctl"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700))
+	if out, _ := b.try("env", "PATH="+tools+":"+os.Getenv("PATH"), b.agent, "status"); !strings.Contains(out, "no answer within") {
+		b.Error("status does not say that the manager does not answer")
 	}
 }
 
@@ -730,7 +771,11 @@ func (b *box) broken() {
 
 func (b *box) uninstall(before []string) {
 	pid := b.number("MainPID")
-	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit)
+	b.check(os.Mkdir(filepath.Join(b.home, ".claude"), 0o700))
+	b.run(b.agent, "hooks", "install", "claude")
+	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit, "agent hooks uninstall claude")
+	b.run(b.agent, "hooks", "uninstall", "claude")
+	b.check(os.Remove(filepath.Join(b.home, ".claude")))
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		b.Errorf("the process is still there: %v", err)
 	}

@@ -1,0 +1,239 @@
+package service
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"html"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Spec is what the service is to run. See Executable for the binary.
+type Spec struct {
+	Binary string            // absolute path of the agent
+	Args   []string          // what comes after it
+	Env    map[string]string // variables that the agent must see besides the manager's own
+}
+
+// check reports what no definition can say. Every format has lines or is XML,
+// so control characters and broken UTF-8 are out, on all systems alike.
+func (s Spec) check() error {
+	for _, text := range slices.Concat([]string{s.Binary}, s.Args, slices.Collect(maps.Values(s.Env))) {
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.ContainsAny(text, "\ufffe\uffff") {
+			return fmt.Errorf("the service cannot be told %q: it has a control character in it, or is not UTF-8", text)
+		}
+	}
+	return nil
+}
+
+const unitName = Name + ".service"
+
+// unitText is a unit without its program and its environment.
+//
+// The limits are far above what the agent needs (30 MiB for 1,000 projects, a
+// dozen threads): they are for the day when something goes wrong. Of systemd's
+// hardening it has what a user's manager can do, which is not much more than
+// to filter system calls: what needs mounts or capabilities keeps the unit
+// from starting there, is ignored without a word, or, with PrivateUsers, makes
+// other people's files look like nobody's, which the agent has to tell apart.
+// The agent opens no socket but the manager's, and executes nothing.
+//
+// ExecReload goes by the shell because /bin/kill is not on every machine.
+const unitText = `# Written by 'agent install', which also replaces it. For changes that last:
+# systemctl --user edit ` + Name + `
+
+[Unit]
+Description=spool agent: collects the signals of AI coding tools' hooks
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart=%s
+ExecReload=/bin/sh -c 'kill -HUP "$$MAINPID"'
+%sRestart=always
+RestartSec=1
+WatchdogSec=2min
+TimeoutStopSec=10
+KillMode=mixed
+UMask=0077
+
+TasksMax=1024
+MemoryHigh=384M
+MemoryMax=512M
+
+NoNewPrivileges=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=~@clock @cpu-emulation @debug @keyring @module @mount @obsolete @raw-io @reboot @swap
+
+[Install]
+WantedBy=default.target
+`
+
+// systemdUnit is the unit for a spec.
+func systemdUnit(spec Spec) (string, error) {
+	if err := spec.check(); err != nil {
+		return "", err
+	}
+	if strings.ContainsAny(spec.Binary, `"'\`) {
+		return "", fmt.Errorf("systemd starts no program whose path has a quote or a backslash in it, as %s has; move the agent", spec.Binary)
+	}
+	// In the path a dollar is a dollar, in the arguments it begins a variable.
+	start := unitWord(spec.Binary)
+	for _, arg := range spec.Args {
+		start += " " + unitWord(strings.ReplaceAll(arg, "$", "$$"))
+	}
+	var environment string
+	for _, name := range slices.Sorted(maps.Keys(spec.Env)) {
+		environment += "Environment=" + unitWord(name+"="+spec.Env[name]) + "\n"
+	}
+	return fmt.Sprintf(unitText, start, environment), nil
+}
+
+// unitWord is a word in a unit: quoted if it must be, and without specifiers.
+func unitWord(s string) string {
+	s = strings.ReplaceAll(s, "%", "%%")
+	bare := strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-=,:@+%$") == ""
+	if s != "" && bare {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// plistText is a LaunchAgent without its program, environment and log.
+const plistText = `<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<!-- Written by 'agent install', which also replaces it. -->
+<plist version="1.0">
+<dict>
+	<key>Label</key> <string>` + Name + `</string>
+	<key>ProgramArguments</key>
+	<array>
+%s	</array>
+	<key>EnvironmentVariables</key>
+	<dict>
+%s	</dict>
+	<key>RunAtLoad</key> <true/>
+	<key>KeepAlive</key> <true/>
+	<key>ThrottleInterval</key> <integer>1</integer>
+	<key>ProcessType</key> <string>Background</string>
+	<key>Umask</key> <integer>63</integer>
+	<key>StandardOutPath</key> <string>%s</string>
+	<key>StandardErrorPath</key> <string>%[3]s</string>
+</dict>
+</plist>
+`
+
+// launchdPlist is the LaunchAgent for a spec, logging to that file.
+func launchdPlist(spec Spec, log string) (string, error) {
+	if err := spec.check(); err != nil {
+		return "", err
+	}
+	var program, environment strings.Builder
+	for _, word := range append([]string{spec.Binary}, spec.Args...) {
+		fmt.Fprintf(&program, "\t\t<string>%s</string>\n", html.EscapeString(word))
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Env)) {
+		fmt.Fprintf(&environment, "\t\t<key>%s</key> <string>%s</string>\n", name, html.EscapeString(spec.Env[name]))
+	}
+	return fmt.Sprintf(plistText, &program, &environment, html.EscapeString(log)), nil
+}
+
+// plistBinary is the program that a plist of ours starts.
+func plistBinary(plist string) string {
+	return between(plist, "<array>\n\t\t<string>", "</string>")
+}
+
+// taskText is a logon task without its user and arguments; what it does not
+// say has the right default. The task's own setting "hidden" hides the task and
+// not its window, so the agent runs below a console host without one.
+const taskText = `<?xml version="1.0" encoding="UTF-16"?>
+<!-- Written by 'agent install', which also replaces it. -->
+<Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <Description>spool agent: collects the signals of AI coding tools' hooks</Description>
+  </RegistrationInfo>
+  <Triggers>
+    <LogonTrigger>
+      <UserId>%s</UserId>
+    </LogonTrigger>
+  </Triggers>
+  <Principals>
+    <Principal id="Author">
+      <UserId>%[1]s</UserId>
+      <LogonType>InteractiveToken</LogonType>
+    </Principal>
+  </Principals>
+  <Settings>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <Hidden>true</Hidden>
+    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+    <RestartOnFailure>
+      <Interval>PT1M</Interval>
+      <Count>999</Count>
+    </RestartOnFailure>
+  </Settings>
+  <Actions Context="Author">
+    <Exec>
+      <Command>%%SystemRoot%%\System32\conhost.exe</Command>
+      <Arguments>--headless %s</Arguments>
+    </Exec>
+  </Actions>
+</Task>
+`
+
+// taskXML is the logon task of a user for a spec, whose arguments are quoted as
+// programs on Windows split them.
+func taskXML(spec Spec, user string, quoted func(arg string) string) (string, error) {
+	if err := spec.check(); err != nil {
+		return "", err
+	}
+	if len(spec.Env) > 0 {
+		return "", errors.New("a task has no environment of its own: set the variables for the user, with setx, and unset them here")
+	}
+	// No path has a quote in it there, and none of a program ends in a backslash.
+	line := `"` + spec.Binary + `"`
+	for _, arg := range spec.Args {
+		line += " " + quoted(arg)
+	}
+	text := fmt.Sprintf(taskText, html.EscapeString(user), html.EscapeString(line))
+	return strings.ReplaceAll(text, "\n", "\r\n"), nil
+}
+
+// taskBinary is the program that a task of ours starts.
+func taskBinary(task string) string {
+	return between(task, "<Arguments>--headless &#34;", "&#34;")
+}
+
+// utf16Text is a text as the Task Scheduler reads it.
+func utf16Text(s string) []byte {
+	b, _ := binary.Append(nil, binary.LittleEndian, utf16.Encode([]rune("\ufeff"+s))) // cannot fail with numbers
+	return b
+}
+
+// fromUTF16 is the opposite.
+func fromUTF16(b []byte) string {
+	units := make([]uint16, len(b)/2)
+	binary.Decode(b, binary.LittleEndian, units) // cannot fail with numbers
+	return strings.TrimPrefix(string(utf16.Decode(units)), "\ufeff")
+}
+
+// between is the text in XML between two others.
+func between(text, before, after string) string {
+	_, text, _ = strings.Cut(text, before)
+	text, _, _ = strings.Cut(text, after)
+	return html.UnescapeString(text)
+}
