@@ -159,7 +159,7 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 	if t.Verb == drainVerb {
 		// The request stays, and is answered afresh.
 		w.verb, w.id = returnVerb, ""
-		h.ledger.Drained -= t.Signals
+		h.ledger = t.Before
 	}
 	if err := q.rewrite(h, w, new(Result)); err != nil {
 		return err
