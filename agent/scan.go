@@ -139,11 +139,7 @@ func passing(ctx context.Context, sp *spoolfiles.Spool, err error) bool {
 func (w *worker) fold(ctx context.Context, q *queue.Queue) error {
 	res, err := q.Fold(ctx)
 	w.note(res)
-	if len(res.Failed) > 0 {
-		f := res.Failed[0]
-		err = errors.Join(err, fmt.Errorf("%d drops cannot be read, among them %s: %s", len(res.Failed), quote.Text(f.Name), quote.Text(f.Reason)))
-	}
-	return err
+	return errors.Join(err, res.Failed)
 }
 
 // answer answers a request. If it fails the consumer is told, who may be a hook
@@ -160,7 +156,7 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 	case passing(ctx, sp, err):
 		return err
 	default:
-		if rerr := q.Refuse(id, err.Error()); rerr != nil {
+		if rerr := q.Refuse(id, err); rerr != nil {
 			return errors.Join(err, rerr)
 		}
 		log.Warn().Str("reason", quote.Error(err)).Msg("request refused")

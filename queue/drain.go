@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -124,10 +125,10 @@ func (q *Queue) writeReply(h *held, id string) error {
 	return nil
 }
 
-// Refuse answers a request with control/ID.error, which has the reason as its
+// Refuse answers a request with control/ID.error, which has what went wrong as its
 // one line, and removes the request.
-func (q *Queue) Refuse(id, reason string) error {
-	err := q.sp.Control.WriteFile(id+spoolfiles.ErrorSuffix, []byte(oneLine(reason)+"\n"), q.sp.Tmp, false)
+func (q *Queue) Refuse(id string, reason error) error {
+	err := q.sp.Control.WriteFile(id+spoolfiles.ErrorSuffix, []byte(quote.Error(reason)+"\n"), q.sp.Tmp, false)
 	if err != nil {
 		return fmt.Errorf("refusing request %s: %w", id, err)
 	}

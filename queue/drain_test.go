@@ -109,11 +109,11 @@ func TestIDUsedAlready(t *testing.T) {
 		}
 		wantControls(t, sp, "id"+suffix)
 		wantQueue(t, q, 1)
-		if err := q.Refuse("id", "because\nof \x1b[31mthis"); err != nil {
+		if err := q.Refuse("id", errors.New("because\nof \x1b[31mthis")); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(filepath.Join(sp.Control.Path(), "id.error"))
-		if err != nil || string(data) != "because?of ?[31mthis\n" {
+		if err != nil || string(data) != `"because; of \x1b[31mthis"`+"\n" {
 			t.Errorf("%q, %v", data, err)
 		}
 		wantControls(t, sp, "id.error", "id"+suffix)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
@@ -21,8 +22,9 @@ type Result struct {
 
 	// Rejects names the rejected ones, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject
-	// Failed are drops that could not be read or moved, and stay where they are.
-	Failed []Reject
+	// Failed: drops could not be read or moved, and stay where they are. The error is
+	// that of the first.
+	Failed error
 	// Recovered: a transaction that a crash had interrupted was found first.
 	Recovered bool
 	// Due is when there is more to do: a drop that does not parse ceases to be
@@ -39,13 +41,13 @@ func (r *Result) dueAt(at time.Time) {
 func (r *Result) reject(name, reason string) {
 	r.Rejected++
 	if len(r.Rejects) < spoolfiles.MaxRejects {
-		r.Rejects = append(r.Rejects, Reject{name, oneLine(reason)})
+		r.Rejects = append(r.Rejects, Reject{name, reason})
 	}
 }
 
 func (r *Result) fail(name string, err error) {
-	if len(r.Failed) < spoolfiles.MaxRejects {
-		r.Failed = append(r.Failed, Reject{name, oneLine(err.Error())})
+	if r.Failed == nil {
+		r.Failed = fmt.Errorf("drop %s: %w", quote.Text(name), err)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestHostileDrops(t *testing.T) {
 
 	q := New(sp, options(100), nil)
 	res := fold(t, q)
-	if res.Folded != 1 || res.Rejected != want || len(res.Failed) != 0 {
+	if res.Folded != 1 || res.Rejected != want || res.Failed != nil {
 		t.Errorf("%+v, want %d rejected", res, want)
 	}
 	wantQueue(t, q, 9)

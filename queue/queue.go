@@ -65,8 +65,8 @@ func (q *Queue) next(what string, n int64) int64 {
 	return n
 }
 
-// Reject names something that could not be folded, and why. Name is as hostile
-// as whoever chose it.
+// Reject names something that could not be folded, and why. Both are as hostile
+// as whoever chose the name and the content.
 type Reject struct{ Name, Reason string }
 
 // Ledger is the running account of a project since its creation. Whenever no

@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"unicode"
 
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -184,8 +183,4 @@ func signalsEnd(f io.ReaderAt, off, size, n int64) (end int64, err error) {
 		return nil
 	})
 	return end, err
-}
-
-func printable(r rune) bool {
-	return !unicode.IsControl(r) && r != unicode.ReplacementChar && r != '\u2028' && r != '\u2029'
 }

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
+	"spoolagent/internal/quote"
 	"spoolagent/spoolfiles"
 )
 
@@ -100,7 +100,7 @@ func (q *Queue) emptyWork() error {
 
 // giveReason writes beside something in rejected why it is there.
 func (q *Queue) giveReason(name, reason string) error {
-	return q.sp.Rejected.WriteFile(name+spoolfiles.ReasonSuffix, []byte(oneLine(reason)+"\n"), q.sp.Tmp, false)
+	return q.sp.Rejected.WriteFile(name+spoolfiles.ReasonSuffix, []byte(quote.Text(reason)+"\n"), q.sp.Tmp, false)
 }
 
 // setAside moves a file to rejected. No transaction is about it.
@@ -116,20 +116,4 @@ func (q *Queue) setAside(from *spoolfiles.Dir, name, reason string) error {
 		return fmt.Errorf("rejecting %q: %w", name, err)
 	}
 	return nil
-}
-
-// oneLine makes a reason fit for a line of a file or of a log, whatever hostile
-// name or content has got into it.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !printable(r) {
-			return '?'
-		}
-		return r
-	}, strings.TrimSpace(s))
-	const enough = 500
-	if len(s) > enough {
-		s = strings.ToValidUTF8(s[:enough], "") + "..."
-	}
-	return s
 }

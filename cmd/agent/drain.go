@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -129,11 +130,11 @@ func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) erro
 	if err != nil {
 		return err
 	}
-	for _, f := range res.Failed {
-		tell(fmt.Errorf("drop %s cannot be read and stays in incoming: %s", f.Name, f.Reason))
+	if res.Failed != nil {
+		tell(fmt.Errorf("left in incoming: %w", res.Failed))
 	}
 	for _, r := range res.Rejects {
-		tell(fmt.Errorf("rejected %s: %s", r.Name, r.Reason))
+		tell(fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
 	}
 	return nil
 }
