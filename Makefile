@@ -2,6 +2,7 @@
 # fetches its linter through the Go module proxy.
 
 GO ?= go
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -29,8 +30,17 @@ help: ## list the targets
 # sake of host names that it never looks up, and take twice as long to start.
 # Without symbols and debugging information: they start a tenth sooner.
 .PHONY: build
-build: ## build bin/agent and bin/spool-hook
+build: ## build bin/spool-agent, which is bin/agent as well, and bin/spool-hook
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -buildvcs=auto -o bin/ ./cmd/agent ./cmd/spool-hook
+	@ln -f bin/agent bin/spool-agent
+
+.PHONY: install
+install: build ## install into PREFIX/bin: /usr/local for root, else ~/.local; DESTDIR is put before it
+	@sh configs/install.sh install bin '$(DESTDIR)$(PREFIX)/bin'
+
+.PHONY: uninstall
+uninstall: ## remove what "make install" has installed
+	@sh configs/install.sh uninstall bin '$(DESTDIR)$(PREFIX)/bin'
 
 .PHONY: demo
 demo: build ## show the main job from end to end, in a directory of its own

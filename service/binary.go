@@ -1,65 +1,108 @@
 package service
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 
+	"spoolagent/internal/place"
 	"spoolagent/internal/quote"
 )
 
-// Executable is the path of this program that a service can go on starting:
-// as the user called it, so that a link in the PATH, which a package manager
-// lets point to each new version, stays a link; but never one that goes away
-// by itself.
-func Executable() (string, error) {
+// Program is the path of what the service starts, by the rule of package place:
+// this program itself, or the copy that Install makes of it.
+func Program() (path string, copied bool, err error) {
+	path, inSystem, err := place.Self()
+	if err != nil {
+		return "", false, fmt.Errorf("finding this program: %w", err)
+	}
+	if inSystem {
+		return path, false, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", false, fmt.Errorf("finding the place of the service's program: %w", err)
+	}
+	name := Name
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	return filepath.Join(home, filepath.FromSlash(place.Share), "bin", name), true, nil
+}
+
+// IsThis reports whether a file is this program, or a copy of it.
+func IsThis(file string) bool {
+	self, err := running()
+	if err != nil {
+		return false
+	}
+	other, err := os.ReadFile(file)
+	return err == nil && bytes.Equal(self, other)
+}
+
+// running returns this program, on Linux also if something else is at its path
+// by now.
+func running() ([]byte, error) {
+	if runtime.GOOS == "linux" {
+		return os.ReadFile("/proc/self/exe")
+	}
 	path, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("finding this program: %w", err)
+		return nil, err
 	}
-	running := path
-	if runtime.GOOS == "linux" {
-		running = "/proc/self/exe" // also if something else is at its path by now
+	return os.ReadFile(path)
+}
+
+// putProgram sees to it that what the service starts is this program. It
+// returns the copy's path if it made one.
+func putProgram() (wrote string, err error) {
+	path, copied, err := Program()
+	if err != nil || !copied {
+		return "", err
 	}
-	self, err := os.Stat(running)
+	self, err := running()
 	if err != nil {
-		return "", fmt.Errorf("finding this program: %w", err)
+		return "", err
 	}
-	isSelf := func(path string) bool {
-		fi, err := os.Stat(path)
-		return err == nil && os.SameFile(fi, self)
-	}
-	if called, err := exec.LookPath(os.Args[0]); err == nil {
-		if called, err := filepath.Abs(called); err == nil && isSelf(called) && lasts(called) {
-			path = called
+	wrote, err = replace(path, self, 0o755)
+	if err != nil && runtime.GOOS == "windows" { // a program that runs can be moved there, but not replaced
+		os.Remove(old(path))
+		if os.Rename(path, old(path)) == nil {
+			wrote, err = replace(path, self, 0o755)
+		}
+		if err != nil {
+			os.Rename(old(path), path)
 		}
 	}
-	if !isSelf(path) {
-		return "", fmt.Errorf("this program is not at %s any more, it has been deleted or replaced: run the one that the service is to start", path)
-	}
-	if !lasts(path) {
-		return "", fmt.Errorf("%s is in a directory for temporary files, and a service needs a program that stays; copy it to ~/.local/bin, say, and run 'agent install' from there", path)
-	}
-	return path, nil
+	return wrote, err
 }
 
-// lasts reports whether a program stays where it is, also if path is a link.
-func lasts(path string) bool {
-	real, err := filepath.EvalSymlinks(path)
-	return err == nil && !passing(path) && !passing(real)
+// removeProgram removes the copy, and the directories if nothing of the hooks is
+// in them. It returns the copy's path if there was one.
+func removeProgram() (removed string, err error) {
+	path, copied, err := Program()
+	if err != nil || !copied {
+		return "", err
+	}
+	os.Remove(aside(path))
+	os.Remove(old(path))
+	switch err := os.Remove(path); {
+	case err == nil:
+		removed = path
+	case !errors.Is(err, os.ErrNotExist):
+		return "", err
+	}
+	os.Remove(filepath.Dir(path)) // both succeed only if they are empty
+	os.Remove(filepath.Dir(filepath.Dir(path)))
+	return removed, nil
 }
 
-// passing reports whether path is in a directory for temporary files, or where
-// 'go run' and 'go test' build.
-func passing(path string) bool {
-	temporary := regexp.MustCompile(`^(/private)?/(tmp|var/tmp|var/folders|dev/shm|run/user|proc)/|[/\\]go-build`)
-	return temporary.MatchString(path) || strings.HasPrefix(path, filepath.Clean(os.TempDir())+string(filepath.Separator))
-}
+func old(program string) string { return aside(program) + ".old" }
 
 // withoutManager says how else the agent is kept running. It names the program
 // by its path, since cron looks for programs in system directories only.

@@ -1,40 +1,69 @@
 package service
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 )
 
-func TestPassing(t *testing.T) {
-	temp := filepath.FromSlash("/home/u/scratch")
-	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
-		t.Setenv(name, temp+string(filepath.Separator))
+// What 'go test' builds goes away, so the service gets a copy: whole, replaced
+// at once, never through a link, and removed without the hooks' program.
+func TestProgram(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	path, copied, err := Program()
+	if dir := filepath.Join(home, ".local", "share", "spool-agent", "bin"); err != nil || !copied || filepath.Dir(path) != dir {
+		t.Fatalf("the service would start %s, %v, %v", path, copied, err)
 	}
-	for path, want := range map[string]bool{
-		filepath.Join(temp, "agent"):                           true,
-		filepath.Join(temp, "a", "b", "agent"):                 true,
-		filepath.FromSlash("/home/u/scratch2/agent"):           false,
-		filepath.FromSlash("/home/u/bin/agent"):                false,
-		filepath.FromSlash("/home/u/.cache/go-build/ab/agent"): true,
-		filepath.FromSlash("/x/go-build123/b001/exe/agent"):    true,
-		filepath.FromSlash("/home/u/go/build/agent"):           false,
-		"/tmp/agent":                                     true,
-		"/private/var/folders/x/agent":                   true,
-		"/run/user/1000/agent":                           true,
-		"/run/current-system/sw/bin/agent":               false,
-		"/proc/1234/exe":                                 true,
-		"/home/tmp/agent":                                false,
-		`C:\Users\u\AppData\Local\go-build\ab\agent.exe`: true,
-	} {
-		if got := passing(path); got != want {
-			t.Errorf("%s passes: %v", path, got)
+	put := func(want string) {
+		t.Helper()
+		if wrote, err := putProgram(); err != nil || wrote != want {
+			t.Fatalf("wrote %q, want %q: %v", wrote, want, err)
+		}
+		if fi, err := os.Stat(path); err != nil || fi.Mode()&0o100 == 0 && filepath.Ext(path) == "" {
+			t.Errorf("cannot be started: %v, %v", fi, err)
+		}
+		if !IsThis(path) {
+			t.Error("the copy is another program")
 		}
 	}
-}
+	put(path)
+	put("")
+	if err := os.WriteFile(path, []byte("an older one"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if IsThis(path) {
+		t.Error("another program is taken for this one")
+	}
+	put(path)
 
-// What 'go test' builds is temporary.
-func TestExecutable(t *testing.T) {
-	if path, err := Executable(); err == nil {
-		t.Errorf("%s is said to stay", path)
+	hook := filepath.Join(filepath.Dir(path), "spool-hook")
+	if err := os.WriteFile(hook, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{path, ""} {
+		if removed, err := removeProgram(); err != nil || removed != want {
+			t.Errorf("removed %q, want %q: %v", removed, want, err)
+		}
+	}
+	if _, err := os.Stat(hook); err != nil {
+		t.Error("the hooks' program is gone: ", err)
+	}
+
+	if err := os.Symlink(hook, path); err != nil {
+		t.Fatal(err)
+	}
+	if wrote, err := putProgram(); err == nil {
+		t.Errorf("somebody's link is replaced: wrote %q", wrote)
+	}
+	for _, file := range []string{path, hook} {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removeProgram()
+	if _, err := os.Lstat(filepath.Join(home, ".local", "share", "spool-agent")); !os.IsNotExist(err) {
+		t.Error("directories are left: ", err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// exists reports whether a definition is there. A link, say, was made by
+// exists reports whether a file of ours is there. A link, say, was made by
 // somebody who keeps such files elsewhere, or by 'systemctl mask', and is not
 // ours to break.
 func exists(file string) (bool, error) {
@@ -21,15 +21,15 @@ func exists(file string) (bool, error) {
 	return err == nil, err
 }
 
-// aside is where a definition is written before it takes its place. No manager
-// reads a file with such a name.
+// aside is where a file is written before it takes its place. No manager reads
+// one with such a name.
 func aside(file string) string {
 	return filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".new")
 }
 
-// replaceDefinition sees to it that file has this content. It replaces what
-// was there at once and whole, or not at all, and returns what it wrote.
-func replaceDefinition(file string, content []byte) (wrote string, err error) {
+// replace sees to it that file has this content. It replaces what was there at
+// once and whole, or not at all, and returns what it wrote.
+func replace(file string, content []byte, mode os.FileMode) (wrote string, err error) {
 	if _, err := exists(file); err != nil {
 		return "", err
 	}
@@ -39,7 +39,7 @@ func replaceDefinition(file string, content []byte) (wrote string, err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
-	err = os.WriteFile(aside(file), content, 0o644)
+	err = os.WriteFile(aside(file), content, mode)
 	if err == nil {
 		err = os.Rename(aside(file), file)
 	}

@@ -155,12 +155,12 @@ func TestUTF16(t *testing.T) {
 	fromUTF16(data[:3]) // half a file
 }
 
-func TestReplaceDefinition(t *testing.T) {
+func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "deep", "er", unitName)
-	replace := func(content string, wantChange bool) {
+	put := func(content string, wantChange bool) {
 		t.Helper()
-		wrote, err := replaceDefinition(file, []byte(content))
+		wrote, err := replace(file, []byte(content), 0o644)
 		if err != nil || (wrote == file) != wantChange {
 			t.Fatalf("wrote %q, %v", wrote, err)
 		}
@@ -172,15 +172,15 @@ func TestReplaceDefinition(t *testing.T) {
 			t.Fatalf("there is more than the definition: %v", left)
 		}
 	}
-	replace("one", true)
-	replace("one", false)
-	replace("two", true)
+	put("one", true)
+	put("one", false)
+	put("two", true)
 
 	// An installer was killed.
 	if err := os.WriteFile(aside(file), []byte("ha"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	replace("three", true)
+	put("three", true)
 
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestReplaceDefinition(t *testing.T) {
 	if err := os.Symlink(elsewhere, file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replaceDefinition(file, []byte("four")); err == nil {
+	if _, err := replace(file, []byte("four"), 0o644); err == nil {
 		t.Error("somebody's link is replaced")
 	}
 	if got, _ := os.ReadFile(elsewhere); string(got) != "mine" {

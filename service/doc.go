@@ -16,10 +16,15 @@
 // definition where there was none; one that was there stays whole. The next
 // install finds what is missing and mends it. It does not trust that an earlier
 // one went on to the end: it restarts an agent that was started before its
-// definition was written, or that is not the binary at that path any more. The
-// definition is not synced, so after a power cut it may have to be installed
-// again; doctor says so. A systemd that was started with an XDG_CONFIG_HOME of
-// its own reads no unit in ~/.config: Install says so, and writes nothing.
+// definition was written, or that is not the program at that path any more.
+// Definition and program are not synced, so after a power cut they may have to be
+// installed again; doctor says so. A systemd that was started with an
+// XDG_CONFIG_HOME of its own reads no unit in ~/.config: Install says so, and
+// writes no definition.
+//
+// What the service starts is this program where it is in a directory of the
+// system, else a copy that Install makes, replaces by a rename, and Uninstall
+// removes: package place has the rule.
 //
 // # How it is built
 //

@@ -67,7 +67,7 @@ func (u *unit) define(ctx context.Context, definition string) (wrote string, err
 		os.Chmod(u.file, 0o644) // launchd refuses what a group may write
 	}
 	// What Install says does not matter, but what it has left.
-	wrote, failed := replaceDefinition(u.file, []byte(definition))
+	wrote, failed := replace(u.file, []byte(definition), 0o644)
 	if there {
 		return wrote, failed
 	}

@@ -94,13 +94,21 @@ func (s *Service) installed(ctx context.Context) (status, error) {
 	return st, err
 }
 
-// Install makes spec the user's service: it writes the definition, has it
-// started at every login, and starts it; or restarts it, if it is running
-// with another definition or binary. It returns once the agent is ready.
+// Install makes spec, which starts this program, the user's service: it copies
+// the program unless that is in the system, writes the definition, has it
+// started at every login, and starts it; or restarts it, if it is running with
+// another definition or program. It returns once the agent is ready.
 func (s *Service) Install(ctx context.Context, spec Spec) error {
 	before, err := s.query(ctx)
 	if err != nil {
 		return err
+	}
+	copied, err := putProgram()
+	if copied != "" {
+		s.say("copied this program to %s", copied)
+	}
+	if err != nil {
+		return fmt.Errorf("copying this program, for the service: %w", err)
 	}
 	wrote, err := s.m.install(ctx, spec)
 	if wrote != "" {
@@ -229,6 +237,11 @@ func (s *Service) Uninstall(ctx context.Context) error {
 		if before.Linger == LingerOn {
 			s.say("note: lingering stays on, other services may need it; 'loginctl disable-linger' ends it")
 		}
+	}
+	if removed, err := removeProgram(); err != nil {
+		return fmt.Errorf("removing the service's program: %w", err)
+	} else if removed != "" {
+		s.say("removed %s", removed)
 	}
 	if after.Installed {
 		s.say("note: there is another definition, which was not made by 'agent install': %s", after.File)

@@ -64,7 +64,7 @@ func (m *tasks) install(ctx context.Context, spec Spec) (wrote string, err error
 	if err != nil {
 		return "", err
 	}
-	wrote, err = replaceDefinition(m.file, utf16Text(text))
+	wrote, err = replace(m.file, utf16Text(text), 0o644)
 	if err != nil {
 		return "", err
 	}

@@ -171,7 +171,11 @@ func (d *diagnosis) checkAgents() {
 		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
 	}
 	if s.Version != d.facts.Version {
-		d.find("agent.version", Warning, fmt.Sprintf("the running agent is version %s, this program is version %s", s.Version, d.facts.Version), d.toRestart())
+		mend := d.toRestart()
+		if s.Service {
+			mend = "agent install" // it restarts the service with this program
+		}
+		d.find("agent.version", Warning, fmt.Sprintf("the running agent is version %s, this program is version %s", s.Version, d.facts.Version), mend)
 	}
 }
 
@@ -225,13 +229,15 @@ func (d *diagnosis) checkService() {
 		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
 		return
 	}
-	self, _ := os.Executable()
-	ours, _ := os.Stat(self)
-	theirs, err := os.Stat(s.Binary)
-	if err != nil || !theirs.Mode().IsRegular() {
+	ours, _, err := service.Program()
+	theirs, serr := os.Stat(s.Binary)
+	switch {
+	case serr != nil || !theirs.Mode().IsRegular():
 		d.find("service", Failure, "there is no program where it starts one: "+s.Binary, "agent install")
-	} else if ours != nil && !os.SameFile(ours, theirs) {
-		d.find("service", Warning, fmt.Sprintf("it starts %s, but this program is %s", s.Binary, self), "agent install, to have it start this program")
+	case err == nil && s.Binary != ours:
+		d.find("service", Warning, fmt.Sprintf("it starts %s, but with this program it should start %s", s.Binary, ours), "agent install")
+	case !service.IsThis(s.Binary):
+		d.find("service", Warning, s.Binary+", which it starts, is not this program, but another version or somebody else's", "agent install")
 	}
 	if !s.Running {
 		d.find("service", Failure, "not running: "+s.Detail, "agent start; see why it ended: "+s.Logs)

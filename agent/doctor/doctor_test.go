@@ -412,8 +412,15 @@ func TestAgents(t *testing.T) {
 }
 
 func TestServiceConfigurationAndHooks(t *testing.T) {
-	self, err := os.Executable()
+	t.Setenv("HOME", tempDir(t))
+	self, _, err := service.Program()
 	must(t, err)
+	here, err := os.Executable()
+	must(t, err)
+	program, err := os.ReadFile(here)
+	must(t, err)
+	must(t, os.MkdirAll(filepath.Dir(self), 0o700))
+	write(t, self, string(program))
 	other := filepath.Join(tempDir(t), "agent")
 	write(t, other, "x")
 	for _, c := range []struct {
@@ -429,6 +436,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		{func(s *service.State) { s.Running = false }, Failure, "agent start"},
 		{func(s *service.State) { s.Linger = service.LingerOff }, Warning, "agent install --linger"},
 		{func(s *service.State) { s.Binary = other }, Warning, "agent install"},
+		{func(s *service.State) { s.Binary = here }, Warning, "agent install"},
 		{func(s *service.State) { s.Binary = other + "2" }, Failure, "agent install"},
 		{func(s *service.State) { s.Binary = "" }, Failure, "agent install"},
 	} {
@@ -441,7 +449,14 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		}
 	}
 
+	write(t, self, "an older one")
 	f := facts(t)
+	f.Service = service.State{Installed: true, Enabled: true, Running: true, Binary: self}
+	if got := named(Examine(context.Background(), f), "service"); len(got) != 1 || got[0].Status != Warning || !strings.Contains(got[0].Detail, "is not this program") {
+		t.Errorf("the copy is another version: %+v", got)
+	}
+
+	f = facts(t)
 	f.ConfigErr = errors.New("line 3: unknown key")
 	connection := func(tool, project string, s hooks.Status) hooks.Connection {
 		return hooks.Connection{Tool: hooks.Tool{Name: tool, Title: tool}, Project: project, Status: s}

@@ -16,13 +16,16 @@ func installCommand(o *options) *cobra.Command {
 		Use:   "install [--linger]",
 		Short: "Make the agent a service that starts at login",
 		Long: `Makes the agent a service of this user: it starts now and at every login, and
-again whenever it fails. No administrator is needed. The service runs this
-program from where it is now, with --config and --log-level as given here, and
-with the XDG_CONFIG_HOME and XDG_STATE_HOME of this shell. It serves the projects
-that 'agent add' and the hooks register, and those of the configuration.
+again whenever it fails. No administrator is needed. The service runs with
+--config and --log-level as given here, and with the XDG_CONFIG_HOME and
+XDG_STATE_HOME of this shell. It serves the projects that 'agent add' and the
+hooks register, and those of the configuration.
 
-To upgrade, put the new program in the place of the old one and run this again,
-or 'agent restart'. If nothing has changed, nothing is done.
+A program in /bin, /usr/bin or /usr/local/bin is run from there. Any other is
+copied to ~/.local/share/spool-agent/bin, and the service runs the copy.
+
+To upgrade, run this again with the new program: it replaces the copy and
+restarts the service. If nothing has changed, nothing is done.
 
 On Linux, a user's services end when the user logs out for good. With --linger
 they run from boot to shutdown: all services of this user, not only the agent.
@@ -65,7 +68,7 @@ they run from boot to shutdown: all services of this user, not only the agent.
 
 // serviceSpec is what the service is to run, by the flags of install.
 func (o *options) serviceSpec() (service.Spec, error) {
-	binary, err := service.Executable()
+	binary, _, err := service.Program()
 	if err != nil {
 		return service.Spec{}, err
 	}

@@ -47,7 +47,8 @@ func uninstallCommand() *cobra.Command {
 	cmd := serviceVerb(&cobra.Command{
 		Use:   "uninstall",
 		Short: "Stop the service and remove it",
-		Long: `Stops the service and removes what 'agent install' has made. The projects'
+		Long: `Stops the service and removes what 'agent install' has made, its copy of this
+program as well. The projects'
 spools, the configuration and the list of projects stay, and so does this
 program: drops wait in the spools, and 'agent drain' works without a service.
 Hooks that are still connected are named.`,

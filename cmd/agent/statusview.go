@@ -134,7 +134,7 @@ func (s *statusReport) head(p painter) []string {
 	if s.Running && s.Version != version() {
 		how := "stop it and start it again"
 		if s.Status.Service {
-			how = "'agent restart'"
+			how = "'agent install'"
 		}
 		lines = append(lines, fmt.Sprintf("%s this program is version %s, the running agent is not: %s",
 			p.paint("note:", yellow), safe(version()), how))

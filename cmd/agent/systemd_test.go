@@ -39,7 +39,7 @@ func TestService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := []string{"testdata/systemd.sh", self}
+	files := []string{"testdata/systemd.sh", self, "../../configs/install.sh", agenttest.Hook(t)}
 	for name, flags := range map[string]string{"agent-old": "-s", "agent-new": "-s -w"} {
 		file := filepath.Join(dir, name)
 		if err := agenttest.Build(file, "./cmd/agent", "-ldflags="+flags); err != nil {
@@ -62,9 +62,11 @@ func TestService(t *testing.T) {
 // box is a user with a systemd and three projects.
 type box struct {
 	*testing.T
-	home, agent, unit string
-	projects          []string
-	dropped           map[string][]string // payloads, by project
+	home, unit string
+	agent      string // what the user runs
+	program    string // what the service runs
+	projects   []string
+	dropped    map[string][]string // payloads, by project
 }
 
 func inside(t *testing.T) {
@@ -72,7 +74,8 @@ func inside(t *testing.T) {
 	b := &box{
 		T:       t,
 		home:    home,
-		agent:   filepath.Join(home, ".local", "bin", "agent"),
+		agent:   filepath.Join(home, ".local", "bin", "spool-agent"),
+		program: filepath.Join(home, ".local", "share", "spool-agent", "bin", "spool-agent"),
 		unit:    filepath.Join(home, ".config", "systemd", "user", "spool-agent.service"),
 		dropped: make(map[string][]string),
 	}
@@ -81,6 +84,12 @@ func inside(t *testing.T) {
 		b.check(os.MkdirAll(filepath.Join(home, "code", name), 0o700))
 	}
 	b.configure("cap = 0")
+	// Cursor's command has the short name.
+	cursor := filepath.Join(home, ".local", "share", "cursor-agent", "cursor-agent")
+	b.check(os.MkdirAll(filepath.Dir(cursor), 0o700))
+	b.check(os.WriteFile(cursor, []byte("#!/bin/sh\nexit 0\n"), 0o700))
+	b.check(os.MkdirAll(filepath.Dir(b.agent), 0o700))
+	b.check(os.Symlink("../share/cursor-agent/cursor-agent", filepath.Join(home, ".local", "bin", "agent")))
 	b.put("agent-old")
 	before := b.files()
 
@@ -115,6 +124,11 @@ func inside(t *testing.T) {
 				}
 			}()
 			step.do()
+			target, err := os.Readlink(filepath.Join(home, ".local", "bin", "agent"))
+			text, rerr := os.ReadFile(cursor)
+			if target != "../share/cursor-agent/cursor-agent" || string(text) != "#!/bin/sh\nexit 0\n" {
+				t.Errorf("Cursor's command is a link to %q, %v, to %q, %v", target, err, text, rerr)
+			}
 		})
 		b.T = t
 		if !ok {
@@ -173,14 +187,21 @@ func (b *box) number(name string) int {
 	return n
 }
 
-// put puts one of the builds where the service finds it, as an installer would.
+// put installs one of the builds, as "make install" does.
 func (b *box) put(build string) {
 	b.Helper()
-	b.check(os.MkdirAll(filepath.Dir(b.agent), 0o700))
-	data, err := os.ReadFile(filepath.Join(b.home, "test", build))
-	b.check(err)
-	b.check(os.WriteFile(b.agent+".new", data, 0o700))
-	b.check(os.Rename(b.agent+".new", b.agent))
+	test, from := filepath.Join(b.home, "test"), b.TempDir()
+	b.check(os.Symlink(filepath.Join(test, build), filepath.Join(from, "spool-agent")))
+	b.check(os.Symlink(filepath.Join(test, "spool-hook"), filepath.Join(from, "spool-hook")))
+	b.run("sh", filepath.Join(test, "install.sh"), "install", from, filepath.Dir(b.agent))
+}
+
+// become has the service's program be something else.
+func (b *box) become(text []byte) {
+	b.Helper()
+	b.check(os.MkdirAll(filepath.Dir(b.program), 0o700))
+	b.check(os.WriteFile(b.program+".test", text, 0o700))
+	b.check(os.Rename(b.program+".test", b.program))
 }
 
 func (b *box) configure(text string) {
@@ -346,10 +367,23 @@ func (b *box) killedInstallers() {
 	whole, err := os.ReadFile(b.unit)
 	b.check(err)
 	b.says("uninstall")
-	b.run("sh", "-c", `ulimit -f 0; ! "$0" install`, b.agent)
+	full := []string{"sh", "-c", `ulimit -f 0; "$0" install`, b.agent}
+	if out, err := b.try(full[0], full[1:]...); err == nil || !strings.Contains(out, "copying this program") {
+		b.Error("a full disk is no error")
+	}
+	if _, err := os.Lstat(b.program); err == nil {
+		b.Error("a program is left although it could not be written")
+	}
+	program, err := os.ReadFile(b.agent)
+	b.check(err)
+	b.become(program)
+	if out, err := b.try(full[0], full[1:]...); err == nil || !strings.Contains(out, "installing the service") {
+		b.Error("a full disk is no error, though there is the program")
+	}
 	if _, err := os.Lstat(b.unit); err == nil {
 		b.Error("a unit is left although it could not be written")
 	}
+	asideProgram := filepath.Join(filepath.Dir(b.program), ".spool-agent.new")
 	aside := filepath.Join(filepath.Dir(b.unit), ".spool-agent.service.new")
 
 	// hit is an install with something that hits it; it reports whether it was hit.
@@ -359,8 +393,13 @@ func (b *box) killedInstallers() {
 		if unit, err := os.ReadFile(b.unit); err != nil || !bytes.Equal(unit, whole) {
 			b.Errorf("after another install, the unit is %q, %v", unit, err)
 		}
-		if _, err := os.Lstat(aside); err == nil {
-			b.Error("what an installer has left is still there")
+		for _, file := range []string{aside, asideProgram} {
+			if _, err := os.Lstat(file); err == nil {
+				b.Error("what an installer has left is still there: ", file)
+			}
+		}
+		if got, err := os.ReadFile(b.program); err != nil || !bytes.Equal(got, program) {
+			b.Error("after another install, the service's program is another: ", err)
 		}
 		if got := b.property("UnitFileState") + " " + b.property("ActiveState") + " " + b.property("NeedDaemonReload"); got != "enabled active no" {
 			b.Error("after another install, the service is ", got)
@@ -383,7 +422,7 @@ func (b *box) killedInstallers() {
 	for _, args := range [][]string{
 		append([]string{"strace"}, killedAt("write", aside)...),
 		append([]string{"strace"}, killedAt("renameat", aside)...),
-		{"sh", "-c", `ulimit -f 0; "$0" install`, b.agent},
+		full,
 	} {
 		b.says("install")
 		b.check(os.WriteFile(b.unit, other, 0o600))
@@ -392,6 +431,21 @@ func (b *box) killedInstallers() {
 		}
 		if unit, err := os.ReadFile(b.unit); err != nil || !bytes.Equal(unit, other) {
 			b.Errorf("the unit that was there is %q, %v", unit, err)
+		}
+		hit("true") // mends it
+	}
+	for _, args := range [][]string{
+		append([]string{"strace"}, killedAt("write", asideProgram)...),
+		append([]string{"strace"}, killedAt("renameat", asideProgram)...),
+		full,
+	} {
+		b.says("install")
+		b.become(other)
+		if _, err := b.try(args[0], args[1:]...); err == nil {
+			b.Errorf("%q had no error", args)
+		}
+		if got, err := os.ReadFile(b.program); err != nil || !bytes.Equal(got, other) {
+			b.Errorf("the program that was there is %d bytes, %v", len(got), err)
 		}
 		hit("true") // mends it
 	}
@@ -463,19 +517,19 @@ func (b *box) elsewhere() {
 		b.Error("install writes where the manager does not read")
 	}
 
-	// A link that package managers let point to each new version.
+	// Whatever happens to a directory in PATH, the service runs its own program.
 	links := filepath.Join(b.home, "links")
 	b.check(os.Mkdir(links, 0o700))
 	b.check(os.Symlink(b.agent, filepath.Join(links, "agent")))
 	b.run("env", "PATH="+links+":"+os.Getenv("PATH"), "agent", "install")
-	if got := b.state().Binary; got != filepath.Join(links, "agent") {
+	if got := b.state().Binary; got != b.program {
 		b.Errorf("called by a link, it installs %s", got)
 	}
-	b.says("install", "wrote")
-	if got := b.state().Binary; got != b.agent {
-		b.Errorf("called by its path, it installs %s", got)
-	}
-	b.says("uninstall")
+	b.says("install", "nothing to do")
+	b.check(os.Remove(b.agent))
+	b.run(b.program, "restart")
+	b.run(b.program, "uninstall")
+	b.put("agent-old")
 	b.check(os.RemoveAll(links))
 
 	b.run("systemctl", "--user", "mask", "spool-agent.service")
@@ -499,12 +553,12 @@ func (b *box) elsewhere() {
 	if _, err := os.Stat(packaged); err != nil {
 		b.Error("what somebody else has installed is removed: ", err)
 	}
-	b.check(os.RemoveAll(filepath.Join(b.home, ".local", "share")))
+	b.check(os.RemoveAll(filepath.Join(b.home, ".local", "share", "systemd")))
 	b.run("systemctl", "--user", "daemon-reload")
 }
 
 func (b *box) install() {
-	b.says("install", "wrote "+b.unit, "enabled it", "started it: active (running)", "--linger", b.agent, "journalctl --user -u spool-agent")
+	b.says("install", "wrote "+b.unit, "enabled it", "started it: active (running)", "--linger", b.program, "journalctl --user -u spool-agent")
 	if got := b.run("systemctl", "--user", "is-enabled", "spool-agent.service"); got != "enabled\n" {
 		b.Error("is not enabled")
 	}
@@ -522,14 +576,14 @@ func (b *box) install() {
 	}
 	want := service.State{
 		Manager: "systemd --user", Installed: true, Enabled: true, Running: true, PID: b.number("MainPID"), Detail: "active (running)",
-		Binary: b.agent, File: b.unit, Logs: "journalctl --user -u spool-agent", Linger: service.LingerOff,
+		Binary: b.program, File: b.unit, Logs: "journalctl --user -u spool-agent", Linger: service.LingerOff,
 	}
 	if diff := cmp.Diff(want, b.state()); diff != "" {
 		b.Error("state (-want +got):\n", diff)
 	}
 	// It is what the unit says, in spite of what is in the paths.
 	proc := "/proc/" + b.property("MainPID")
-	if exe, err := os.Readlink(proc + "/exe"); err != nil || exe != b.agent {
+	if exe, err := os.Readlink(proc + "/exe"); err != nil || exe != b.program {
 		b.Errorf("the service runs %q, %v", exe, err)
 	}
 	cmdline, err := os.ReadFile(proc + "/cmdline")
@@ -692,33 +746,28 @@ func (b *box) reload() {
 	}
 }
 
-// The binary is replaced under the running service.
+// The program is replaced under the running service.
 func (b *box) upgrade() {
-	runs := func(build string) bool {
+	runs := func(build string) {
+		b.Helper()
 		exe, err := os.ReadFile(fmt.Sprintf("/proc/%d/exe", b.number("MainPID")))
 		b.check(err)
 		want, err := os.ReadFile(filepath.Join(b.home, "test", build))
 		b.check(err)
-		return bytes.Equal(exe, want)
+		if !bytes.Equal(exe, want) {
+			b.Errorf("the service does not run %s", build)
+		}
 	}
 	b.meanwhile(func() {
 		b.put("agent-new")
-		if !runs("agent-old") {
-			b.Error("the service does not run the old binary")
-		}
-		out, err := b.try(fmt.Sprintf("/proc/%d/exe", b.number("MainPID")), "install")
-		if exitStatus(err) != exitFailed || !strings.Contains(out, "deleted or replaced") {
-			b.Error("a binary that has been replaced can be installed")
-		}
-		b.says("restart", "restarted it: active (running)")
-		if !runs("agent-new") {
-			b.Error("the service does not run the new binary")
-		}
+		b.says("restart", "restarted it")
+		runs("agent-old")
+		b.says("install", "copied this program to "+b.program, "restarted it: active (running)")
+		runs("agent-new")
+		// What go run builds is gone soon.
+		b.run("sh", "-c", `cp "$0" "$0.gone" && exec 3<"$0.gone" && rm "$0.gone" && /proc/self/fd/3 install`, filepath.Join(b.home, "test", "agent-old"))
+		runs("agent-old")
 		b.put("agent-old")
-		b.says("install", "restarted it")
-		if !runs("agent-old") {
-			b.Error("the service does not run the binary that was put back")
-		}
 		b.says("install", "nothing to do")
 	})
 	b.folded(b.projects...)
@@ -757,23 +806,21 @@ func (b *box) stopAndStart() {
 
 // An agent that cannot start: the error says where the reason is.
 func (b *box) broken() {
-	b.check(os.WriteFile(b.agent+".new", []byte("#!/bin/sh\nexit 7\n"), 0o700))
-	b.check(os.Rename(b.agent+".new", b.agent))
+	b.become([]byte("#!/bin/sh\nexit 7\n"))
 	for _, verb := range []string{"restart", "start"} {
-		out, err := b.try(filepath.Join(b.home, "test", "agent-old"), verb)
+		out, err := b.try(b.agent, verb)
 		if exitStatus(err) != exitFailed || !strings.Contains(out, "exit-code") || !strings.Contains(out, "journalctl --user -u spool-agent") {
 			b.Errorf("%s does not say what is wrong", verb)
 		}
 	}
-	b.put("agent-new")
-	b.says("install", "started it")
+	b.says("install", "copied this program", "started it")
 }
 
 func (b *box) uninstall(before []string) {
 	pid := b.number("MainPID")
 	b.check(os.Mkdir(filepath.Join(b.home, ".claude"), 0o700))
 	b.run(b.agent, "hooks", "install", "claude")
-	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit, "agent hooks uninstall claude")
+	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit, "removed "+b.program, "agent hooks uninstall claude")
 	b.run(b.agent, "hooks", "uninstall", "claude")
 	b.check(os.Remove(filepath.Join(b.home, ".claude")))
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {

@@ -147,7 +147,7 @@ func TestHeadOfAReport(t *testing.T) {
 		want string // part of it
 	}{
 		{statusReport{Status: running}, "the running agent is not: stop it and start it again"},
-		{statusReport{Status: service}, "the running agent is not: 'agent restart'"},
+		{statusReport{Status: service}, "the running agent is not: 'agent install'"},
 		{statusReport{Status: stopped}, "problem: configuration refused: x"},
 		{statusReport{Status: stopped}, "start one with 'agent run'"},
 		{statusReport{Status: stopped, Service: &serviceFacts{}}, "'agent install' has one run from now on"},
@@ -159,6 +159,22 @@ func TestHeadOfAReport(t *testing.T) {
 		}
 		if !strings.Contains(text, c.want) {
 			t.Errorf("no %q in:\n%s", c.want, text)
+		}
+	}
+}
+
+// A version leaves room for the rest of status' first line.
+func TestShortVersion(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.2.3":                             "v1.2.3",
+		"v1.2.3-rc1":                         "v1.2.3-rc1",
+		"(devel)":                            "(devel)",
+		"v0.0.0-20251123000000-0123456789ab": "0123456",
+		"v1.2.4-0.20251123000000-0123456789ab+dirty":     "0123456+dirty",
+		"v1.2.3-rc1.0.20251123000000-0123456789ab+dirty": "0123456+dirty",
+	} {
+		if got := short(version); got != want {
+			t.Errorf("%s is cut to %s, want %s", version, got, want)
 		}
 	}
 }

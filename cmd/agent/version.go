@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 
@@ -23,11 +24,16 @@ func printVersion(w io.Writer) error {
 	return err
 }
 
-// version is what the Go command noted in the binary: the module's version, or
-// one made from the commit.
+// version is what the Go command noted in the binary: the tag, or else the commit.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+		return short(info.Main.Version)
 	}
 	return "(unknown)"
+}
+
+// short is a version without what the Go command puts around a commit that has no
+// tag, as in v0.0.0-20251123000000-0123456789ab.
+func short(version string) string {
+	return regexp.MustCompile(`^v.*[-.]\d{14}-([0-9a-f]{7})[0-9a-f]{5}`).ReplaceAllString(version, "$1")
 }

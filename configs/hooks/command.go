@@ -7,40 +7,34 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"spoolagent/internal/place"
 )
 
 // hookProgram is spool-hook's name beside the scripts.
 const hookProgram = "bin/spool-hook" + exe
 
-// systemDirs are those in which only an administrator or a package puts programs.
-var systemDirs = []string{"/bin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"}
-
-func inSystem(path string) bool { return slices.Contains(systemDirs, filepath.Dir(path)) }
-
-// besideUs returns the path of the spool-hook that came with this program.
-func besideUs() string {
-	self, err := os.Executable()
-	if err == nil {
-		self, err = filepath.EvalSymlinks(self)
-	}
+// besideUs returns the path of the spool-hook that came with this program, and
+// whether it is in the system, and run there.
+func besideUs() (path string, inSystem bool) {
+	self, inSystem, err := place.Self()
 	if err != nil {
-		return ""
+		return "", false
 	}
-	return filepath.Join(filepath.Dir(self), path.Base(hookProgram))
+	return filepath.Join(filepath.Dir(self), filepath.Base(hookProgram)), inSystem
 }
 
-// program returns the spool-hook that the tools run: that of a system directory if
-// this program is there, else the one that Install puts beside the scripts. The
-// tilde is for the shell, but Windows has none.
+// program returns the spool-hook that the tools run, by the rule of package place.
+// The tilde is for the shell, but Windows has none.
 func program() string {
-	if path := besideUs(); inSystem(path) {
+	if path, inSystem := besideUs(); inSystem {
 		return path
 	}
 	if runtime.GOOS == "windows" {
 		home, _ := os.UserHomeDir()
-		return filepath.ToSlash(filepath.Join(home, shareDir, hookProgram))
+		return filepath.ToSlash(filepath.Join(home, place.Share, hookProgram))
 	}
-	return "~/" + shareDir + "/" + hookProgram
+	return "~/" + place.Share + "/" + hookProgram
 }
 
 // command returns what a tool runs: the program in the shell's place, so that the
@@ -59,13 +53,13 @@ func command(goos, program, source string) string {
 		}
 		return program + " " + source
 	}
-	return "[ -x " + program + " ] && exec " + program + " " + source + "; sh ~/" + shareDir + "/hook.sh " + source + " 2>/dev/null || cat >/dev/null 2>&1; exit 0"
+	return "[ -x " + program + " ] && exec " + program + " " + source + "; sh ~/" + place.Share + "/hook.sh " + source + " 2>/dev/null || cat >/dev/null 2>&1; exit 0"
 }
 
 // earlier are the commands that earlier versions printed or installed.
 var earlier = []string{
-	`sh ~/` + shareDir + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`,
-	`sh "$HOME/` + shareDir + `/hook.sh"`,
+	`sh ~/` + place.Share + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`,
+	`sh "$HOME/` + place.Share + `/hook.sh"`,
 }
 
 // wasInstalled reports whether some version installs or has installed this

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"spoolagent/internal/agenttest"
+	"spoolagent/internal/place"
 )
 
 // commandsOf are all commands in a tool's settings, as another program would
@@ -85,13 +86,13 @@ func TestCommands(t *testing.T) {
 					project := filepath.Join(dir, "project")
 					os.Mkdir(project, 0o700)
 					if there == "both" {
-						put(t, string(program), dir, home, shareDir, hookProgram)
-						if err := os.Chmod(filepath.Join(dir, home, shareDir, hookProgram), 0o700); err != nil {
+						put(t, string(program), dir, home, place.Share, hookProgram)
+						if err := os.Chmod(filepath.Join(dir, home, place.Share, hookProgram), 0o700); err != nil {
 							t.Fatal(err)
 						}
 					}
 					if there == "script" {
-						put(t, string(script), dir, home, shareDir, hookScript)
+						put(t, string(script), dir, home, place.Share, hookScript)
 					}
 					for _, command := range commandsOf(t, tool) {
 						for _, event := range events {

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"spoolagent/internal/place"
 )
 
 // State says how far a tool is connected.
@@ -74,7 +76,7 @@ const (
 	blockEnd   = "# <<< spool agent <<<"
 	blockText  = blockBegin + ` 'agent hooks uninstall git' removes these lines
 if [ "${SPOOL_AGENT_HOOK-}" != "$PWD/$0" ] && [ -x "$0" ] && [ "${0##*/}" != "$0" ] &&
-	[ ! -t 0 ] && [ -r "${HOME-}/` + shareDir + "/" + gitScript + `" ]; then
+	[ ! -t 0 ] && [ -r "${HOME-}/` + place.Share + "/" + gitScript + `" ]; then
 	spool_status=0
 	case ${0##*/} in
 	pre-push | post-rewrite)
@@ -90,7 +92,7 @@ if [ "${SPOOL_AGENT_HOOK-}" != "$PWD/$0" ] && [ -x "$0" ] && [ "${0##*/}" != "$0
 	case ${0##*/}:$spool_status in
 	pre-push:0 | post-*)
 		printf %s "${spool_input%.}" 2>/dev/null |
-			sh "$HOME/` + shareDir + "/" + gitScript + `" "${0##*/}" "$@" >/dev/null 2>&1 || :
+			sh "$HOME/` + place.Share + "/" + gitScript + `" "${0##*/}" "$@" >/dev/null 2>&1 || :
 		;;
 	esac
 	exit "$spool_status"

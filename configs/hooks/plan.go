@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"spoolagent/internal/place"
 )
 
 // A Change is what is done to one file.
@@ -46,7 +48,7 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	p.File = t.fileOf(targets)
 	for _, name := range t.scripts {
 		text, ok := s.scripts[name]
-		if !ok && !inSystem(besideUs()) {
+		if _, inSystem := besideUs(); !ok && !inSystem {
 			p.Notes = append(p.Notes, "its hooks run a shell script, since there is no spool-hook beside this program: put it there, and install again")
 		}
 		if !ok {
@@ -78,7 +80,7 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	return p, nil
 }
 
-const byHand = `have it run:  sh "$HOME/` + shareDir + "/" + gitScript + `" HOOK ARGUMENTS...`
+const byHand = `have it run:  sh "$HOME/` + place.Share + "/" + gitScript + `" HOOK ARGUMENTS...`
 
 func (p *Plan) add(c Change) {
 	if c.Old == nil && c.New == nil || c.Old != nil && c.New != nil && bytes.Equal(c.Old, c.New) {

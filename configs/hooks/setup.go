@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"spoolagent/internal/place"
 )
 
 // A Setup is what one user has connected. Its methods may be called by any
@@ -16,7 +18,7 @@ import (
 // way, and one of them says so.
 type Setup struct {
 	home    string
-	scripts map[string]string // what the hooks run: contents by name below shareDir
+	scripts map[string]string // what the hooks run: contents by name below place.Share
 }
 
 // New is the setup of the user whose process this is. Hook is the text of
@@ -27,7 +29,7 @@ func New(hook string) (*Setup, error) {
 		return nil, fmt.Errorf("finding the settings of tools: %w", err)
 	}
 	s := &Setup{home, map[string]string{hookScript: hook, gitScript: gitHook}}
-	if path := besideUs(); !inSystem(path) {
+	if path, inSystem := besideUs(); !inSystem {
 		program, _, err := read(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("reading the hooks' program: %w", err)
@@ -139,7 +141,7 @@ func (s *Setup) Scripts(of []Connection) map[string]State {
 }
 
 func (s *Setup) share(name string) string {
-	return filepath.Join(s.home, filepath.FromSlash(shareDir), name)
+	return filepath.Join(s.home, filepath.FromSlash(place.Share), name)
 }
 
 // A target is a file to edit.

@@ -21,11 +21,6 @@ type Tool struct {
 	scripts  []string // what its hooks run
 }
 
-// shareDir is where the scripts are, below the home directory. XDG_DATA_HOME
-// does not count: the hooks' command must find them from a tool that was
-// started from a desktop's menu, without the variables of the user's shell.
-const shareDir = ".local/share/spool-agent"
-
 const (
 	hookScript = "hook.sh"
 	gitScript  = "git.sh"
