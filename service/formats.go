@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// Spec is what the service is to run. See Executable for the binary.
+// Spec is what the service is to run. Install sets the binary.
 type Spec struct {
 	Binary string            // absolute path of the agent
 	Args   []string          // what comes after it

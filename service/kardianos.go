@@ -11,6 +11,8 @@ import (
 	"time"
 
 	kardianos "github.com/kardianos/service"
+
+	"spoolagent/internal/place"
 )
 
 // actWithin is longer than the definitions let an agent take to start or stop.
@@ -57,7 +59,7 @@ func bounded(ctx context.Context, call func() error) error {
 
 // define sees to it that this is the definition.
 func (u *unit) define(ctx context.Context, definition string) (wrote string, err error) {
-	there, err := exists(u.file)
+	there, err := place.Exists(u.file)
 	if err != nil {
 		return "", err
 	}
@@ -67,7 +69,7 @@ func (u *unit) define(ctx context.Context, definition string) (wrote string, err
 		os.Chmod(u.file, 0o644) // launchd refuses what a group may write
 	}
 	// What Install says does not matter, but what it has left.
-	wrote, failed := replace(u.file, []byte(definition), 0o644)
+	wrote, failed := place.Replace(u.file, []byte(definition), 0o644)
 	if there {
 		return wrote, failed
 	}
@@ -81,8 +83,8 @@ func (u *unit) define(ctx context.Context, definition string) (wrote string, err
 // undefine removes the definition, if it is there, and what an installer that
 // was killed has left beside it.
 func (u *unit) undefine(ctx context.Context) error {
-	os.Remove(aside(u.file))
-	there, err := exists(u.file)
+	os.Remove(place.Aside(u.file))
+	there, err := place.Exists(u.file)
 	if err == nil && there {
 		err = bounded(ctx, u.Uninstall)
 	}

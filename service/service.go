@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,9 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"spoolagent/internal/place"
+	"spoolagent/internal/quote"
 )
 
 // Name is the service's name, on all systems.
@@ -94,8 +98,8 @@ func (s *Service) installed(ctx context.Context) (status, error) {
 	return st, err
 }
 
-// Install makes spec, which starts this program, the user's service: it copies
-// the program unless that is in the system, writes the definition, has it
+// Install makes spec with this program the user's service: it copies the program,
+// by the rule of package place, which sets spec.Binary. It writes the definition, has it
 // started at every login, and starts it; or restarts it, if it is running with
 // another definition or program. It returns once the agent is ready.
 func (s *Service) Install(ctx context.Context, spec Spec) error {
@@ -103,13 +107,14 @@ func (s *Service) Install(ctx context.Context, spec Spec) error {
 	if err != nil {
 		return err
 	}
-	copied, err := putProgram()
-	if copied != "" {
-		s.say("copied this program to %s", copied)
-	}
+	binary, copied, err := place.Put()
 	if err != nil {
-		return fmt.Errorf("copying this program, for the service: %w", err)
+		return fmt.Errorf("putting the service's program in place: %w", err)
 	}
+	if copied {
+		s.say("copied this program to %s", binary)
+	}
+	spec.Binary = binary
 	wrote, err := s.m.install(ctx, spec)
 	if wrote != "" {
 		s.say("wrote %s", wrote)
@@ -238,10 +243,12 @@ func (s *Service) Uninstall(ctx context.Context) error {
 			s.say("note: lingering stays on, other services may need it; 'loginctl disable-linger' ends it")
 		}
 	}
-	if removed, err := removeProgram(); err != nil {
+	program, removed, err := place.Remove()
+	if err != nil {
 		return fmt.Errorf("removing the service's program: %w", err)
-	} else if removed != "" {
-		s.say("removed %s", removed)
+	}
+	if removed {
+		s.say("removed %s", program)
 	}
 	if after.Installed {
 		s.say("note: there is another definition, which was not made by 'agent install': %s", after.File)
@@ -316,4 +323,12 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 		err = errors.New(strings.TrimSpace(said))
 	}
 	return "", fmt.Errorf("%s: %w", name, err)
+}
+
+// withoutManager says how else the agent is kept running. It names the program
+// by its path, since cron looks for programs in system directories only.
+func withoutManager() string {
+	program, _ := os.Executable()
+	line := "@reboot " + quote.Shell(cmp.Or(program, "agent")) + " run --service"
+	return "let cron start the agent, with this line in 'crontab -e': " + strings.ReplaceAll(line, "%", `\%`)
 }

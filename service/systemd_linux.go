@@ -12,6 +12,8 @@ import (
 
 	kardianos "github.com/kardianos/service"
 	"golang.org/x/sys/unix"
+
+	"spoolagent/internal/place"
 )
 
 // systemd is the user's own instance of systemd.
@@ -61,7 +63,7 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 		p[name] = value
 	}
 	// Another one, of a package say, counts where there is none of ours.
-	if there, _ := exists(m.file); !there && p["FragmentPath"] != "" {
+	if there, _ := place.Exists(m.file); !there && p["FragmentPath"] != "" {
 		st.File = p["FragmentPath"]
 	}
 	_, command, _ := strings.Cut(p["ExecStart"], "path=")

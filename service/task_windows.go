@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"spoolagent/internal/place"
 )
 
 // tasks is the Task Scheduler. It keeps definitions to itself; the one that
@@ -64,7 +66,7 @@ func (m *tasks) install(ctx context.Context, spec Spec) (wrote string, err error
 	if err != nil {
 		return "", err
 	}
-	wrote, err = replace(m.file, utf16Text(text), 0o644)
+	wrote, err = place.Replace(m.file, utf16Text(text), 0o644)
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +82,7 @@ func (m *tasks) uninstall(ctx context.Context, before status) error {
 			return err
 		}
 	}
-	os.Remove(aside(m.file))
+	os.Remove(place.Aside(m.file))
 	if err := os.Remove(m.file); err != nil && !os.IsNotExist(err) {
 		return err
 	}

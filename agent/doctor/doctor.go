@@ -16,6 +16,7 @@ import (
 	"spoolagent/agent/status"
 	"spoolagent/agent/watch"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/place"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/service"
@@ -229,14 +230,14 @@ func (d *diagnosis) checkService() {
 		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
 		return
 	}
-	ours, _, err := service.Program()
+	ours, _, err := place.Program()
 	theirs, serr := os.Stat(s.Binary)
 	switch {
 	case serr != nil || !theirs.Mode().IsRegular():
 		d.find("service", Failure, "there is no program where it starts one: "+s.Binary, "agent install")
 	case err == nil && s.Binary != ours:
 		d.find("service", Warning, fmt.Sprintf("it starts %s, but with this program it should start %s", s.Binary, ours), "agent install")
-	case !service.IsThis(s.Binary):
+	case !place.IsThis(s.Binary):
 		d.find("service", Warning, s.Binary+", which it starts, is not this program, but another version or somebody else's", "agent install")
 	}
 	if !s.Running {

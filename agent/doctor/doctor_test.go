@@ -26,6 +26,7 @@ import (
 	"spoolagent/agent/registry"
 	"spoolagent/agent/status"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/place"
 	"spoolagent/queue"
 	"spoolagent/service"
 	"spoolagent/spoolfiles"
@@ -413,7 +414,7 @@ func TestAgents(t *testing.T) {
 
 func TestServiceConfigurationAndHooks(t *testing.T) {
 	t.Setenv("HOME", tempDir(t))
-	self, _, err := service.Program()
+	self, _, err := place.Program()
 	must(t, err)
 	here, err := os.Executable()
 	must(t, err)

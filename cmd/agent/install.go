@@ -68,11 +68,7 @@ they run from boot to shutdown: all services of this user, not only the agent.
 
 // serviceSpec is what the service is to run, by the flags of install.
 func (o *options) serviceSpec() (service.Spec, error) {
-	binary, _, err := service.Program()
-	if err != nil {
-		return service.Spec{}, err
-	}
-	spec := service.Spec{Binary: binary, Args: []string{"run", "--service"}, Env: make(map[string]string)}
+	spec := service.Spec{Args: []string{"run", "--service"}, Env: make(map[string]string)}
 	if _, err := o.load(); err != nil { // better now than in the service's log
 		return service.Spec{}, err
 	}

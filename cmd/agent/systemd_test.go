@@ -368,7 +368,7 @@ func (b *box) killedInstallers() {
 	b.check(err)
 	b.says("uninstall")
 	full := []string{"sh", "-c", `ulimit -f 0; "$0" install`, b.agent}
-	if out, err := b.try(full[0], full[1:]...); err == nil || !strings.Contains(out, "copying this program") {
+	if out, err := b.try(full[0], full[1:]...); err == nil || !strings.Contains(out, "putting the service's program in place") {
 		b.Error("a full disk is no error")
 	}
 	if _, err := os.Lstat(b.program); err == nil {

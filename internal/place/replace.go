@@ -1,4 +1,4 @@
-package service
+package place
 
 import (
 	"bytes"
@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 )
 
-// exists reports whether a file of ours is there. A link, say, was made by
+// Exists reports whether a file of ours is there. A link, say, was made by
 // somebody who keeps such files elsewhere, or by 'systemctl mask', and is not
 // ours to break.
-func exists(file string) (bool, error) {
+func Exists(file string) (bool, error) {
 	fi, err := os.Lstat(file)
 	if os.IsNotExist(err) {
 		return false, nil
@@ -21,16 +21,16 @@ func exists(file string) (bool, error) {
 	return err == nil, err
 }
 
-// aside is where a file is written before it takes its place. No manager reads
+// Aside is where a file is written before it takes its place. No manager reads
 // one with such a name.
-func aside(file string) string {
+func Aside(file string) string {
 	return filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".new")
 }
 
-// replace sees to it that file has this content. It replaces what was there at
+// Replace sees to it that file has this content. It replaces what was there at
 // once and whole, or not at all, and returns what it wrote.
-func replace(file string, content []byte, mode os.FileMode) (wrote string, err error) {
-	if _, err := exists(file); err != nil {
+func Replace(file string, content []byte, mode os.FileMode) (wrote string, err error) {
+	if _, err := Exists(file); err != nil {
 		return "", err
 	}
 	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, content) {
@@ -39,12 +39,12 @@ func replace(file string, content []byte, mode os.FileMode) (wrote string, err e
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
-	err = os.WriteFile(aside(file), content, mode)
+	err = os.WriteFile(Aside(file), content, mode)
 	if err == nil {
-		err = os.Rename(aside(file), file)
+		err = os.Rename(Aside(file), file)
 	}
 	if err != nil {
-		os.Remove(aside(file))
+		os.Remove(Aside(file))
 		return "", err
 	}
 	return file, nil

@@ -1,4 +1,4 @@
-package service
+package place
 
 import (
 	"os"
@@ -16,10 +16,10 @@ func TestProgram(t *testing.T) {
 	if dir := filepath.Join(home, ".local", "share", "spool-agent", "bin"); err != nil || !copied || filepath.Dir(path) != dir {
 		t.Fatalf("the service would start %s, %v, %v", path, copied, err)
 	}
-	put := func(want string) {
+	put := func(want bool) {
 		t.Helper()
-		if wrote, err := putProgram(); err != nil || wrote != want {
-			t.Fatalf("wrote %q, want %q: %v", wrote, want, err)
+		if program, copied, err := Put(); err != nil || program != path || copied != want {
+			t.Fatalf("is %s, copied %v, want %v: %v", program, copied, want, err)
 		}
 		if fi, err := os.Stat(path); err != nil || fi.Mode()&0o100 == 0 && filepath.Ext(path) == "" {
 			t.Errorf("cannot be started: %v, %v", fi, err)
@@ -28,23 +28,23 @@ func TestProgram(t *testing.T) {
 			t.Error("the copy is another program")
 		}
 	}
-	put(path)
-	put("")
+	put(true)
+	put(false)
 	if err := os.WriteFile(path, []byte("an older one"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if IsThis(path) {
 		t.Error("another program is taken for this one")
 	}
-	put(path)
+	put(true)
 
 	hook := filepath.Join(filepath.Dir(path), "spool-hook")
 	if err := os.WriteFile(hook, nil, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{path, ""} {
-		if removed, err := removeProgram(); err != nil || removed != want {
-			t.Errorf("removed %q, want %q: %v", removed, want, err)
+	for _, want := range []bool{true, false} {
+		if _, removed, err := Remove(); err != nil || removed != want {
+			t.Errorf("removed %v, want %v: %v", removed, want, err)
 		}
 	}
 	if _, err := os.Stat(hook); err != nil {
@@ -54,15 +54,15 @@ func TestProgram(t *testing.T) {
 	if err := os.Symlink(hook, path); err != nil {
 		t.Fatal(err)
 	}
-	if wrote, err := putProgram(); err == nil {
-		t.Errorf("somebody's link is replaced: wrote %q", wrote)
+	if _, copied, err := Put(); err == nil {
+		t.Errorf("somebody's link is replaced: %v", copied)
 	}
 	for _, file := range []string{path, hook} {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
 	}
-	removeProgram()
+	Remove()
 	if _, err := os.Lstat(filepath.Join(home, ".local", "share", "spool-agent")); !os.IsNotExist(err) {
 		t.Error("directories are left: ", err)
 	}
