@@ -138,12 +138,12 @@ func showChecks(checks []doctor.Check, all bool, p painter) string {
 		}
 		const indent = "          "
 		lines := strings.Split(c.Detail, "\n")
-		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, safe(lines[0]))
+		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, named(safe(lines[0])))
 		for _, line := range lines[1:] {
-			fmt.Fprintln(&b, indent+safe(line))
+			fmt.Fprintln(&b, indent+named(safe(line)))
 		}
 		if c.Mend != "" {
-			fmt.Fprintln(&b, indent+"mend: "+p.paint(safe(c.Mend), bold))
+			fmt.Fprintln(&b, indent+"mend: "+p.paint(named(safe(c.Mend)), bold))
 		}
 	}
 	if checks[0].Status == doctor.OK { // the worst

@@ -145,7 +145,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		return err
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, safe(note))
+		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(safe(note)))
 	}
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
@@ -163,7 +163,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		}
 	}
 	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, tool.Note)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(tool.Note))
 	}
 	return nil
 }

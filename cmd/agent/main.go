@@ -90,7 +90,7 @@ func forHook(args []string) bool {
 
 // complain prints an error as one line.
 func complain(err error) {
-	fmt.Fprintf(os.Stderr, "agent: %s\n", oneLine(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", called(), named(oneLine(err)))
 }
 
 // oneLine is an error's text, safe to print. Errors that were joined stand in
@@ -114,7 +114,7 @@ func oneLine(err error) string {
 func newRoot(args []string) *cobra.Command {
 	var o options
 	root := &cobra.Command{
-		Use:   "agent",
+		Use:   called(),
 		Short: "Collects the signals of AI coding tools' hooks, and hands them to a consumer",
 		Long: `Hooks of AI coding tools leave signals in a project's .spool directory; the
 agent folds them into a queue; a consumer drains the queue.
@@ -161,6 +161,7 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		only := quick[args[0]](&o)
 		only.DisableFlagsInUseLine = true
 		root.AddCommand(only)
+		nameAll(root)
 		return root
 	}
 	for _, g := range []struct {
@@ -194,6 +195,7 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 			c.RunE = func(*cobra.Command, []string) error { return usage("for which shell? bash, zsh, fish or powershell") }
 		}
 	}
+	nameAll(root)
 	return root
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"agent": main})
+	testscript.Main(m, map[string]func(){"agent": main, "spool-agent": main})
 }
 
 func TestScripts(t *testing.T) { runScripts(t, "script") }

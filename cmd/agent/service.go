@@ -85,10 +85,10 @@ func noteHooks(ctx context.Context) {
 	select {
 	case all := <-commands:
 		for _, command := range all {
-			fmt.Fprintln(os.Stderr, "note: a tool is still connected, and its drops will wait; disconnect it: "+safe(command))
+			fmt.Fprintln(os.Stderr, "note: a tool is still connected, and its drops will wait; disconnect it: "+named(safe(command)))
 		}
 	case <-time.After(2 * servicePatience):
-		fmt.Fprintln(os.Stderr, "note: tools may still be connected, but the settings cannot be read: see 'agent hooks list'")
+		fmt.Fprintln(os.Stderr, named("note: tools may still be connected, but the settings cannot be read: see 'agent hooks list'"))
 	}
 }
 
@@ -111,7 +111,7 @@ func tell(s *service.Service, nothing string, do func() error) error {
 	said := false
 	s.Say = func(line string) {
 		said = true
-		fmt.Fprintln(os.Stderr, safe(line))
+		fmt.Fprintln(os.Stderr, named(safe(line)))
 	}
 	err := do()
 	if err == nil && !said {

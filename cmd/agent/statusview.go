@@ -52,7 +52,11 @@ func (v statusView) lines() []string {
 	if len(v.table) > 0 {
 		lines = append(append(lines, ""), v.table...)
 	}
-	return append(lines, v.notes...)
+	lines = append(lines, v.notes...)
+	for i, line := range lines {
+		lines[i] = named(line)
+	}
+	return lines
 }
 
 // cut is lines, but at most height of them. Notes may have half of the space

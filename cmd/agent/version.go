@@ -20,7 +20,7 @@ func versionCommand() *cobra.Command {
 }
 
 func printVersion(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "agent %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	_, err := fmt.Fprintf(w, "%s %s %s/%s %s\n", called(), version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	return err
 }
 
