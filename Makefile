@@ -11,7 +11,7 @@ PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/am
 
 # The build tags of tests that "make test" leaves out: they need other programs,
 # root, minutes, or a systemd.
-TAGS = tools,root,long,systemd,powercut
+TAGS = tools,root,long,systemd,powercut,man
 # Directories with a go.mod of their own.
 MODULES = test/nats test/powercut/recorder
 
@@ -121,9 +121,13 @@ cross: ## build and vet for the other platforms
 	@for platform in $(PLATFORMS); do \
 		echo "$$platform"; \
 		export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
-		$(GO) build ./... && $(GO) vet ./... || exit 1; \
+		$(GO) build -trimpath ./... && $(GO) vet -trimpath ./... || exit 1; \
 	done
+
+.PHONY: release
+release: ## build what is released, into dist: archives, packages, checksums; MAINTAINER='NAME <ADDRESS>'
+	MAINTAINER='$(MAINTAINER)' sh packaging/release.sh
 
 .PHONY: clean
 clean: ## remove what was built and measured
-	rm -rf bin .bench
+	rm -rf bin dist .bench

@@ -37,8 +37,6 @@ func usage(format string, args ...any) error {
 	return &exit{exitUsage, fmt.Errorf(format, args...)}
 }
 
-func main() { os.Exit(execute(os.Args[1:])) }
-
 func execute(args []string) (status int) {
 	started := false
 	root := newRoot(args)

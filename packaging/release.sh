@@ -1,0 +1,68 @@
+#!/bin/sh
+# release.sh builds what is released, into dist: an archive for each platform, the
+# packages for Linux, and checksums. "make release" runs it. It needs GNU tar and a
+# commit: that is the version if it has no tag, and its time is that of all files,
+# so that every build of a commit gives the same bytes.
+
+set -eu
+cd -- "$(dirname -- "$0")/.."
+nfpm=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+dist=$PWD/dist
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+umask 022
+
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+DATE=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+VERSION=$(git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null) ||
+	VERSION=v0.0.0-git$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)
+VERSION=${VERSION#v}
+MAINTAINER=${MAINTAINER:-the maintainers of spool agent <spool-agent@localhost>}
+export SOURCE_DATE_EPOCH DATE VERSION MAINTAINER CGO_ENABLED=0
+
+# build OS ARCH DIR builds the programs.
+build() {
+	exe=
+	[ "$1" != windows ] || exe=.exe
+	for program in agent spool-hook; do
+		name=$program
+		[ "$name" != agent ] || name=spool-agent
+		GOOS=$1 GOARCH=$2 go build -trimpath -ldflags='-s -w' -buildvcs=true -o "$3/$name$exe" "./cmd/$program"
+	done
+}
+
+rm -rf -- "$dist"
+mkdir -p "$dist" "$work/bin" "$work/common/completions" "$work/common/man"
+go build -o "$work/bin/spool-agent" ./cmd/agent
+for shell in bash zsh fish; do
+	"$work/bin/spool-agent" completion "$shell" >"$work/common/completions/spool-agent.$shell"
+done
+go build -tags man -o "$work/bin/spool-agent" ./cmd/agent
+"$work/bin/spool-agent" "$work/common/man"
+gzip -n9 "$work/common/man/"*
+mkdir "$work/common/doc"
+cp README.md CHANGELOG.md SECURITY.md spoolfiles/PROTOCOL.md "$work/common/doc/"
+# The unit that 'agent install' writes, but of a package.
+sed -e '1s/.*/# Of the package spool-agent. For changes that last:/' -e 's|/usr/local/bin/agent|/usr/bin/spool-agent|' \
+	service/testdata/simple.service >"$work/common/spool-agent.service"
+
+(cd "$work" && CGO_ENABLED=0 GOBIN=$work/bin GOFLAGS='' go install "$nfpm")
+for os in linux darwin windows freebsd; do
+	for arch in amd64 arm64; do
+		name=spool-agent_${VERSION}_${os}_$arch
+		cp -R "$work/common" "$work/$name"
+		build "$os" "$arch" "$work/$name"
+		tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -cf - "$name" |
+			gzip -n9 >"$dist/$name.tar.gz"
+		if [ "$os" = linux ]; then
+			mv "$work/$name" "$work/stage"
+			for packager in deb rpm apk; do
+				(cd "$work" && ARCH=$arch bin/nfpm package --config "$OLDPWD/packaging/nfpm.yaml" --packager "$packager" --target "$dist/")
+			done
+			mv "$work/stage" "$work/$name"
+		fi
+		rm -r "${work:?}/$name"
+	done
+done
+cd "$dist"
+sha256sum -- * >SHA256SUMS
