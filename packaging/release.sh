@@ -13,23 +13,14 @@ trap 'rm -rf -- "$work"' EXIT
 umask 022
 
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-DATE=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 VERSION=$(git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null) ||
 	VERSION=v0.0.0-git$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)
 VERSION=${VERSION#v}
 MAINTAINER=${MAINTAINER:-the maintainers of spool agent <spool-agent@localhost>}
-export SOURCE_DATE_EPOCH DATE VERSION MAINTAINER CGO_ENABLED=0
+export SOURCE_DATE_EPOCH VERSION MAINTAINER CGO_ENABLED=0
 
-# build OS ARCH DIR builds the programs.
-build() {
-	exe=
-	[ "$1" != windows ] || exe=.exe
-	for program in agent spool-hook; do
-		name=$program
-		[ "$name" != agent ] || name=spool-agent
-		GOOS=$1 GOARCH=$2 go build -trimpath -ldflags='-s -w' -buildvcs=true -o "$3/$name$exe" "./cmd/$program"
-	done
-}
+# build COMMAND FILE builds a program for $GOOS and $GOARCH.
+build() { go build -trimpath -ldflags='-s -w' -buildvcs=true -o "$2" "./cmd/$1"; }
 
 rm -rf -- "$dist"
 mkdir -p "$dist" "$work/bin" "$work/common/completions" "$work/common/man"
@@ -51,8 +42,12 @@ for os in linux darwin windows freebsd; do
 	for arch in amd64 arm64; do
 		name=spool-agent_${VERSION}_${os}_$arch
 		cp -R "$work/common" "$work/$name"
-		build "$os" "$arch" "$work/$name"
-		tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -cf - "$name" |
+		exe=
+		[ "$os" != windows ] || exe=.exe
+		GOOS=$os GOARCH=$arch build agent "$work/$name/spool-agent$exe"
+		GOOS=$os GOARCH=$arch build spool-hook "$work/$name/spool-hook$exe"
+		find "$work/$name" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+		tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner -cf - "$name" |
 			gzip -n9 >"$dist/$name.tar.gz"
 		if [ "$os" = linux ]; then
 			mv "$work/$name" "$work/stage"
