@@ -128,6 +128,10 @@ cross: ## build and vet for the other platforms
 release: ## build what is released, into dist: archives, packages, checksums; MAINTAINER='NAME <ADDRESS>'
 	MAINTAINER='$(MAINTAINER)' sh packaging/release.sh
 
+.PHONY: package
+package: ## prove the Debian package in dist with a systemd that is cut off from the machine; needs root
+	$(GO) test -tags systemd -count 1 -run '^TestPackage$$' $(TESTFLAGS) ./cmd/agent
+
 .PHONY: clean
 clean: ## remove what was built and measured
 	rm -rf bin dist .bench

@@ -24,7 +24,13 @@ build() { go build -trimpath -ldflags='-s -w' -buildvcs=true -o "$2" "./cmd/$1";
 
 rm -rf -- "$dist"
 mkdir -p "$dist" "$work/bin" "$work/common/completions" "$work/common/man"
-go build -o "$work/bin/spool-agent" ./cmd/agent
+build agent "$work/bin/spool-agent"
+case $("$work/bin/spool-agent" version) in
+*'(devel)'* | *+dirty*)
+	echo 'a release needs a clone, not a worktree, in which all is committed: it has the version of the commit' >&2
+	exit 1
+	;;
+esac
 for shell in bash zsh fish; do
 	"$work/bin/spool-agent" completion "$shell" >"$work/common/completions/spool-agent.$shell"
 done
@@ -46,6 +52,7 @@ for os in linux darwin windows freebsd; do
 		[ "$os" != windows ] || exe=.exe
 		GOOS=$os GOARCH=$arch build agent "$work/$name/spool-agent$exe"
 		GOOS=$os GOARCH=$arch build spool-hook "$work/$name/spool-hook$exe"
+		chmod -R u=rwX,go=rX "$work/$name" # whatever they are in the checkout
 		find "$work/$name" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 		tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner -cf - "$name" |
 			gzip -n9 >"$dist/$name.tar.gz"

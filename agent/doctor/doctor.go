@@ -173,8 +173,8 @@ func (d *diagnosis) checkAgents() {
 	}
 	if s.Version != d.facts.Version {
 		mend := d.toRestart()
-		if s.Service {
-			mend = "agent install" // it restarts the service with this program
+		if s.Service && !place.IsThis(d.facts.Service.Binary) {
+			mend = "agent install" // it has the service start this program, and restarts it
 		}
 		d.find("agent.version", Warning, fmt.Sprintf("the running agent is version %s, this program is version %s", s.Version, d.facts.Version), mend)
 	}

@@ -137,7 +137,9 @@ func (s *statusReport) head(p painter) []string {
 	}
 	if s.Running && s.Version != version() {
 		how := "stop it and start it again"
-		if s.Status.Service {
+		if exe, err := os.Executable(); err == nil && s.Service != nil && exe == s.Service.Binary {
+			how = "'agent restart'"
+		} else if s.Status.Service {
 			how = "'agent install'"
 		}
 		lines = append(lines, fmt.Sprintf("%s this program is version %s, the running agent is not: %s",

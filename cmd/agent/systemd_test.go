@@ -35,11 +35,7 @@ func TestService(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := []string{"testdata/systemd.sh", self, "../../configs/install.sh", agenttest.Hook(t)}
+	files := []string{"../../configs/install.sh", agenttest.Hook(t)}
 	for name, flags := range map[string]string{"agent-old": "-s", "agent-new": "-s -w"} {
 		file := filepath.Join(dir, name)
 		if err := agenttest.Build(file, "./cmd/agent", "-ldflags="+flags); err != nil {
@@ -47,10 +43,20 @@ func TestService(t *testing.T) {
 		}
 		files = append(files, file)
 	}
+	outside(t, files...)
+}
+
+// outside runs this test again as a user with a systemd, who has these files.
+func outside(t *testing.T, files ...string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", files...)
-	cmd.Env = append(os.Environ(), "TEST_FLAGS=-test.run=^TestService$ -test.v")
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"testdata/systemd.sh", self}, files...)...)
+	cmd.Env = append(os.Environ(), "TEST_FLAGS=-test.run=^"+t.Name()+"$ -test.v")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	out, err := cmd.CombinedOutput()
 	t.Logf("inside:\n%s", out)
@@ -70,20 +76,8 @@ type box struct {
 }
 
 func inside(t *testing.T) {
-	home := os.Getenv("HOME")
-	b := &box{
-		T:       t,
-		home:    home,
-		agent:   filepath.Join(home, ".local", "bin", "spool-agent"),
-		program: filepath.Join(home, ".local", "share", "spool-agent", "bin", "spool-agent"),
-		unit:    filepath.Join(home, ".config", "systemd", "user", "spool-agent.service"),
-		dropped: make(map[string][]string),
-	}
-	for _, name := range []string{"one", "two", "three"} {
-		b.projects = append(b.projects, filepath.Join(home, "code", name))
-		b.check(os.MkdirAll(filepath.Join(home, "code", name), 0o700))
-	}
-	b.configure("cap = 0")
+	b := newBox(t)
+	home := b.home
 	// Cursor's command has the short name.
 	cursor := filepath.Join(home, ".local", "share", "cursor-agent", "cursor-agent")
 	b.check(os.MkdirAll(filepath.Dir(cursor), 0o700))
@@ -135,6 +129,24 @@ func inside(t *testing.T) {
 			return
 		}
 	}
+}
+
+func newBox(t *testing.T) *box {
+	home := os.Getenv("HOME")
+	b := &box{
+		T:       t,
+		home:    home,
+		agent:   filepath.Join(home, ".local", "bin", "spool-agent"),
+		program: filepath.Join(home, ".local", "share", "spool-agent", "bin", "spool-agent"),
+		unit:    filepath.Join(home, ".config", "systemd", "user", "spool-agent.service"),
+		dropped: make(map[string][]string),
+	}
+	for _, name := range []string{"one", "two", "three"} {
+		b.projects = append(b.projects, filepath.Join(home, "code", name))
+		b.check(os.MkdirAll(filepath.Join(home, "code", name), 0o700))
+	}
+	b.configure("cap = 0")
+	return b
 }
 
 func (b *box) check(err error) {

@@ -3,7 +3,8 @@
 # the FILEs, as an ordinary user with a systemd --user of its own, cut off from
 # the machine: own mounts, own processes, own cgroups. It wants root, and leaves
 # nothing behind. It calls itself, with a stage as the first argument, for each
-# thing to cut off.
+# thing to cut off. If a FILE is a Debian package, it is installed there, once more
+# when the user makes a file "upgrade" beside it, and removed after the TEST.
 set -eu
 user=61234
 # shellcheck disable=SC2016 # what units give a meaning to, and may be in a path
@@ -50,8 +51,31 @@ root) # is the first of its own processes; makes the places of the user
 	echo "jo:x:$user:$user::$home:/bin/sh" >>/run/passwd
 	mount --bind /run/passwd /etc/passwd
 	cd /
-	exec setpriv --reuid "$user" --regid "$user" --clear-groups \
+	set -- setpriv --reuid "$user" --regid "$user" --clear-groups \
 		env -i PATH="$PATH" TEST_FLAGS="$TEST_FLAGS" USER=jo HOME="$home" XDG_RUNTIME_DIR="/run/user/$user" sh /run/systemd.sh user "$(basename "$1")"
+	package=$(find "$home/test" -name '*.deb')
+	[ -n "$package" ] || exec "$@"
+	mkdir -p /run/upper /run/work /var/lib/dpkg/info /var/lib/dpkg/updates
+	: >/var/lib/dpkg/status
+	mount -t overlay -o lowerdir=/usr,upperdir=/run/upper,workdir=/run/work usr /usr
+	mount -t tmpfs dpkg /etc/dpkg # this machine may leave out man pages
+	dpkg --log=/dev/null --install "$package"
+	"$@" &
+	test=$!
+	while kill -0 "$test" 2>/dev/null; do
+		if [ -e "$home/test/upgrade" ]; then
+			dpkg --log=/dev/null --install "$package"
+			rm "$home/test/upgrade"
+		fi
+		sleep 0.05
+	done
+	wait "$test"
+	dpkg --log=/dev/null --purge spool-agent
+	left=$(find /run/upper ! -type d ! -type c) # devices stand for what was removed
+	if [ -n "$left" ]; then
+		printf 'the package leaves: %s\n' "$left" >&2
+		exit 1
+	fi
 	;;
 user) # is the user
 	cd "$HOME"
