@@ -9,8 +9,8 @@ import (
 	"runtime"
 )
 
-// Program is the path of what the service starts, by the one rule: this program
-// itself, or the copy that Put makes of it.
+// Program is the path of what the service starts, by the one rule, and whether
+// that is a copy.
 func Program() (path string, copied bool, err error) {
 	path, inSystem, err := Self()
 	if err != nil {
@@ -19,15 +19,20 @@ func Program() (path string, copied bool, err error) {
 	if inSystem {
 		return path, false, nil
 	}
+	path, err = copyPath()
+	return path, true, err
+}
+
+func copyPath() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", false, fmt.Errorf("finding the place of the service's program: %w", err)
+		return "", fmt.Errorf("finding the place of the service's program: %w", err)
 	}
 	name := "spool-agent"
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
-	return filepath.Join(home, filepath.FromSlash(Share), "bin", name), true, nil
+	return filepath.Join(home, filepath.FromSlash(Share), "bin", name), nil
 }
 
 // IsThis reports whether a file is this program, or a copy of it.
@@ -76,11 +81,12 @@ func Put() (program string, copied bool, err error) {
 }
 
 // Remove removes the copy, and the directories if nothing of the hooks is in
-// them. It says where the copy was, and whether there was one.
+// them: also if this program is in the system, and an earlier one was not. It says
+// where the copy was, and whether there was one.
 func Remove() (program string, removed bool, err error) {
-	program, copy, err := Program()
-	if err != nil || !copy {
-		return program, false, err
+	program, err = copyPath()
+	if err != nil {
+		return "", false, err
 	}
 	os.Remove(Aside(program))
 	os.Remove(old(program))
