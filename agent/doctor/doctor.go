@@ -230,7 +230,7 @@ func (d *diagnosis) checkService() {
 		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
 		return
 	}
-	ours, _, err := place.Program()
+	ours, err := place.Program()
 	theirs, serr := os.Stat(s.Binary)
 	switch {
 	case serr != nil || !theirs.Mode().IsRegular():

@@ -414,7 +414,7 @@ func TestAgents(t *testing.T) {
 
 func TestServiceConfigurationAndHooks(t *testing.T) {
 	t.Setenv("HOME", tempDir(t))
-	self, _, err := place.Program()
+	self, err := place.Program()
 	must(t, err)
 	here, err := os.Executable()
 	must(t, err)

@@ -777,7 +777,7 @@ func (b *box) upgrade() {
 		b.says("install", "copied this program to "+b.program, "restarted it: active (running)")
 		runs("agent-new")
 		// What go run builds is gone soon.
-		b.run("sh", "-c", `cp "$0" "$0.gone" && exec 3<"$0.gone" && rm "$0.gone" && /proc/self/fd/3 install`, filepath.Join(b.home, "test", "agent-old"))
+		b.run("sh", "-c", `cp "$0" "$1" && "$1" install && rm "$1"`, filepath.Join(b.home, "test", "agent-old"), filepath.Join(b.TempDir(), "agent"))
 		runs("agent-old")
 		b.put("agent-old")
 		b.says("install", "nothing to do")

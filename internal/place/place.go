@@ -8,6 +8,7 @@
 package place
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ var systemDirs = []string{"/bin", "/usr/bin", "/usr/local/bin"}
 func Self() (path string, inSystem bool, err error) {
 	path, err = os.Executable()
 	if err != nil {
-		return "", false, err
+		return "", false, fmt.Errorf("finding this program: %w", err)
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil { // it may have been deleted
 		path = real

@@ -4,23 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 )
 
-// Program is the path of what the service starts, by the one rule, and whether
-// that is a copy.
-func Program() (path string, copied bool, err error) {
-	path, inSystem, err := Self()
-	if err != nil {
-		return "", false, fmt.Errorf("finding this program: %w", err)
+// Program is the path of what the service starts.
+func Program() (string, error) {
+	self, inSystem, err := Self()
+	if err != nil || inSystem {
+		return self, err
 	}
-	if inSystem {
-		return path, false, nil
-	}
-	path, err = copyPath()
-	return path, true, err
+	return copyPath()
 }
 
 func copyPath() (string, error) {
@@ -37,43 +33,32 @@ func copyPath() (string, error) {
 
 // IsThis reports whether a file is this program, or a copy of it.
 func IsThis(file string) bool {
-	self, err := running()
-	if err != nil {
-		return false
-	}
-	other, err := os.ReadFile(file)
-	return err == nil && bytes.Equal(self, other)
-}
-
-// running returns this program, on Linux also if something else is at its path
-// by now.
-func running() ([]byte, error) {
-	if runtime.GOOS == "linux" {
-		return os.ReadFile("/proc/self/exe")
-	}
-	path, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
+	self, _, err := Self()
+	ours, oerr := os.ReadFile(self)
+	theirs, terr := os.ReadFile(file)
+	return errors.Join(err, oerr, terr) == nil && bytes.Equal(ours, theirs)
 }
 
 // Put sees to it that what the service starts is this program, and says where
 // that is, and whether it had to copy it.
 func Put() (program string, copied bool, err error) {
-	program, copy, err := Program()
-	if err != nil || !copy {
-		return program, false, err
+	self, inSystem, err := Self()
+	if err != nil || inSystem {
+		return self, false, err
 	}
-	self, err := running()
+	program, err = copyPath()
 	if err != nil {
 		return "", false, err
 	}
-	wrote, err := Replace(program, self, 0o755)
+	content, err := os.ReadFile(self)
+	if err != nil {
+		return "", false, err
+	}
+	wrote, err := Replace(program, content, 0o755)
 	if err != nil && runtime.GOOS == "windows" { // a program that runs can be moved there, but not replaced
 		os.Remove(old(program))
 		os.Rename(program, old(program))
-		if wrote, err = Replace(program, self, 0o755); err != nil {
+		if wrote, err = Replace(program, content, 0o755); err != nil {
 			os.Rename(old(program), program)
 		}
 	}
@@ -92,7 +77,7 @@ func Remove() (program string, removed bool, err error) {
 	os.Remove(old(program))
 	err = os.Remove(program)
 	removed = err == nil
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	os.Remove(filepath.Dir(program)) // both succeed only if they are empty
