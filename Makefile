@@ -11,7 +11,7 @@ PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/am
 
 # The build tags of tests that "make test" leaves out: they need other programs,
 # root, minutes, or a systemd.
-TAGS = tools,root,long,systemd,powercut,man
+TAGS = tools,root,long,systemd,powercut
 # Directories with a go.mod of their own.
 MODULES = test/nats test/powercut/recorder
 
@@ -110,6 +110,7 @@ lint: ## check the form: gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags $(TAGS) ./...
+	$(GO) vet -tags man ./cmd/agent
 	$(GO) run $(STATICCHECK) -tags $(TAGS) ./...
 	@for module in $(MODULES); do \
 		echo "$$module"; \
