@@ -42,7 +42,7 @@ func followIt(t *testing.T, project string, adjust func(*Config)) *following {
 	f := &following{t: t, stop: stop, done: make(chan struct{})}
 	cfg := Config{
 		Project: project,
-		Options: options(),
+		Options: options(), ScanInterval: time.Hour,
 		Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
 			f.mu.Lock()
 			f.drains++
@@ -191,13 +191,13 @@ func TestFollowRetries(t *testing.T) {
 	}
 }
 
-// What was delivered and cannot be acknowledged is not delivered again.
-func TestFollowAcknowledgesLater(t *testing.T) {
+// What was delivered and cannot be acknowledged ends the follower: it would be
+// delivered again and again.
+func TestFollowCannotAcknowledge(t *testing.T) {
 	p := dir(t)
 	drop(t, p, "one")
 	aside := filepath.Join(t.TempDir(), "aside")
 	f := followIt(t, p, func(cfg *Config) {
-		cfg.ScanInterval = 50 * time.Millisecond
 		deliver := cfg.Deliver
 		cfg.Deliver = func(ctx context.Context, b Batch) error {
 			reply := filepath.Join(p, ".spool", "control", b.ID+spoolfiles.ReplySuffix)
@@ -208,8 +208,11 @@ func TestFollowAcknowledgesLater(t *testing.T) {
 			return deliver(ctx, b)
 		}
 	})
-	f.has("one")
-	eventually(t, "reported", func() bool { return strings.Contains(f.reported(), "acknowledging") })
+	<-f.done
+	if f.err == nil || !strings.Contains(f.err.Error(), "cannot be acknowledged") {
+		t.Errorf("Run: %v", f.err)
+	}
+	f.err = nil
 	if got := f.end(); len(got) != 1 {
 		t.Errorf("delivered: %q", got)
 	}
@@ -263,10 +266,10 @@ func TestCopySignals(t *testing.T) {
 			loose.Write(append(s.AppendLine(nil), '\n'))
 		}
 		var copied, numbered bytes.Buffer
-		if err := copySignals(&copied, &loose, ""); err != nil || copied.String() != plain.String() {
+		if err := copySignals(&copied, &loose, "ID", false); err != nil || copied.String() != plain.String() {
 			t.Fatalf("%v: %q", err, copied.String())
 		}
-		if err := copySignals(&numbered, &plain, "ID"); err != nil {
+		if err := copySignals(&numbered, &plain, "ID", true); err != nil {
 			t.Fatal(err)
 		}
 		for i, line := range strings.SplitAfter(numbered.String(), "\n")[:n] {
@@ -278,7 +281,7 @@ func TestCopySignals(t *testing.T) {
 		}
 	})
 	for _, bad := range []string{"x\n", "\n", "{}\n", `{"recorded_at":1,"cwd":"/"}` + "\n\n", strings.Repeat(" ", maxSignal+1)} {
-		if err := copySignals(io.Discard, strings.NewReader(bad), ""); !errors.Is(err, errUnfit) {
+		if err := copySignals(io.Discard, strings.NewReader(bad), "ID", false); !errors.Is(err, errUnfit) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
 	}

@@ -113,14 +113,14 @@ func store(project string, data []byte) error {
 // readInput reads standard input as far as a drop may go. The configuration is
 // read only when it matters: an ordinary drop costs no more than it must.
 func readInput(o *options) ([]byte, error) {
-	max := configs.Default().MaxDrop
+	max := int64(configs.Default().MaxDrop)
 	data, err := io.ReadAll(io.LimitReader(os.Stdin, max+1))
 	if err == nil && int64(len(data)) > max {
 		var c configs.Config
 		if c, err = o.load(); err != nil {
 			return nil, err
 		}
-		max = c.MaxDrop
+		max = int64(c.MaxDrop)
 		var more []byte
 		more, err = io.ReadAll(io.LimitReader(os.Stdin, max+1-int64(len(data))))
 		data = append(data, more...)

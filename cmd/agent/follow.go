@@ -37,7 +37,7 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 	cfg := follow.Config{
 		Project:      project,
 		Options:      queueOptions(c),
-		ScanInterval: c.ScanInterval,
+		ScanInterval: time.Duration(c.ScanInterval),
 		IDs:          ids,
 		Report:       complain,
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -160,9 +161,9 @@ func (o *options) logLevelOf(c configs.Config) (zerolog.Level, error) {
 func queueOptions(c configs.Config) queue.Options {
 	return queue.Options{
 		Cap:        c.Cap,
-		MaxDrop:    c.MaxDrop,
-		MaxPayload: c.MaxPayload,
-		ReplyTTL:   c.ReplyTTL,
+		MaxDrop:    int64(c.MaxDrop),
+		MaxPayload: int(c.MaxPayload),
+		ReplyTTL:   time.Duration(c.ReplyTTL),
 		Fsync:      c.Fsync,
 	}
 }

@@ -66,7 +66,7 @@ once; either way nothing is lost.`,
 					return agent.Settings{}, err
 				}
 				log.Store(int32(level))
-				s := agent.Settings{Options: queueOptions(c), ScanInterval: c.ScanInterval, Projects: projects}
+				s := agent.Settings{Options: queueOptions(c), ScanInterval: time.Duration(c.ScanInterval), Projects: projects}
 				if len(projects) == 0 {
 					s.Projects, s.Patterns = c.Projects, c.Patterns
 				}
