@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"spoolagent/agent"
 	"spoolagent/agent/registry"
 	"spoolagent/agent/status"
 	"spoolagent/agent/watch"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/patience"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/service"
@@ -64,9 +63,9 @@ type Hooks struct {
 
 // names are those of all checks, in the order in which they are reported. The
 // project of this directory and the self-test come after them.
-var names = [...]string{"agent.running", "agent.version", "agent.rivals", "service", "config", "registry", "hooks", "limits",
+var names = [...]string{"agent.running", "agent.version", "service", "config", "registry", "hooks", "limits",
 	"project.exists", "spool.answer", "spool.permissions", "spool.off", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
-	"spool.filesystem", "spool.clock", "disk"}
+	"spool.filesystem", "disk"}
 
 // Examine makes all checks. Failures come first, then warnings, then what was
 // skipped.
@@ -114,63 +113,28 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) find(name string, status Level, what, mend string) {
-	d.findIn("", name, status, what, mend)
-}
-
-func (d *diagnosis) findIn(project, name string, status Level, what, mend string) {
-	d.findings = append(d.findings, finding{name: name, status: status, what: what, mend: mend, project: project})
-}
-
-// within returns what f returns. ok is false if ctx ends or patience is over
-// before; then f's goroutine is left behind.
-func within[T any](ctx context.Context, patience time.Duration, f func(context.Context) T) (result T, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	done := make(chan T, 1)
-	go func() { done <- f(ctx) }()
-	select {
-	case result = <-done:
-		return result, true
-	case <-ctx.Done():
-		return result, false
-	}
+	d.findings = append(d.findings, finding{name: name, status: status, what: what, mend: mend})
 }
 
 func (d *diagnosis) checkAgents() {
-	agents, _, err := status.Leftovers(d.facts.StateDir)
+	agents, err := status.Running(d.facts.StateDir)
 	if err != nil {
 		d.find("agent.running", Failure, err.Error(), "ls -la "+quote.Shell(d.facts.StateDir))
 		return
 	}
-	const oneOfThem = "agent status; kill the one that is not wanted"
-	for i, a := range agents {
-		// An agent for all projects of this user waits if another one runs.
-		if waits := strings.HasPrefix(a.Problem, "waiting"); a.User && waits {
-			d.find("agent.rivals", Warning, fmt.Sprintf("a second agent (pid %d) waits for the first one to end", a.PID), oneOfThem)
-		} else if a.User {
-			d.server = &agents[i]
-		}
-		for _, p := range a.Projects {
-			exhausted := strings.Contains(p.Error, syscall.EMFILE.Error()) || strings.Contains(p.Error, syscall.ENOSPC.Error())
-			if p.State == agent.StateHeld {
-				d.findIn(p.Path, "agent.rivals", Warning, p.Error, oneOfThem)
-			} else if exhausted && (p.State == agent.StatePolling || p.State == agent.StateError) {
-				d.findIn(p.Path, "limits", Warning, p.Error, raise)
-			}
-		}
+	// A second agent for all projects of this user waits for the first to end.
+	i := slices.IndexFunc(agents, func(a agent.Info) bool { return a.User && !strings.HasPrefix(a.Problem, "waiting") })
+	if i >= 0 {
+		d.server = &agents[i]
 	}
-	s := d.server
-	switch {
+	switch s := d.server; {
 	case s == nil && len(agents) > 0:
 		d.find("agent.running", Warning, "the agents that run serve only the projects that they were given", d.toStart())
-		return
 	case s == nil:
 		d.find("agent.running", Failure, "no agent is running: drops wait until one does, or until a drain", d.toStart())
-		return
 	case s.Problem != "":
 		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
-	}
-	if s.Version != d.facts.Version {
+	case s.Version != d.facts.Version:
 		d.find("agent.version", Warning, fmt.Sprintf("the running agent is version %s, this program is version %s", s.Version, d.facts.Version), d.toRestart())
 	}
 }
@@ -213,12 +177,12 @@ func (d *diagnosis) toRestart() string {
 
 func (d *diagnosis) checkService() {
 	s := d.facts.Service
-	switch {
-	case !s.Installed && s.Reach != nil:
-		d.find("service", Warning, s.Reach.Error(), "")
-		return
-	case !s.Installed:
-		d.find("service", Warning, "the agent is not installed as a service: it does not start by itself", "agent install")
+	if !s.Installed {
+		what, mend := "the agent is not installed as a service: it does not start by itself", "agent install"
+		if s.Reach != nil {
+			what, mend = s.Reach.Error(), ""
+		}
+		d.find("service", Warning, what, mend)
 		return
 	}
 	if s.Reach != nil {
@@ -228,19 +192,23 @@ func (d *diagnosis) checkService() {
 	self, _ := os.Executable()
 	ours, _ := os.Stat(self)
 	theirs, err := os.Stat(s.Binary)
-	if err != nil || !theirs.Mode().IsRegular() {
-		d.find("service", Failure, "there is no program where it starts one: "+s.Binary, "agent install")
-	} else if ours != nil && !os.SameFile(ours, theirs) {
-		d.find("service", Warning, fmt.Sprintf("it starts %s, but this program is %s", s.Binary, self), "agent install, to have it start this program")
-	}
-	if !s.Running {
-		d.find("service", Failure, "not running: "+s.Detail, "agent start; see why it ended: "+s.Logs)
-	}
-	if !s.Enabled {
-		d.find("service", Warning, "it does not start at login", "agent install")
-	}
-	if s.Linger == service.LingerOff {
-		d.find("service", Warning, "it ends when you log out, and starts at the next login", "agent install --linger")
+	there := err == nil && theirs.Mode().IsRegular()
+	reached := s.Reach == nil
+	for _, c := range []struct {
+		wrong      bool
+		level      Level
+		what, mend string
+	}{
+		{!there, Failure, "there is no program where it starts one: " + s.Binary, "agent install"},
+		{there && ours != nil && !os.SameFile(ours, theirs), Warning, "it starts " + s.Binary + ", but this program is " + self, "agent install, to have it start this program"},
+		{!reached, Skipped, fmt.Sprint("cannot be asked: ", s.Reach), ""},
+		{reached && !s.Running, Failure, "not running: " + s.Detail, "agent start; see why it ended: " + s.Logs},
+		{reached && !s.Enabled, Warning, "it does not start at login", "agent install"},
+		{reached && s.Linger == service.LingerOff, Warning, "it ends when you log out, and starts at the next login", "agent install --linger"},
+	} {
+		if c.wrong {
+			d.find("service", c.level, c.what, c.mend)
+		}
 	}
 }
 
@@ -266,19 +234,21 @@ var wrongHooks = map[hooks.State]string{
 // checkHooks checks the settings of tools, but waits no longer for them than for
 // a project, since settings of projects are among them.
 func (d *diagnosis) checkHooks(ctx context.Context) {
-	h, ok := within(ctx, patience, d.facts.Hooks)
+	h, ok := patience.Within(ctx, limit, d.facts.Hooks)
 	if !ok {
-		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", patience), "agent hooks list, in each project that has hooks")
+		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", limit), "agent hooks list, in each project that has hooks")
 	}
 	for _, c := range h.Connections {
 		mend := "agent hooks install " + c.Tool.Name
 		if c.Project != "" {
 			mend += " --project " + dir
 		}
+		what, wrong := wrongHooks[c.State]
 		if c.Err != nil {
-			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error(), "mend the file, then: "+mend)
-		} else if wrong, ok := wrongHooks[c.State]; ok {
-			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+wrong, mend)
+			what, wrong, mend = "'s settings cannot be read: "+c.Err.Error(), true, "mend the file, then: "+mend
+		}
+		if wrong {
+			d.findings = append(d.findings, finding{name: "hooks", status: Warning, what: c.Tool.Title + what, mend: mend, project: c.Project})
 		}
 	}
 	const mend = "agent hooks install TOOL, for any tool that is connected"
@@ -327,16 +297,16 @@ func group(findings []finding) []Check {
 			in = quote.Shell(same[0].project)
 		}
 		c := Check{Name: key.name, Status: key.status, Detail: oneLine(key.what), Mend: strings.ReplaceAll(key.mend, dir, in)}
-		for i, f := range same {
+		for _, f := range same {
 			if f.project == "" {
 				continue
 			}
-			c.Projects = append(c.Projects, f.project)
-			if i < maxAlike {
+			if c.Projects = append(c.Projects, f.project); len(c.Projects) <= maxAlike {
 				c.Detail += "\n" + oneLine(strings.TrimSuffix(f.project+": "+f.which, ": "))
-			} else if i == maxAlike {
-				c.Detail += fmt.Sprintf("\nand %d more", len(same)-i)
 			}
+		}
+		if more := len(c.Projects) - maxAlike; more > 0 {
+			c.Detail += fmt.Sprintf("\nand %d more", more)
 		}
 		checks = append(checks, c)
 	}

@@ -241,9 +241,6 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 		}, "spool.queue", Warning, "holds the lock", "fuser -v DIR/.spool/" + queue.FileName},
 		{"the queue is a link", func(t *testing.T, p string) { must(t, os.Symlink("/etc/passwd", in(p, queue.FileName))) },
 			"spool.queue", Failure, queue.FileName, "ls -la DIR/.spool"},
-		{"signals from the future", func(t *testing.T, p string) {
-			write(t, in(p, queue.FileName), fmt.Sprintf(`{"recorded_at":%d,"cwd":"","tool_name":"x"}`+"\n", time.Now().Add(time.Hour).Unix()))
-		}, "spool.clock", Warning, ": 1", "timedatectl"},
 	} {
 		if strings.HasPrefix(c.name, "another user") && os.Geteuid() != 0 {
 			continue // see TestRootWhatIsWrongWithAProject
@@ -295,20 +292,6 @@ func TestGitRunsNothingOfTheRepository(t *testing.T) {
 	Examine(context.Background(), facts(t, p))
 	if _, err := os.Lstat(ran); err == nil {
 		t.Error("the repository's program was run")
-	}
-}
-
-// An old date is no proof that a drop has waited: a producer may have set it.
-func TestADropThatIsBeingFolded(t *testing.T) {
-	p := sound(t)
-	serve(t, p)
-	drop := in(p, "incoming", "a.json")
-	write(t, drop, "{}")
-	age(t, drop, time.Hour)
-	gone := time.AfterFunc(recheck/10, func() { os.Remove(drop) })
-	defer gone.Stop()
-	if c := named(Examine(context.Background(), facts(t, p)), "spool.waiting"); c[0].Status != OK {
-		t.Errorf("%+v", c)
 	}
 }
 
@@ -377,9 +360,6 @@ func run(t *testing.T, f Facts, a agent.Info) {
 }
 
 func TestAgents(t *testing.T) {
-	state := func(s agent.State, err string) []agent.ProjectState {
-		return []agent.ProjectState{{Path: "/p", State: s, Error: err}}
-	}
 	holder := func(pid int) agent.Holder { return agent.Holder{PID: pid, Version: "old"} }
 	for _, c := range []struct {
 		agents []agent.Info
@@ -392,11 +372,6 @@ func TestAgents(t *testing.T) {
 		{[]agent.Info{{Holder: holder(1)}}, "agent.running", Warning, "only the projects that they were given", "agent install"},
 		{[]agent.Info{{Holder: holder(1), User: true}}, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
 		{[]agent.Info{{Holder: holder(1), User: true, Problem: "configuration refused"}}, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
-		{[]agent.Info{{Holder: holder(1), User: true, Service: true}, {Holder: holder(2), User: true, Problem: "waiting for 1"}},
-			"agent.rivals", Warning, "pid 2", "agent status"},
-		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StateHeld, "another agent serves it")}}, "agent.rivals", Warning, "/p", "agent status"},
-		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StatePolling, "polled, for "+syscall.ENOSPC.Error())}}, "limits", Warning, "/p", raise},
-		{[]agent.Info{{Holder: holder(1), Projects: state(agent.StateError, syscall.EMFILE.Error())}}, "limits", Warning, "/p", raise},
 	} {
 		f := facts(t)
 		for _, a := range c.agents {
@@ -500,7 +475,7 @@ func serving(t *testing.T, f Facts) {
 	soon, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	must(t, await(soon, time.Minute, func() (bool, error) {
-		infos, _, err := status.Leftovers(f.StateDir)
+		infos, err := status.Running(f.StateDir)
 		return len(infos) == 1 && infos[0].User, err
 	}))
 }

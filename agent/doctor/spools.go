@@ -11,59 +11,46 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"spoolagent/agent"
 	"spoolagent/agent/watch"
+	"spoolagent/internal/patience"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
 
 const (
-	// atOnce is how many projects are checked at a time.
-	atOnce = 16
-	// patience is how long one project is waited for.
-	patience = 5 * time.Second
-	// allPatience is how long all of them are waited for.
-	allPatience = 30 * time.Second
-	// shortPatience is how long git may take to read its index, and how long the
+	// limit is how long one project is waited for.
+	limit = 5 * time.Second
+	// allLimit is how long all of them are waited for.
+	allLimit = 30 * time.Second
+	// shortLimit is how long git may take to read its index, and how long the
 	// queue's lock is waited for.
-	shortPatience = 1500 * time.Millisecond
-	// tolerance is how long an agent may take for what it does at once, and by
-	// how much a clock may be wrong.
+	shortLimit = 1500 * time.Millisecond
+	// tolerance is how long an agent may take for what it does at once.
 	tolerance = time.Minute
 	// maxListed is how many entries of a directory are checked.
 	maxListed = 10000
-	// recheck is the pause before a file that seems to wait is checked again.
-	recheck = 300 * time.Millisecond
 )
 
 func (d *diagnosis) checkProjects(ctx context.Context) {
 	if len(d.facts.Projects) == 0 {
 		d.find("project.exists", Warning, "no project is registered or configured", "agent add DIR")
 	}
-	ctx, cancel := context.WithTimeout(ctx, allPatience)
+	ctx, cancel := context.WithTimeout(ctx, allLimit)
 	defer cancel()
 	found := make([][]finding, len(d.facts.Projects))
-	running := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	for i, project := range d.facts.Projects {
-		running <- struct{}{}
-		wg.Go(func() {
-			found[i] = d.checkProject(ctx, project)
-			<-running
-		})
-	}
-	wg.Wait()
+	patience.Each(len(found), func(i int) { found[i] = d.checkProject(ctx, d.facts.Projects[i]) })
 	d.findings = append(d.findings, slices.Concat(found...)...)
 }
 
-// checkProject checks one project, but waits no longer than patience.
+// checkProject checks one project, but waits no longer than the limit.
 func (d *diagnosis) checkProject(ctx context.Context, project string) []finding {
-	found, ok := within(ctx, patience, func(ctx context.Context) []finding {
-		e := &examiner{project: project, d: d, now: time.Now()}
+	found, ok := patience.Within(ctx, limit, func(ctx context.Context) []finding {
+		e := &examiner{project: project, d: d}
 		e.run(ctx)
 		return e.findings
 	})
@@ -71,7 +58,7 @@ func (d *diagnosis) checkProject(ctx context.Context, project string) []finding 
 		return found
 	}
 	return []finding{{name: "spool.answer", status: Failure, project: project,
-		what: fmt.Sprintf("not checked: no answer within %v (%v for all)", patience, allPatience),
+		what: fmt.Sprintf("not checked: no answer within %v (%v for all)", limit, allLimit),
 		mend: "see whether the file system's server can be reached: ls " + dir}}
 }
 
@@ -79,7 +66,6 @@ func (d *diagnosis) checkProject(ctx context.Context, project string) []finding 
 type examiner struct {
 	project  string
 	d        *diagnosis
-	now      time.Time
 	served   bool // an agent serves it
 	findings []finding
 }
@@ -109,7 +95,7 @@ func (e *examiner) run(ctx context.Context) {
 		e.find("spool.off", Warning, "recording is off: hooks store nothing", "", "agent on "+dir)
 	}
 	_, e.served, _ = agent.Serving(sp) // a lock of another user has been reported
-	e.waiting(ctx, sp)
+	e.waiting(sp)
 	if n, err := sp.CountRejects(); err == nil && n > 0 {
 		e.find("spool.rejects", Warning, "something was rejected; the reasons are beside it", fmt.Sprint(n), "ls "+dir+"/.spool/rejected; rm -r what is of no use")
 	}
@@ -164,12 +150,12 @@ func (e *examiner) permissions(sp *spoolfiles.Spool) {
 }
 
 // waiting checks how long drops, requests and replies have waited.
-func (e *examiner) waiting(ctx context.Context, sp *spoolfiles.Spool) {
+func (e *examiner) waiting(sp *spoolfiles.Spool) {
 	drops, _ := sp.ListDrops() // permissions says why it cannot be listed
 	control, _ := sp.ScanControl()
-	e.waitingIn(ctx, sp.Incoming, "drops", drops, tolerance)
-	e.waitingIn(ctx, sp.Control, "requests", entries(control.Requests), tolerance)
-	e.waitingIn(ctx, sp.Control, "replies without an acknowledgement", entries(control.Replies), e.d.facts.Options.ReplyTTL+tolerance)
+	e.waitingIn("drops", drops, tolerance)
+	e.waitingIn("requests", entries(control.Requests), tolerance)
+	e.waitingIn("replies without an acknowledgement", entries(control.Replies), e.d.facts.Options.ReplyTTL+tolerance)
 }
 
 func entries(files []spoolfiles.ControlFile) (all []spoolfiles.Entry) {
@@ -180,40 +166,26 @@ func entries(files []spoolfiles.ControlFile) (all []spoolfiles.Entry) {
 }
 
 // waitingIn checks files of one kind, the oldest first.
-func (e *examiner) waitingIn(ctx context.Context, d *spoolfiles.Dir, what string, files []spoolfiles.Entry, allowed time.Duration) {
+func (e *examiner) waitingIn(what string, files []spoolfiles.Entry, allowed time.Duration) {
 	if len(files) == 0 {
 		return
 	}
-	oldest := files[0]
-	age := e.now.Sub(time.Unix(0, oldest.MTime))
-	if age <= allowed {
-		return
-	}
+	age := time.Since(time.Unix(0, files[0].MTime))
 	which := fmt.Sprintf("%d, the oldest for %v", len(files), age.Round(time.Second))
-	if !e.served {
-		e.find("spool.waiting", Warning, what+" wait, for no agent serves the project", which, e.d.toStart()+", or agent drain --project "+dir)
-		return
-	}
-	// It may have come this moment with an old date.
-	select {
-	case <-time.After(recheck):
-	case <-ctx.Done():
-	}
-	if info, err := d.Lstat(oldest.Name); err == nil && info.Ino == oldest.Ino {
+	switch {
+	case age <= allowed:
+	case e.served:
 		e.find("spool.waiting", Failure, what+" wait although an agent serves the project", which, "see why: agent status --project "+dir+", and the agent's log; "+e.d.toRestart())
+	default:
+		e.find("spool.waiting", Warning, what+" wait, for no agent serves the project", which, e.d.toStart()+", or agent drain --project "+dir)
 	}
 }
 
 func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
-	ctx, cancel := context.WithTimeout(ctx, shortPatience)
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
-	malformed, ahead := 0, 0
-	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(s signal.Signal) error {
-		if s.RecordedAt > uint64(e.now.Add(tolerance).Unix()) {
-			ahead++
-		}
-		return nil
-	}, func(int, error) { malformed++ })
+	malformed := 0
+	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(signal.Signal) error { return nil }, func(int, error) { malformed++ })
 	switch {
 	case err != nil && ctx.Err() != nil:
 		e.find("spool.queue", Warning, "another program holds the lock of the queue", "", "see which: fuser -v "+dir+"/.spool/"+queue.FileName)
@@ -222,9 +194,6 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 	case malformed > 0:
 		e.find("spool.queue", Warning, "the queue has lines that are no signals; they are rejected when it next changes", fmt.Sprint(malformed), "see them: agent peek --project "+dir)
 	}
-	if ahead > 0 {
-		e.find("spool.clock", Warning, "signals are from the future: the clock is or was wrong", fmt.Sprint(ahead), "date; and set the clock: timedatectl")
-	}
 }
 
 // tracked asks git whether the spool is in its index. The settings of a
@@ -232,7 +201,7 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 // only one that this command would run, and is overridden. If git fails, the
 // spool is taken not to be tracked.
 func tracked(ctx context.Context, project string) bool {
-	ctx, cancel := context.WithTimeout(ctx, shortPatience)
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", "-C", project, "-c", "core.fsmonitor=false", "--literal-pathspecs", "--no-optional-locks",
 		"ls-files", "--error-unmatch", "--", spoolfiles.DirName)
@@ -259,4 +228,30 @@ func (s space) scarce() (what string, level Level) {
 		return "", OK
 	}
 	return fmt.Sprintf("%.1f of %.1f MiB, %d of %d inodes", float64(s.freeBytes)/(1<<20), float64(s.bytes)/(1<<20), s.freeInodes, s.inodes), level
+}
+
+// checkHere says which project a hook gets that starts in this directory, and why.
+func checkHere(start string) Check {
+	c := Check{Name: "here", Status: OK}
+	project := spoolfiles.Find(start)
+	stores := "a hook here stores in " + project + ", "
+	sp, err := spoolfiles.OpenExisting(project)
+	switch {
+	case err == nil:
+		defer sp.Close()
+		c.Detail = stores + "the nearest directory upwards that has a .spool"
+		if sp.Off() {
+			c.Status, c.Detail = Warning, fmt.Sprintf("a hook here stores nothing: recording is off in %s", project)
+			c.Mend = "agent on " + quote.Shell(project)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		c.Status, c.Detail = Warning, "a hook here stores nothing: "+err.Error()
+		c.Mend = "ls -la " + quote.Shell(filepath.Join(project, spoolfiles.DirName))
+	default:
+		c.Detail = stores + "since no directory upwards has a .spool or is the top of a git work tree"
+		if _, err := os.Lstat(filepath.Join(project, ".git")); err == nil {
+			c.Detail = stores + "the top of the git work tree"
+		}
+	}
+	return c
 }

@@ -48,13 +48,13 @@ func TestRunningWhileAgentsComeAndGo(t *testing.T) {
 	}
 }
 
-func TestRunningPutsTheServiceFirst(t *testing.T) {
+func TestRunningPutsThatOfAllProjectsFirst(t *testing.T) {
 	state := dir(t)
 	now := time.Now()
 	for _, info := range []agent.Info{
 		{Holder: agent.Holder{PID: 3, StartedAt: now}},
 		{Holder: agent.Holder{PID: 2, StartedAt: now.Add(-time.Hour)}},
-		{Holder: agent.Holder{PID: 1, StartedAt: now}, Service: true},
+		{Holder: agent.Holder{PID: 1, StartedAt: now}, User: true},
 	} {
 		pretendAgent(t, state, info)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -38,9 +37,6 @@ Exit status 1 says that something does not work; warnings do not count.`,
   agent doctor --json | jq '.checks[] | select(.status == "failure")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.atMostOne(); err != nil {
-				return err
-			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			facts, err := o.facts(ctx)
@@ -49,9 +45,7 @@ Exit status 1 says that something does not work; warnings do not count.`,
 			}
 			checks := doctor.Examine(ctx, facts)
 			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetEscapeHTML(false)
-				err = enc.Encode(map[string][]doctor.Check{"checks": checks})
+				err = printJSON(map[string][]doctor.Check{"checks": checks})
 			} else {
 				_, err = os.Stdout.WriteString(showChecks(checks, all, painter(inColour(os.Stdout))))
 			}
@@ -72,30 +66,21 @@ Exit status 1 says that something does not work; warnings do not count.`,
 }
 
 // facts are what the doctor is told.
-func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
-	f.Version, f.Hooks = version(), hookFacts
-	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
-	if f.StateDir, err = stateDir(); err != nil {
-		return f, err
-	}
-	if f.Registry, err = projectRegistry(); err != nil {
-		return f, err
-	}
-	c, err := o.load()
+func (o *options) facts(ctx context.Context) (doctor.Facts, error) {
+	about, err := o.subject()
 	if err != nil {
-		f.ConfigErr, c = err, configs.Default()
+		return doctor.Facts{}, err
 	}
-	f.Options = queueOptions(c)
-	if f.Projects, err = o.given(); err != nil {
-		return f, err
+	f := doctor.Facts{
+		StateDir:  about.state,
+		Registry:  about.registry,
+		Version:   version(),
+		Projects:  about.projects,
+		Options:   queueOptions(about.config),
+		ConfigErr: about.refused,
+		Hooks:     hookFacts,
 	}
-	if len(f.Projects) == 0 {
-		// The doctor itself reports what is wrong with the registry.
-		all, _ := listed(f.Registry, configured(c), func(error) {})
-		for _, p := range all {
-			f.Projects = append(f.Projects, p.Path)
-		}
-	}
+	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
 	s, err := service.New()
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, servicePatience)

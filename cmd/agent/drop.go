@@ -81,10 +81,22 @@ func dropSignal(project string, s signal.Signal) error {
 	return store(project, s.AppendLine(nil))
 }
 
+// dropInput drops standard input. That the configuration is refused is no
+// reason to lose it.
 func dropInput(project string, o *options) error {
-	data, err := readInput(o)
+	c, err := o.load()
 	if err != nil {
-		return err
+		c = configs.Default()
+	}
+	limit := int64(c.MaxDrop)
+	data, err := io.ReadAll(io.LimitReader(os.Stdin, limit+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the drop: %w", err)
+	case len(data) == 0:
+		return errors.New("standard input is empty; give it the drop, or use --tool and --payload")
+	case int64(len(data)) > limit:
+		return fmt.Errorf("the drop has more than %d bytes, which is the limit (max_drop in the configuration)", limit)
 	}
 	return store(project, data)
 }
@@ -108,30 +120,4 @@ func store(project string, data []byte) error {
 		complain(fmt.Errorf("the drop is stored, but: %w", err))
 	}
 	return nil
-}
-
-// readInput reads standard input as far as a drop may go. The configuration is
-// read only when it matters: an ordinary drop costs no more than it must.
-func readInput(o *options) ([]byte, error) {
-	max := int64(configs.Default().MaxDrop)
-	data, err := io.ReadAll(io.LimitReader(os.Stdin, max+1))
-	if err == nil && int64(len(data)) > max {
-		var c configs.Config
-		if c, err = o.load(); err != nil {
-			return nil, err
-		}
-		max = int64(c.MaxDrop)
-		var more []byte
-		more, err = io.ReadAll(io.LimitReader(os.Stdin, max+1-int64(len(data))))
-		data = append(data, more...)
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading the drop: %w", err)
-	case len(data) == 0:
-		return nil, errors.New("standard input is empty; give it the drop, or use --tool and --payload")
-	case int64(len(data)) > max:
-		return nil, fmt.Errorf("the drop has more than %d bytes, which is the limit (max_drop in the configuration)", max)
-	}
-	return data, nil
 }

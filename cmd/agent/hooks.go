@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,12 +32,7 @@ hooks are always those of one repository: DIR, or where you are.`,
 		Example: `  agent hooks list
   agent hooks install claude codex
   agent hooks install git --project ~/code/one`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return fmt.Errorf("unknown command %q", args[0])
-		},
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usage("what about hooks? list, install, uninstall or print; see 'agent hooks --help'")
 		},
@@ -73,9 +67,7 @@ Below that stand the other projects in which a tool was connected.`,
 			}
 			list := listHooks(cmd.Context(), setup, project)
 			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetEscapeHTML(false)
-				return enc.Encode(list)
+				return printJSON(list)
 			}
 			return printHooks(os.Stdout, list, painter(inColour(os.Stdout)))
 		},
@@ -86,7 +78,7 @@ Below that stand the other projects in which a tool was connected.`,
 
 func hooksInstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
-		Use:   "install TOOL... [--user|--project DIR] [--dry-run]",
+		Use:   "install TOOL... [--project DIR] [--dry-run]",
 		Short: "Connect tools",
 		Long: `Adds our hooks to the settings of the tools, and leaves all else in them as it is,
 to the byte. Before the first change, a copy of the file is kept beside it. Once
@@ -98,7 +90,7 @@ connected, nothing is changed any more; what is of an older version is replaced.
 
 func hooksUninstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
-		Use:   "uninstall TOOL... [--user|--project DIR] [--dry-run]",
+		Use:   "uninstall TOOL... [--project DIR] [--dry-run]",
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
@@ -110,15 +102,11 @@ file since, it becomes again what it was. The program and the scripts go with th
 type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
 
 func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
-	var user, dry bool
+	var dry bool
 	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
 	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
-	cmd.Flags().BoolVar(&user, "user", false, "in the user's settings, as without --project")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if user && len(o.projects) > 0 {
-			return usage("--user and --project exclude each other")
-		}
 		setup, err := hooks.New(configs.Hook())
 		if err != nil {
 			return err
@@ -126,7 +114,7 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 		var errs []error
 		for _, name := range args {
 			tool, _ := toolNamed(name)
-			if err := editHooks(cmd.Context(), o, setup, tool, user, dry, plan, done, nothing); err != nil {
+			if err := editHooks(cmd.Context(), o, setup, tool, dry, plan, done, nothing); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			}
 		}
@@ -135,8 +123,14 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 	return cmd
 }
 
-func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, user, dry bool, plan planner, done, nothing string) error {
-	project, err := o.hooksProject(tool, user)
+func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, dry bool, plan planner, done, nothing string) error {
+	// The project whose settings are meant; empty: the user's.
+	project, err := "", error(nil)
+	if len(o.projects) > 0 {
+		project, err = o.project()
+	} else if tool.OfRepository() {
+		project, err = os.Getwd()
+	}
 	if err != nil {
 		return err
 	}
@@ -166,17 +160,6 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, tool.Note)
 	}
 	return nil
-}
-
-// hooksProject is the project whose settings are meant; empty: the user's.
-func (o *options) hooksProject(tool hooks.Tool, user bool) (string, error) {
-	switch {
-	case len(o.projects) > 0:
-		return o.project()
-	case tool.OfRepository() && !user:
-		return os.Getwd()
-	}
-	return "", nil
 }
 
 func hooksPrintCommand() *cobra.Command {
@@ -322,10 +305,7 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 // printHooks prints the list for people.
 func printHooks(out io.Writer, list hooksList, p painter) error {
 	w := bufio.NewWriter(out)
-	table := [][]cell{{{text: "TOOL"}, {text: "HERE"}, {text: "CONNECTED"}, {text: "SETTINGS"}}}
-	for i := range table[0] {
-		table[0][i].colour = bold
-	}
+	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "SETTINGS"}}}
 	var troubles []string
 	for _, t := range list.Tools {
 		here := "no"
@@ -362,10 +342,9 @@ func printHooks(out io.Writer, list hooksList, p painter) error {
 				}
 			}
 		}
-		table = append(table, []cell{{text: t.Name}, {text: here},
-			{text: strings.Join(connected, ", "), colour: shade}, {text: strings.Join(files, ", ")}})
+		table = append(table, row{shade, []string{t.Name, here, strings.Join(connected, ", "), strings.Join(files, ", ")}})
 	}
-	printTable(w, table, p)
+	fmt.Fprintln(w, strings.Join(layTable(table, p), "\n"))
 	for i, e := range list.Elsewhere {
 		if i == 0 {
 			fmt.Fprint(w, "\nalso connected, in other projects:\n")

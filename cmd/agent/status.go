@@ -2,14 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent/status"
-	"spoolagent/configs"
 )
 
 func statusCommand(o *options) *cobra.Command {
@@ -32,29 +32,35 @@ shown, and the default cap where no agent says otherwise.`,
   agent status --json --project . | jq .projects[0].queued`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.atMostOne(); err != nil {
-				return err
-			}
 			if interval < minInterval {
 				return usage("--interval must be %v at least", minInterval)
 			}
-			show := func(s *statusReport) error { return printReport(os.Stdout, s, time.Now()) }
-			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetEscapeHTML(false)
-				show = func(s *statusReport) error { return enc.Encode(s) }
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			for last := (*statusReport)(nil); ; {
+				s, err := o.status(ctx)
+				switch {
+				case ctx.Err() != nil && last != nil:
+					return last.exit()
+				case err != nil:
+					return err
+				case asJSON:
+					err = printJSON(s)
+				default:
+					err = printReport(os.Stdout, s, time.Now(), watched)
+				}
+				if err != nil {
+					return err
+				}
+				if !watched {
+					return s.exit()
+				}
+				last = s
+				select {
+				case <-ctx.Done():
+				case <-time.After(interval):
+				}
 			}
-			if watched {
-				return o.watchStatus(cmd.Context(), interval, asJSON, show)
-			}
-			s, err := o.status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := show(s); err != nil {
-				return err
-			}
-			return s.exit()
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -63,85 +69,43 @@ shown, and the default cap where no agent says otherwise.`,
 	return cmd
 }
 
-// watchStatus is status --watch: in place where a person reads it, else one
-// report after the other.
-func (o *options) watchStatus(ctx context.Context, interval time.Duration, asJSON bool, show func(*statusReport) error) error {
-	stays := func() error { return nil }
-	switch {
-	case asJSON: // one object a line
-		return o.watch(ctx, interval, show, stays)
-	case onTerminal(os.Stdout) && os.Getenv("TERM") != "dumb":
-		screen, err := openScreen(os.Stdout)
-		if err != nil {
-			return err
-		}
-		defer screen.close()
-		return o.watch(ctx, interval, screen.show, screen.resized)
-	}
-	between := ""
-	return o.watch(ctx, interval, func(s *statusReport) error {
-		if _, err := os.Stdout.WriteString(between); err != nil {
-			return err
-		}
-		between = "\n"
-		return show(s)
-	}, stays)
-}
+// minInterval keeps a slip of the finger from occupying a processor.
+const minInterval = 50 * time.Millisecond
 
 // statusReport is what status shows.
 type statusReport struct {
 	status.Status
 	Service *serviceFacts `json:"service,omitempty"` // nil: not asked
 
-	strays  []error // what the registry has besides projects
+	strays  []error // what is wrong with the registry
 	refused error   // why the configuration does not count
 }
 
 // status looks at everything once.
 func (o *options) status(ctx context.Context) (*statusReport, error) {
-	c, refused := o.load()
-	if refused != nil {
-		c = configs.Default()
-	}
-	projects, err := o.given()
-	if err != nil {
-		return nil, err
-	}
-	state, err := stateDir()
-	if err != nil {
-		return nil, err
-	}
-	only := len(projects) > 0
-	var strays []error
+	only := len(o.projects) > 0
 	asked := func() *serviceFacts { return nil }
 	if !only {
 		asked = askService(ctx)
-		reg, err := projectRegistry()
-		if err != nil {
-			return nil, err
-		}
-		all, err := listed(reg, configured(c), func(err error) { strays = append(strays, err) })
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range all {
-			projects = append(projects, p.Path)
-		}
+	}
+	about, err := o.subject()
+	if err != nil {
+		return nil, err
 	}
 	r, err := status.Report(ctx, status.Config{
-		StateDir: state,
-		Projects: projects,
+		StateDir: about.state,
+		Projects: about.projects,
 		Only:     only,
-		Options:  queueOptions(c),
+		Options:  queueOptions(about.config),
 		Version:  version(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if refused != nil {
-		r.Problem = "configuration refused: " + oneLine(refused)
+	if about.refused != nil {
+		r.Problem = "configuration refused: " + oneLine(about.refused)
 	}
-	return &statusReport{r, asked(), strays, refused}, nil
+	return &statusReport{r, asked(), about.strays, about.refused}, nil
 }
 
 // exit is the exit status that the report asks for.
