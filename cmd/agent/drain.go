@@ -27,19 +27,13 @@ func drainCommand(o *options) *cobra.Command {
 		Use:   "drain [--timeout 5s]\n  agent drain --follow [--id] [-- COMMAND [ARG]...]",
 		Short: "Take all signals",
 		Long: `Prints all signals of the project as JSON Lines, oldest first, and empties the
-queue. Drops that were there before are among them. Where an agent serves the
-project, it is asked; where none does, drain does the same by itself.
-
+queue, with an agent or without one. Drops that were there before are among them.
 The signals are taken only once standard output has them all. If it fails, or
-drain is interrupted, all go back into the queue. A standard output that is
-closed (>&-) cannot be told from /dev/null, and takes everything.
-
-Exit status 4 says that the timeout passed, and that nothing was taken.
+drain is interrupted, all go back into the queue.
 
 With --follow it stays, and prints what comes as it comes, until its reader
-ends, or SIGINT or SIGTERM comes; all of these are exit status 0. It waits where
-there is no .spool yet, or no more, and goes on when an agent starts or stops.
-What a pipe has taken counts as taken, also if the reader dies over it.
+ends, or SIGINT or SIGTERM comes; all of these are exit status 0. What a pipe
+has taken counts as taken, also if the reader dies over it.
 
 With a COMMAND nothing is printed. It is run for each batch of signals, which it
 finds on its standard input, and these are taken once it ends with status 0.
@@ -49,8 +43,7 @@ When the follower is killed the next one hands over again what had not been
 acknowledged. With --id each line begins with a member "id" that is the same
 then, and that no other signal has, so that the receiver can discard repeats. It
 ceases to be the same only if no follower comes within reply_ttl: then the
-signals go back into the queue. Without --id, what was not handed over wholly
-when the follower ends goes back at once.`,
+signals go back into the queue, as all do at once without --id.`,
 		Example: `  agent drain >signals.jsonl
   agent drain --timeout 1s | jq -r .payload
   agent drain --follow | jq --unbuffered -r .payload

@@ -86,15 +86,9 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 // withdraws the request, and tries again after a pause.
 const followTimeout = 10 * time.Second
 
-// The pauses between two attempts of the command at a batch.
-const (
-	minPause = time.Second
-	maxPause = time.Minute
-)
-
 // feed runs the command on a batch until it succeeds.
 func feed(ctx context.Context, b follow.Batch, command []string) error {
-	for pause := minPause; ; pause = min(2*pause, maxPause) {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		err := runOn(ctx, b, command)
 		if err == nil {
 			return nil
@@ -113,9 +107,6 @@ func feed(ctx context.Context, b follow.Batch, command []string) error {
 // runOn runs the command once. If ctx ends, the command gets SIGTERM, and has a
 // little time to end well.
 func runOn(ctx context.Context, b follow.Batch, command []string) error {
-	if ctx.Err() != nil {
-		return errEnded
-	}
 	// The command reads a file, not a pipe: were we killed, a pipe would end
 	// within a line. Its offset is the command's, too.
 	if _, err := b.Signals.Seek(0, io.SeekStart); err != nil {

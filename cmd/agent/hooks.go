@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -52,7 +54,7 @@ func hooksListCommand(o *options) *cobra.Command {
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
 (user), in the project, or not. "partly" says that some of its hooks are missing,
 "outdated" that they are not those of this version; to install again fixes both.
-Below that stand the other projects in which a tool was connected.`,
+The other projects in which a tool was connected are shown as well.`,
 		Example: `  agent hooks list
   agent hooks list --json --project . | jq '.tools[] | select(.here)'`,
 		Args: cobra.NoArgs,
@@ -69,7 +71,7 @@ Below that stand the other projects in which a tool was connected.`,
 			if asJSON {
 				return printJSON(list)
 			}
-			return printHooks(os.Stdout, list, painter(inColour(os.Stdout)))
+			return printHooks(os.Stdout, list, project, painter(inColour(os.Stdout)))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -80,9 +82,9 @@ func hooksInstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
 		Use:   "install TOOL... [--project DIR] [--dry-run]",
 		Short: "Connect tools",
-		Long: `Adds our hooks to the settings of the tools, and leaves all else in them as it is,
-to the byte. Before the first change, a copy of the file is kept beside it. Once
-connected, nothing is changed any more; what is of an older version is replaced.`,
+		Long: `Adds our hooks to the settings of the tools, or replaces those of an older
+version, and leaves all else in them as it is, to the byte. Before the first
+change, a copy of the file is kept beside it.`,
 		Example: `  agent hooks install claude codex --dry-run
   agent hooks install gemini --project .`,
 	}, (*hooks.Setup).Install, "connected", "is connected already")
@@ -244,134 +246,99 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 	return w.Flush()
 }
 
+// hooksList is what "hooks list" shows.
 type hooksList struct {
-	Project   string           `json:"project"`
-	Tools     []hooksTool      `json:"tools"`
-	Elsewhere []hooksElsewhere `json:"elsewhere"` // other projects in which tools are connected
-	Scripts   []hooksState     `json:"scripts"`   // and the program that all these run
-}
-
-type hooksElsewhere struct {
-	Tool    string `json:"tool"`
-	Project string `json:"project"`
-	hooksState
+	Tools       []hooksTool  `json:"tools"`
+	Connections []hooksState `json:"connections"` // of each tool the user's and the project's, connected or not, and those in other projects
+	Scripts     []hooksState `json:"scripts"`     // and the program that all these run
 }
 
 type hooksTool struct {
-	Name  string     `json:"name"`
-	Title string     `json:"title"`
-	Here  bool       `json:"here"`
-	User  hooksState `json:"user"`
-	Local hooksState `json:"project"`
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Here  bool   `json:"here"`
 }
 
 type hooksState struct {
-	File  string      `json:"file,omitempty"` // none: it cannot be connected there
-	State hooks.State `json:"state"`
-	Error string      `json:"error,omitempty"`
+	Tool    string      `json:"tool,omitempty"`
+	Project string      `json:"project,omitempty"` // none: the user's
+	File    string      `json:"file"`
+	State   hooks.State `json:"state"`
+	Error   string      `json:"error,omitempty"`
 }
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
-	list := hooksList{Project: project, Elsewhere: []hooksElsewhere{}, Scripts: []hooksState{}}
-	stateOf := func(st hooks.Status) hooksState {
-		s := hooksState{File: st.File, State: st.State}
+	list := hooksList{Scripts: []hooksState{}}
+	add := func(t hooks.Tool, project string, st hooks.Status) {
+		same := func(s hooksState) bool { return s.Tool == t.Name && s.File == st.File }
+		if st.File == "" || slices.ContainsFunc(list.Connections, same) {
+			return // it cannot be connected there, or (at home) it is the user's
+		}
+		s := hooksState{Tool: t.Name, Project: project, File: st.File, State: st.State}
 		if st.Err != nil {
 			s.Error = st.Err.Error()
 		}
-		return s
-	}
-	files := map[string]string{} // of the project, by tool
-	for _, t := range hooks.Tools() {
-		user, local := stateOf(setup.Check(ctx, t, "")), stateOf(setup.Check(ctx, t, project))
-		if local.File == user.File { // at home, a project has the user's settings
-			local = hooksState{State: hooks.None}
-		}
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), user, local})
-		files[t.Name] = local.File
+		list.Connections = append(list.Connections, s)
 	}
 	connections := setup.Connections(ctx)
-	for _, c := range connections {
-		if c.Project != "" && c.File != files[c.Tool.Name] {
-			list.Elsewhere = append(list.Elsewhere, hooksElsewhere{c.Tool.Name, c.Project, stateOf(c.Status)})
+	for _, t := range hooks.Tools() {
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t)})
+		add(t, "", setup.Check(ctx, t, ""))
+		add(t, project, setup.Check(ctx, t, project))
+		for _, c := range connections {
+			if c.Tool.Name == t.Name {
+				add(t, c.Project, c.Status)
+			}
 		}
 	}
-	for path, state := range setup.Scripts(connections) {
-		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})
+	scripts := setup.Scripts(connections)
+	for _, path := range slices.Sorted(maps.Keys(scripts)) {
+		list.Scripts = append(list.Scripts, hooksState{File: path, State: scripts[path]})
 	}
-	slices.SortFunc(list.Scripts, func(a, b hooksState) int { return strings.Compare(a.File, b.File) })
 	return list
 }
 
 // printHooks prints the list for people.
-func printHooks(out io.Writer, list hooksList, p painter) error {
-	w := bufio.NewWriter(out)
+func printHooks(out io.Writer, list hooksList, project string, p painter) error {
 	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "SETTINGS"}}}
 	var troubles []string
 	for _, t := range list.Tools {
-		here := "no"
-		if t.Here {
-			here = "yes"
-		}
-		var connected, files []string
-		shade := green
-		for _, s := range []struct {
-			hooksState
-			where string
-		}{{t.User, "user"}, {t.Local, "project"}} {
-			switch {
-			case s.File == "":
-			case s.Error != "":
-				troubles = append(troubles, fmt.Sprintf("%s: %s", t.Name, safe(s.Error)))
-				shade = red
-			case s.State == hooks.Connected:
-				connected, files = append(connected, s.where), append(files, place(s.File))
-			case s.State != hooks.None:
-				connected, files = append(connected, fmt.Sprintf("%s (%s)", s.where, s.State)), append(files, place(s.File))
+		here := map[bool]string{true: "yes", false: "no"}[t.Here]
+		none := row{"", []string{t.Name, here, "no", ""}}
+		rows := len(table)
+		for _, s := range list.Connections {
+			if s.Tool != t.Name {
+				continue
+			}
+			if s.Error != "" {
+				troubles = append(troubles, t.Name+": "+safe(s.Error))
+			}
+			if s.State == hooks.None {
+				none.cells[3] = cmp.Or(none.cells[3], place(s.File))
+				continue
+			}
+			where, shade := map[string]string{"": "user", project: "project"}[s.Project], green
+			where = cmp.Or(where, "other project")
+			if s.State != hooks.Connected {
+				where, shade = fmt.Sprintf("%s (%s)", where, s.State), yellow
 				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
-				shade = yellow
 			}
+			table = append(table, row{shade, []string{t.Name, here, where, place(s.File)}})
 		}
-		if len(connected) == 0 {
-			connected = []string{"no"}
-			if shade == green {
-				shade = ""
-			}
-			for _, s := range []hooksState{t.User, t.Local} {
-				if len(files) == 0 && s.File != "" {
-					files = append(files, place(s.File))
-				}
-			}
+		if len(table) == rows {
+			table = append(table, none)
 		}
-		table = append(table, row{shade, []string{t.Name, here, strings.Join(connected, ", "), strings.Join(files, ", ")}})
-	}
-	fmt.Fprintln(w, strings.Join(layTable(table, p), "\n"))
-	for i, e := range list.Elsewhere {
-		if i == 0 {
-			fmt.Fprint(w, "\nalso connected, in other projects:\n")
-		}
-		line := "  " + e.Tool + ", in " + place(e.File)
-		switch {
-		case e.Error != "":
-			line += " (" + safe(e.Error) + ")"
-		case e.State != hooks.Connected:
-			line += " (" + string(e.State) + ")"
-		}
-		fmt.Fprintln(w, line)
 	}
 	for _, s := range list.Scripts {
 		if s.State != hooks.Connected {
-			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), missingOr(s.State)))
+			state := strings.Replace(string(s.State), string(hooks.None), "missing", 1)
+			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), state))
 		}
 	}
+	lines := layTable(table, p)
 	if len(troubles) > 0 {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(troubles, "\n"))
+		lines = append(append(lines, ""), troubles...)
 	}
-	return w.Flush()
-}
-
-func missingOr(s hooks.State) string {
-	if s == hooks.None {
-		return "missing"
-	}
-	return string(s)
+	_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
+	return err
 }

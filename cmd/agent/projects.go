@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -258,6 +257,6 @@ func switchRecording(dir string, off bool, open func(string) (*spoolfiles.Spool,
 	}
 	verb := map[bool]string{true: "is", false: "was"}[changed]
 	state := map[bool]string{true: "off", false: "on"}[off]
-	fmt.Fprintln(os.Stderr, strings.Join([]string{"recording", verb, state, "in", place(dir)}, " "))
+	fmt.Fprintln(os.Stderr, "recording", verb, state, "in", place(dir))
 	return nil
 }

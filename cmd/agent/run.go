@@ -21,12 +21,10 @@ func runCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [--project DIR]...",
 		Short: "Serve projects until interrupted",
-		Long: `Serves projects in the foreground: folds their drops, answers requests, and
-returns unclaimed replies. With --project only these. Else all projects of this
-user, as the service does: those of 'agent add', those that hooks have
-registered, and those of the configuration, also what is added meanwhile. There
-is one such agent for each user. A project that another agent serves already is
-left to that one.
+		Long: `Serves projects in the foreground: these, or else all projects of this user, as
+the service does: those of 'agent add', those that hooks have registered, and
+those of the configuration, also what is added meanwhile. There is one such agent
+for each user. A project that another agent serves already is left to that one.
 
 What happens is logged to standard error, as JSON where that is no terminal.
 SIGHUP has it read its configuration again, unless it was started on a terminal;

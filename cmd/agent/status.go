@@ -25,8 +25,7 @@ on a terminal in place, elsewhere one report after another, until interrupted.
 
 Exit status 3 says that no agent serves any of these projects, 1 that something
 needs attention: a project that is missing or in error, or cannot be counted,
-or a configuration that is refused; then only what needs no configuration is
-shown, and the default cap where no agent says otherwise.`,
+or a configuration that is refused.`,
 		Example: `  agent status
   agent status --watch --interval 500ms
   agent status --json --project . | jq .projects[0].queued`,
