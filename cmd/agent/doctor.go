@@ -33,8 +33,6 @@ Nothing else is changed: what is to be done is shown as a command.
 What is wrong is shown, the worst first, and which project a hook would get here;
 with --all, also what is right.
 Exit status 1 says that something does not work; warnings do not count.`,
-		Example: `  agent doctor
-  agent doctor --json | jq '.checks[] | select(.status == "failure")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)

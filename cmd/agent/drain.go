@@ -64,9 +64,6 @@ signals go back into the queue, as all do at once without --id.`,
 			if ids {
 				return usage("--id needs --follow")
 			}
-			if timeout <= 0 {
-				return usage("--timeout must be more than 0, such as 5s or 500ms")
-			}
 			sp, q, err := o.openQueue(spoolfiles.Open)
 			if sp == nil {
 				return err

@@ -40,6 +40,9 @@ standard output.`,
 			if err != nil {
 				return err
 			}
+			if !utf8.ValidString(tool + " " + payload) {
+				return usage("--tool and --payload must be UTF-8 text")
+			}
 			var s signal.Signal
 			if cmd.Flags().Changed("tool") {
 				s.ToolName = &tool
@@ -71,11 +74,6 @@ func dropSignal(project string, s signal.Signal) error {
 	wd, err := os.Getwd()
 	if err != nil {
 		return err
-	}
-	for _, text := range []*string{s.ToolName, s.Payload} {
-		if text != nil && !utf8.ValidString(*text) {
-			return usage("--tool and --payload must be UTF-8 text")
-		}
 	}
 	s.RecordedAt, s.CWD = uint64(time.Now().Unix()), wd
 	return store(project, s.AppendLine(nil))

@@ -55,8 +55,6 @@ func hooksListCommand(o *options) *cobra.Command {
 (user), in the project, or not. "partly" says that some of its hooks are missing,
 "outdated" that they are not those of this version; to install again fixes both.
 The other projects in which a tool was connected are shown as well.`,
-		Example: `  agent hooks list
-  agent hooks list --json --project . | jq '.tools[] | select(.here)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := hooks.New(configs.Hook())
@@ -96,8 +94,6 @@ func hooksUninstallCommand(o *options) *cobra.Command {
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
-		Example: `  agent hooks uninstall claude
-  agent hooks uninstall git --project ~/code/one`,
 	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"syscall"
 
@@ -39,11 +40,11 @@ func main() { os.Exit(execute(os.Args[1:])) }
 
 func execute(args []string) (status int) {
 	started := false
-	root := newRoot()
-	check := root.PersistentPreRunE
-	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+	var o options
+	root := newRoot(&o)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
-		return check(cmd, args)
+		return o.check(cmd)
 	}
 	root.SetArgs(args)
 
@@ -85,11 +86,10 @@ func complain(err error) {
 	fmt.Fprintf(os.Stderr, "agent: %s\n", oneLine(err))
 }
 
-func newRoot() *cobra.Command {
-	var o options
+func newRoot(o *options) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "agent",
-		Version: build(),
+		Version: fmt.Sprintf("%s %s/%s %s", version(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		Short:   "Collects the signals of AI coding tools' hooks, and hands them to a consumer",
 		Long: `Hooks of AI coding tools leave signals in a project's .spool directory; the
 agent folds them into a queue; a consumer drains the queue.
@@ -111,12 +111,6 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
 		Args:                       noCommand,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if n := len(o.projects); n > 1 && cmd.Name() != "run" {
-				return usage("--project is given %d times; only run takes more than one project", n)
-			}
-			return nil
-		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SetOut(os.Stderr)
 			cmd.Help()
@@ -129,12 +123,12 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		title    string
 		commands []*cobra.Command
 	}{
-		{"See and take what there is:", []*cobra.Command{statusCommand(&o), drainCommand(&o), peekCommand(&o), dropCommand(&o)}},
+		{"See and take what there is:", []*cobra.Command{statusCommand(o), drainCommand(o), peekCommand(o), dropCommand(o)}},
 		{"Set up:", []*cobra.Command{
-			installCommand(&o), uninstallCommand(), startCommand(), stopCommand(), restartCommand(),
-			hooksCommand(&o), addCommand(&o), removeCommand(&o), listCommand(&o), offCommand(&o), onCommand(&o), doctorCommand(&o),
+			installCommand(o), uninstallCommand(), startCommand(), stopCommand(), restartCommand(),
+			hooksCommand(o), addCommand(o), removeCommand(o), listCommand(o), offCommand(o), onCommand(o), doctorCommand(o),
 		}},
-		{"Other:", []*cobra.Command{runCommand(&o), printCommand(), versionCommand()}},
+		{"Other:", []*cobra.Command{runCommand(o), printCommand(), versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
 		for _, c := range g.commands {

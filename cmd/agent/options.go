@@ -23,31 +23,28 @@ import (
 type options struct {
 	projects []string
 	config   string
-	logLevel level
+	logLevel string
 }
 
 func (o *options) addTo(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&o.projects, "project", nil, "the project is `DIR`; for run, may be repeated")
 	flags.StringVar(&o.config, "config", "", "the configuration is `FILE`")
-	flags.Var(&o.logLevel, "log-level", "log from `LEVEL` on: "+strings.Join(configs.Levels, ", "))
+	flags.StringVar(&o.logLevel, "log-level", "", "log from `LEVEL` on: "+strings.Join(configs.Levels, ", "))
 
 	root.MarkPersistentFlagDirname("project")
 	root.MarkPersistentFlagFilename("config", "toml")
 	root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(configs.Levels, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// level is the value of --log-level; empty if it was not given.
-type level string
-
-func (l *level) String() string { return string(*l) }
-func (l *level) Type() string   { return "level" }
-
-func (l *level) Set(s string) error {
-	if !slices.Contains(configs.Levels, s) {
-		return errors.New("must be one of " + strings.Join(configs.Levels, ", "))
+// check refuses what no flag's type does.
+func (o *options) check(cmd *cobra.Command) error {
+	if n := len(o.projects); n > 1 && cmd.Name() != "run" {
+		return usage("--project is given %d times; only run takes more than one project", n)
 	}
-	*l = level(s)
+	if o.logLevel != "" && !slices.Contains(configs.Levels, o.logLevel) {
+		return usage("--log-level must be one of %s", strings.Join(configs.Levels, ", "))
+	}
 	return nil
 }
 
@@ -185,14 +182,15 @@ func projectRegistry() (registry.Registry, error) {
 	return r, err
 }
 
-// subject is what status and doctor are about.
+// subject is what list, status and doctor are about.
 type subject struct {
 	config   configs.Config // the default one if it is refused
 	refused  error
 	state    string // the state directory
 	registry registry.Registry
-	projects []string // of --project, else all that are registered or configured
-	strays   []error  // what is wrong with the registry
+	projects []string // of --project, else all that are listed
+	listed   []listedProject
+	strays   []error // what is wrong with the registry
 }
 
 func (o *options) subject() (s subject, err error) {
@@ -209,12 +207,8 @@ func (o *options) subject() (s subject, err error) {
 		s.projects, err = absolute(o.projects)
 		return s, err
 	}
-	stray := func(err error) { s.strays = append(s.strays, err) }
-	all, err := listed(s.registry, s.config, stray)
-	if err != nil {
-		stray(err)
-	}
-	for _, p := range all {
+	s.list()
+	for _, p := range s.listed {
 		s.projects = append(s.projects, p.Path)
 	}
 	return s, nil

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"slices"
 
@@ -85,11 +84,6 @@ func versionCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// build is the version, and what it was built for and with.
-func build() string {
-	return fmt.Sprintf("%s %s/%s %s", version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 }
 
 // version is what the Go command noted in the binary: the module's version, or

@@ -10,9 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent/registry"
 	"spoolagent/agent/status"
-	"spoolagent/configs"
 	"spoolagent/spoolfiles"
 )
 
@@ -43,8 +41,6 @@ it is the project of the working directory.
 
 A project is registered by itself with its first drop, and again with its first
 drop after it was moved or copied.`,
-		Example: `  agent add
-  agent add ~/work ~/notes`,
 	}, add)
 }
 
@@ -87,9 +83,6 @@ stays as it is, and can still be drained; later drops do not register it again.
 A directory that was added by several names is removed by all of them. Without
 DIR it is the project of the working directory; DIR need not exist. With --gone,
 it is every registered project whose directory does not exist.`,
-		Example: `  agent remove
-  agent remove ~/work
-  agent remove --gone`,
 	}, func(dir string) error { return remove(o, dir) })
 	removeNamed := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -154,29 +147,22 @@ func listCommand(o *options) *cobra.Command {
 		Long: `Lists the projects that the agent of this user serves, whether it runs now or
 not: those that are registered, by 'agent add' or by a hook, and those that the
 configuration names. One path a line; with --json, also who named it.`,
-		Example: `  agent list
-  agent list --json | jq -r '.[] | select(.registered) | .path'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if len(o.projects) > 0 {
 				return usage("list takes no --project; 'agent status --project DIR' is about one")
 			}
-			c, err := o.load()
-			if err != nil {
+			about, err := o.subject()
+			if err = cmp.Or(err, about.refused); err != nil {
 				return err
 			}
-			reg, err := projectRegistry()
-			if err != nil {
-				return err
-			}
-			all, err := listed(reg, c, complain)
-			if err != nil {
-				return err
+			for _, stray := range about.strays {
+				complain(stray)
 			}
 			if asJSON {
-				return printJSON(all)
+				return printJSON(about.listed)
 			}
-			for _, p := range all {
+			for _, p := range about.listed {
 				if _, err := fmt.Println(safe(p.Path)); err != nil {
 					return err
 				}
@@ -195,29 +181,30 @@ type listedProject struct {
 	Configured bool   `json:"configured"`
 }
 
-// listed are the projects that are registered or configured, by path. What the
-// registry has besides is complained of.
-func listed(reg registry.Registry, c configs.Config, complain func(error)) ([]listedProject, error) {
-	all := []listedProject{}
+// list lists the projects that are registered or configured, by path.
+func (s *subject) list() {
+	s.listed = []listedProject{}
 	entry := func(path string) *listedProject {
-		i, found := slices.BinarySearchFunc(all, path, func(p listedProject, path string) int { return cmp.Compare(p.Path, path) })
+		i, found := slices.BinarySearchFunc(s.listed, path, func(p listedProject, path string) int { return cmp.Compare(p.Path, path) })
 		if !found {
-			all = slices.Insert(all, i, listedProject{Path: path})
+			s.listed = slices.Insert(s.listed, i, listedProject{Path: path})
 		}
-		return &all[i]
+		return &s.listed[i]
 	}
-	registered, err := reg.List()
+	registered, err := s.registry.List()
+	if err != nil {
+		s.strays = append(s.strays, err)
+	}
 	for _, r := range registered {
 		if r.Err != nil {
-			complain(r.Err)
+			s.strays = append(s.strays, r.Err)
 			continue
 		}
 		entry(r.Path).Registered = true
 	}
-	for _, path := range configured(c) {
+	for _, path := range configured(s.config) {
 		entry(path).Configured = true
 	}
-	return all, err
 }
 
 func offCommand(o *options) *cobra.Command {
@@ -227,17 +214,14 @@ func offCommand(o *options) *cobra.Command {
 		Long: `Switches recording off in a project: hooks and 'agent drop' store nothing there,
 and succeed. What waits can be drained. 'agent on' switches it on again. Without
 DIR it is the project of the working directory; it gets a .spool.`,
-		Example: `  agent off
-  agent off ~/private`,
 	}, func(dir string) error { return switchRecording(dir, true, spoolfiles.Create) })
 }
 
 func onCommand(o *options) *cobra.Command {
 	return projectsCommand(o, &cobra.Command{
-		Use:     "on [DIR]...",
-		Short:   "Undo off",
-		Long:    `Undoes 'agent off': hooks and 'agent drop' store what they are given again.`,
-		Example: `  agent on ~/private`,
+		Use:   "on [DIR]...",
+		Short: "Undo off",
+		Long:  `Undoes 'agent off': hooks and 'agent drop' store what they are given again.`,
 	}, func(dir string) error { return switchRecording(dir, false, spoolfiles.OpenExisting) })
 }
 

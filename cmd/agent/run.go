@@ -30,8 +30,6 @@ What happens is logged to standard error, as JSON where that is no terminal.
 SIGHUP has it read its configuration again, unless it was started on a terminal;
 if that is refused, the one of before counts. SIGINT and SIGTERM end it within two seconds, a second signal at
 once; either way nothing is lost.`,
-		Example: `  agent run --project ~/work --project ~/notes
-  agent run --log-level debug --config ./agent.toml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			projects, err := absolute(o.projects)
@@ -57,7 +55,7 @@ once; either way nothing is lost.`,
 				if err != nil {
 					return agent.Settings{}, err
 				}
-				level, err := zerolog.ParseLevel(cmp.Or(string(o.logLevel), c.LogLevel))
+				level, err := zerolog.ParseLevel(cmp.Or(o.logLevel, c.LogLevel))
 				if err != nil {
 					return agent.Settings{}, err
 				}
