@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,11 +35,11 @@ const (
 type Check struct {
 	Name   string `json:"name"`
 	Status Level  `json:"status"`
-	Detail string `json:"detail"` // in one or more lines; hostile text may be in it
+	Detail string `json:"detail"` // hostile text may be in it
 	Mend   string `json:"mend"`   // what to do, mostly a command; "" if nothing
 
-	// Projects are those that have this wrong, if it is about projects.
-	Projects []string `json:"projects,omitempty"`
+	// Project is the one that has this wrong, if it is about a project.
+	Project string `json:"project,omitempty"`
 }
 
 // Facts are what the doctor cannot find out by itself.
@@ -81,16 +82,9 @@ func Examine(ctx context.Context, f Facts) []Check {
 	d.checkLimits()
 	d.checkProjects(ctx)
 
-	wrong := group(d.findings)
-	var all []Check
+	all := d.found
 	for _, name := range names {
-		n := len(all)
-		for _, w := range wrong {
-			if w.Name == name {
-				all = append(all, w)
-			}
-		}
-		if len(all) == n {
+		if !slices.ContainsFunc(d.found, func(c Check) bool { return c.Name == name }) {
 			all = append(all, Check{Name: name, Status: OK, Detail: "nothing is wrong"})
 		}
 	}
@@ -107,13 +101,13 @@ func Examine(ctx context.Context, f Facts) []Check {
 
 // diagnosis is an examination under way.
 type diagnosis struct {
-	facts    Facts
-	server   *agent.Info // the agent that serves all projects of this user; nil if none runs
-	findings []finding
+	facts  Facts
+	server *agent.Info // the agent that serves all projects of this user; nil if none runs
+	found  []Check     // what is wrong
 }
 
 func (d *diagnosis) find(name string, status Level, what, mend string) {
-	d.findings = append(d.findings, finding{name: name, status: status, what: what, mend: mend})
+	d.found = append(d.found, Check{Name: name, Status: status, Detail: what, Mend: mend})
 }
 
 func (d *diagnosis) checkAgents() {
@@ -177,12 +171,15 @@ func (d *diagnosis) toRestart() string {
 
 func (d *diagnosis) checkService() {
 	s := d.facts.Service
-	if !s.Installed {
-		what, mend := "the agent is not installed as a service: it does not start by itself", "agent install"
-		if s.Reach != nil {
-			what, mend = s.Reach.Error(), ""
-		}
-		d.find("service", Warning, what, mend)
+	switch {
+	case !s.Installed && s.Reach != nil:
+		d.find("service", Warning, s.Reach.Error(), "")
+		return
+	case !s.Installed:
+		d.find("service", Warning, "the agent is not installed as a service: it does not start by itself", "agent install")
+		return
+	case s.Reach != nil:
+		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
 		return
 	}
 	if s.Reach != nil {
@@ -193,7 +190,6 @@ func (d *diagnosis) checkService() {
 	ours, _ := os.Stat(self)
 	theirs, err := os.Stat(s.Binary)
 	there := err == nil && theirs.Mode().IsRegular()
-	reached := s.Reach == nil
 	for _, c := range []struct {
 		wrong      bool
 		level      Level
@@ -201,10 +197,9 @@ func (d *diagnosis) checkService() {
 	}{
 		{!there, Failure, "there is no program where it starts one: " + s.Binary, "agent install"},
 		{there && ours != nil && !os.SameFile(ours, theirs), Warning, "it starts " + s.Binary + ", but this program is " + self, "agent install, to have it start this program"},
-		{!reached, Skipped, fmt.Sprint("cannot be asked: ", s.Reach), ""},
-		{reached && !s.Running, Failure, "not running: " + s.Detail, "agent start; see why it ended: " + s.Logs},
-		{reached && !s.Enabled, Warning, "it does not start at login", "agent install"},
-		{reached && s.Linger == service.LingerOff, Warning, "it ends when you log out, and starts at the next login", "agent install --linger"},
+		{!s.Running, Failure, "not running: " + s.Detail, "agent start; see why it ended: " + s.Logs},
+		{!s.Enabled, Warning, "it does not start at login", "agent install"},
+		{s.Linger == service.LingerOff, Warning, "it ends when you log out, and starts at the next login", "agent install --linger"},
 	} {
 		if c.wrong {
 			d.find("service", c.level, c.what, c.mend)
@@ -241,78 +236,26 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 	for _, c := range h.Connections {
 		mend := "agent hooks install " + c.Tool.Name
 		if c.Project != "" {
-			mend += " --project " + dir
+			mend += " --project " + quote.Shell(c.Project)
 		}
 		what, wrong := wrongHooks[c.State]
 		if c.Err != nil {
 			what, wrong, mend = "'s settings cannot be read: "+c.Err.Error(), true, "mend the file, then: "+mend
 		}
 		if wrong {
-			d.findings = append(d.findings, finding{name: "hooks", status: Warning, what: c.Tool.Title + what, mend: mend, project: c.Project})
+			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})
 		}
 	}
 	const mend = "agent hooks install TOOL, for any tool that is connected"
-	for file, state := range h.Scripts {
-		if state == hooks.None && strings.HasPrefix(filepath.Base(file), "spool-hook") {
+	for _, file := range slices.Sorted(maps.Keys(h.Scripts)) {
+		state := h.Scripts[file]
+		switch slower := strings.HasPrefix(filepath.Base(file), "spool-hook"); {
+		case state == hooks.None && slower:
 			d.find("hooks", Warning, file+" is missing: the hooks run a shell script, which is slower", mend)
-		} else if state == hooks.None {
+		case state == hooks.None:
 			d.find("hooks", Failure, file+" is missing: the hooks leave no signals", mend)
-		} else if state == hooks.Outdated {
+		case state == hooks.Outdated:
 			d.find("hooks", Warning, file+" is not that of this version", mend)
 		}
 	}
 }
-
-// finding is something that is wrong. In mend, dir stands for the project's
-// directory.
-type finding struct {
-	name    string
-	status  Level
-	what    string // the same for all projects that have it
-	mend    string
-	project string // "" if it is not about a project
-	which   string // what it is in this project: a file, a number
-}
-
-// dir stands for a project's directory until it is known whether several
-// projects have the same thing wrong. No path contains it.
-const dir = "\x00"
-
-// maxAlike is how many of the projects that have the same thing wrong are named
-// in a Check's Detail.
-const maxAlike = 5
-
-// group makes one Check of all findings that are alike.
-func group(findings []finding) []Check {
-	alike := map[finding][]finding{}
-	for _, f := range findings {
-		key := f
-		key.project, key.which = "", ""
-		alike[key] = append(alike[key], f)
-	}
-	var checks []Check
-	for key, same := range alike {
-		in := "DIR"
-		if len(same) == 1 {
-			in = quote.Shell(same[0].project)
-		}
-		c := Check{Name: key.name, Status: key.status, Detail: oneLine(key.what), Mend: strings.ReplaceAll(key.mend, dir, in)}
-		for _, f := range same {
-			if f.project == "" {
-				continue
-			}
-			if c.Projects = append(c.Projects, f.project); len(c.Projects) <= maxAlike {
-				c.Detail += "\n" + oneLine(strings.TrimSuffix(f.project+": "+f.which, ": "))
-			}
-		}
-		if more := len(c.Projects) - maxAlike; more > 0 {
-			c.Detail += fmt.Sprintf("\nand %d more", more)
-		}
-		checks = append(checks, c)
-	}
-	slices.SortFunc(checks, func(a, b Check) int { return cmp.Compare(a.Detail+a.Mend, b.Detail+b.Mend) })
-	return checks
-}
-
-// oneLine escapes line feeds, which may be in a name.
-func oneLine(s string) string { return strings.ReplaceAll(s, "\n", `\n`) }

@@ -38,7 +38,7 @@ func TestRootFileSystemThatHangs(t *testing.T) {
 	}
 	must(t, cmd.Process.Signal(syscall.SIGSTOP))
 	checks := Examine(ctx, f)
-	if c := named(checks, "spool.answer"); c[0].Status != Failure || len(c[0].Projects) != 1 || c[0].Projects[0] != remote {
+	if c := named(checks, "spool.answer"); c[0].Status != Failure || len(c) != 1 || c[0].Project != remote {
 		t.Errorf("%+v", c)
 	}
 	if c := named(checks, "spool.filesystem"); c[0].Status != OK {

@@ -22,12 +22,6 @@ const (
 	// stepPatience is how long an agent may take for one step: many times what
 	// it takes under load.
 	stepPatience = 10 * time.Second
-	// cleanPatience is how long the removal of the scratch project may take.
-	cleanPatience = 5 * time.Second
-	// scratchAge is the age at which a scratch project is taken for abandoned.
-	scratchAge = 5*stepPatience + cleanPatience
-	// pollPause is the pause between two polls.
-	pollPause = time.Millisecond
 )
 
 // selfTest sends a signal through a scratch project that the running agent
@@ -47,7 +41,7 @@ func (d *diagnosis) selfTest(ctx context.Context) Check {
 		c.Detail = "interrupted"
 	default:
 		c.Status, c.Mend = Failure, "see why in the agent's log; "+d.toRestart()
-		c.Detail = strings.Join(append(t.steps, oneLine(err.Error())), "; ")
+		c.Detail = strings.Join(append(t.steps, err.Error()), "; ")
 	}
 	return c
 }
@@ -60,9 +54,6 @@ type selfTest struct {
 }
 
 func (t *selfTest) run(ctx context.Context) (err error) {
-	if err := t.removeAbandoned(ctx); err != nil {
-		return err
-	}
 	id := spoolfiles.NewID()
 	project := filepath.Join(t.facts.StateDir, scratchPrefix+id)
 	if err := os.Mkdir(project, 0o700); err != nil {
@@ -132,22 +123,11 @@ func await(ctx context.Context, patience time.Duration, happened func() (bool, e
 			return err
 		}
 		select {
-		case <-time.After(pollPause):
+		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// removeAbandoned removes the scratch projects of self-tests that were killed.
-func (t *selfTest) removeAbandoned(ctx context.Context) (err error) {
-	all, _ := filepath.Glob(filepath.Join(t.facts.StateDir, scratchPrefix+"*"))
-	for _, project := range all {
-		if info, serr := os.Lstat(project); serr == nil && time.Since(info.ModTime()) > scratchAge {
-			err = errors.Join(err, t.remove(ctx, project))
-		}
-	}
-	return err
 }
 
 // remove removes a scratch project, also from the registry. The agent stops
@@ -155,7 +135,7 @@ func (t *selfTest) removeAbandoned(ctx context.Context) (err error) {
 // again while they are removed, so removing is retried.
 func (t *selfTest) remove(ctx context.Context, project string) error {
 	_, err := t.facts.Registry.Remove(project)
-	_ = await(ctx, cleanPatience, func() (bool, error) {
+	_ = await(ctx, stepPatience, func() (bool, error) {
 		if sp, err := spoolfiles.OpenExisting(project); err == nil {
 			_, served, err := agent.Serving(sp)
 			sp.Close()

@@ -32,8 +32,6 @@ const (
 	shortLimit = 1500 * time.Millisecond
 	// tolerance is how long an agent may take for what it does at once.
 	tolerance = time.Minute
-	// maxListed is how many entries of a directory are checked.
-	maxListed = 10000
 )
 
 func (d *diagnosis) checkProjects(ctx context.Context) {
@@ -42,47 +40,49 @@ func (d *diagnosis) checkProjects(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, allLimit)
 	defer cancel()
-	found := make([][]finding, len(d.facts.Projects))
+	found := make([][]Check, len(d.facts.Projects))
 	patience.Each(len(found), func(i int) { found[i] = d.checkProject(ctx, d.facts.Projects[i]) })
-	d.findings = append(d.findings, slices.Concat(found...)...)
+	d.found = append(d.found, slices.Concat(found...)...)
 }
 
 // checkProject checks one project, but waits no longer than the limit.
-func (d *diagnosis) checkProject(ctx context.Context, project string) []finding {
-	found, ok := patience.Within(ctx, limit, func(ctx context.Context) []finding {
-		e := &examiner{project: project, d: d}
+func (d *diagnosis) checkProject(ctx context.Context, project string) []Check {
+	run := func(ctx context.Context) *examiner {
+		e := &examiner{project: project, dir: quote.Shell(project), d: d}
 		e.run(ctx)
-		return e.findings
-	})
-	if ok {
-		return found
+		return e
 	}
-	return []finding{{name: "spool.answer", status: Failure, project: project,
-		what: fmt.Sprintf("not checked: no answer within %v (%v for all)", limit, allLimit),
-		mend: "see whether the file system's server can be reached: ls " + dir}}
+	e, ok := patience.Within(ctx, limit, run)
+	if !ok {
+		e = &examiner{project: project, dir: quote.Shell(project)}
+		e.find("spool.answer", Failure, fmt.Sprintf("not checked: no answer within %v (%v for all)", limit, allLimit),
+			"see whether the file system's server can be reached: ls "+e.dir)
+	}
+	return e.found
 }
 
 // examiner checks one project.
 type examiner struct {
-	project  string
-	d        *diagnosis
-	served   bool // an agent serves it
-	findings []finding
+	project string
+	dir     string // the same, for a shell
+	d       *diagnosis
+	served  bool // an agent serves it
+	found   []Check
 }
 
-func (e *examiner) find(name string, status Level, what, which, mend string) {
-	e.findings = append(e.findings, finding{name: name, status: status, what: what, which: which, mend: mend, project: e.project})
+func (e *examiner) find(name string, status Level, what, mend string) {
+	e.found = append(e.found, Check{name, status, e.project + ": " + what, mend, e.project})
 }
 
 func (e *examiner) run(ctx context.Context) {
 	if which, level := spaceOf(e.project).scarce(); level != OK {
-		e.find("disk", level, "the disk is full, or nearly full; then nothing can be folded, and hooks fail to leave drops", which, "df -h "+dir+"; df -i "+dir)
+		e.find("disk", level, "the disk is full, or nearly full; then nothing can be folded, and hooks fail to leave drops: "+which, "df -h "+e.dir+"; df -i "+e.dir)
 	}
 	if name := watch.Foreign(e.project); name != "" {
-		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "", "move the project to a local disk")
+		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "move the project to a local disk")
 	}
 	if tracked(ctx, e.project) {
-		e.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs", "", "git -C "+dir+" rm -r -q --cached .spool, and commit")
+		e.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs", "git -C "+e.dir+" rm -r -q --cached .spool, and commit")
 	}
 	sp, err := spoolfiles.OpenExisting(e.project)
 	if err != nil {
@@ -92,60 +92,52 @@ func (e *examiner) run(ctx context.Context) {
 	defer sp.Close()
 	e.permissions(sp)
 	if sp.Off() {
-		e.find("spool.off", Warning, "recording is off: hooks store nothing", "", "agent on "+dir)
+		e.find("spool.off", Warning, "recording is off: hooks store nothing", "agent on "+e.dir)
 	}
 	_, e.served, _ = agent.Serving(sp) // a lock of another user has been reported
 	e.waiting(sp)
 	if n, err := sp.CountRejects(); err == nil && n > 0 {
-		e.find("spool.rejects", Warning, "something was rejected; the reasons are beside it", fmt.Sprint(n), "ls "+dir+"/.spool/rejected; rm -r what is of no use")
+		e.find("spool.rejects", Warning, fmt.Sprintf("%d rejected; the reasons are beside them", n), "ls "+e.dir+"/.spool/rejected; rm -r what is of no use")
 	}
 	e.queue(ctx, sp)
 }
 
-// usable makes a spool usable for its owner.
-const usable = "chmod -R u+rwX " + dir + "/.spool"
-
-func chown() string { return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), dir) }
+// chown and chmod make a spool its user's, and private.
+func (e *examiner) chown() string {
+	return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), e.dir)
+}
+func (e *examiner) chmod() string { return "chmod -R u+rwX,go-rwx " + e.dir + "/.spool" }
 
 // cannotOpen says why a spool cannot be opened.
 func (e *examiner) cannotOpen(err error) {
-	mend := "ls -la " + dir + "/.spool; rm what is in the place of a directory"
+	mend := "ls -la " + e.dir + "/.spool; rm what is in the place of a directory"
 	switch owner := (*spoolfiles.OwnerError)(nil); {
 	case errors.Is(err, fs.ErrNotExist):
-		e.find("project.exists", Warning, "the directory, or its .spool, is missing", "", "agent remove "+dir+", or agent add "+dir)
+		e.find("project.exists", Warning, "the directory, or its .spool, is missing", "agent remove "+e.dir+", or agent add "+e.dir)
 		return
 	case errors.As(err, &owner):
-		mend = chown()
+		mend = e.chown()
 	case errors.Is(err, fs.ErrPermission):
-		mend = usable
+		mend = e.chmod()
 	}
-	e.find("spool.permissions", Failure, "it cannot be opened", err.Error(), mend)
+	e.find("spool.permissions", Failure, "it cannot be opened: "+err.Error(), mend)
 }
 
-// permissions checks the modes of the spool's directories, and the owners of
-// the files. Modes of files do not matter in private directories.
+// permissions checks the modes of the spool's directories. Those of files do not
+// matter in private directories.
 func (e *examiner) permissions(sp *spoolfiles.Spool) {
-	var foreign []string
 	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming, sp.Work, sp.Control, sp.Rejected} {
-		path, _ := filepath.Rel(e.project, d.Path())
+		if d == nil {
+			continue
+		}
 		info, err := d.Stat()
-		switch which := fmt.Sprintf("%s is %#o", path, info.Mode.Perm()); {
+		switch mode := info.Mode.Perm(); {
 		case err != nil || runtime.GOOS == "windows":
-		case info.Mode&0o700 != 0o700:
-			e.find("spool.permissions", Failure, "its owner cannot use it", which, usable)
-		case info.Mode&0o077 != 0:
-			e.find("spool.permissions", Warning, "others can read or change it", which, "chmod -R go-rwx "+dir+"/.spool")
+		case mode&0o700 != 0o700:
+			e.find("spool.permissions", Failure, fmt.Sprintf("its owner cannot use %s: %#o", d.Path(), mode), e.chmod())
+		case mode&0o077 != 0:
+			e.find("spool.permissions", Warning, fmt.Sprintf("others can read or change %s: %#o", d.Path(), mode), e.chmod())
 		}
-		names, _ := d.List() // its mode says why it cannot be listed
-		for _, name := range names[:min(len(names), maxListed)] {
-			// Rejects are whatever was dropped.
-			if info, err := d.Lstat(name); err == nil && !info.Ours() && d != sp.Rejected {
-				foreign = append(foreign, filepath.Join(path, name))
-			}
-		}
-	}
-	if len(foreign) > 0 {
-		e.find("spool.permissions", Failure, "files in it belong to other users, and are not used", fmt.Sprintf("%d, such as %s", len(foreign), foreign[0]), chown())
 	}
 }
 
@@ -171,13 +163,13 @@ func (e *examiner) waitingIn(what string, files []spoolfiles.Entry, allowed time
 		return
 	}
 	age := time.Since(time.Unix(0, files[0].MTime))
-	which := fmt.Sprintf("%d, the oldest for %v", len(files), age.Round(time.Second))
+	what = fmt.Sprintf("%d %s wait, the oldest for %v, ", len(files), what, age.Round(time.Second))
 	switch {
 	case age <= allowed:
 	case e.served:
-		e.find("spool.waiting", Failure, what+" wait although an agent serves the project", which, "see why: agent status --project "+dir+", and the agent's log; "+e.d.toRestart())
+		e.find("spool.waiting", Failure, what+"although an agent serves the project", "see why: agent status --project "+e.dir+", and the agent's log; "+e.d.toRestart())
 	default:
-		e.find("spool.waiting", Warning, what+" wait, for no agent serves the project", which, e.d.toStart()+", or agent drain --project "+dir)
+		e.find("spool.waiting", Warning, what+"for no agent serves the project", e.d.toStart()+", or agent drain --project "+e.dir)
 	}
 }
 
@@ -188,11 +180,11 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(signal.Signal) error { return nil }, func(int, error) { malformed++ })
 	switch {
 	case err != nil && ctx.Err() != nil:
-		e.find("spool.queue", Warning, "another program holds the lock of the queue", "", "see which: fuser -v "+dir+"/.spool/"+queue.FileName)
+		e.find("spool.queue", Warning, "another program holds the lock of the queue", "see which: fuser -v "+e.dir+"/.spool/"+queue.FileName)
 	case err != nil:
-		e.find("spool.queue", Failure, "the queue cannot be read", err.Error(), "ls -la "+dir+"/.spool")
+		e.find("spool.queue", Failure, "the queue cannot be read: "+err.Error(), "ls -la "+e.dir+"/.spool")
 	case malformed > 0:
-		e.find("spool.queue", Warning, "the queue has lines that are no signals; they are rejected when it next changes", fmt.Sprint(malformed), "see them: agent peek --project "+dir)
+		e.find("spool.queue", Warning, fmt.Sprintf("%d lines of the queue are no signals; they are rejected when it next changes", malformed), "see them: agent peek --project "+e.dir)
 	}
 }
 

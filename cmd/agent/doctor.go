@@ -112,6 +112,9 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 func showChecks(checks []doctor.Check, all bool, p painter) string {
 	var b strings.Builder
 	colours := map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}
+	// Of projects that have the same wrong, there may be thousands.
+	const few = 5
+	shown, left := map[string]int{}, 0
 	for _, c := range checks {
 		if c.Status == doctor.OK && !all {
 			if c.Name == "here" {
@@ -119,15 +122,17 @@ func showChecks(checks []doctor.Check, all bool, p painter) string {
 			}
 			continue
 		}
-		const indent = "          "
-		lines := strings.Split(c.Detail, "\n")
-		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, safe(lines[0]))
-		for _, line := range lines[1:] {
-			fmt.Fprintln(&b, indent+safe(line))
+		if shown[c.Name]++; shown[c.Name] > few {
+			left++
+			continue
 		}
+		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, safe(c.Detail))
 		if c.Mend != "" {
-			fmt.Fprintln(&b, indent+"mend: "+p.paint(safe(c.Mend), bold))
+			fmt.Fprintln(&b, "          mend: "+p.paint(safe(c.Mend), bold))
 		}
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "... and %d more of the same checks, which --json has\n", left)
 	}
 	if checks[0].Status == doctor.OK { // the worst
 		fmt.Fprintln(&b, p.paint("all is well", green))
