@@ -165,9 +165,7 @@ func hooksPrintCommand() *cobra.Command {
 		Use:   "print TOOL",
 		Short: "Print what belongs into a tool's settings",
 		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
-plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.
-Where spool-hook is missing, they run what 'agent print hook' and 'agent print
-git-hook' print.`,
+plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.`,
 		Example:           `  agent hooks print gemini`,
 		ValidArgsFunction: completeTools(1),
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),

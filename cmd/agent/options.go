@@ -33,7 +33,6 @@ func (o *options) addTo(root *cobra.Command) {
 	flags.StringVar(&o.logLevel, "log-level", "", "log from `LEVEL` on: "+strings.Join(configs.Levels, ", "))
 
 	root.MarkPersistentFlagDirname("project")
-	root.MarkPersistentFlagFilename("config", "toml")
 	root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(configs.Levels, cobra.ShellCompDirectiveNoFileComp))
 }
 

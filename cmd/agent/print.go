@@ -53,8 +53,7 @@ func peekCommand(o *options) *cobra.Command {
 		Long: `Prints the signals of the queue as JSON Lines, oldest first, and changes nothing.
 Lines of the queue that are no signals are named on standard error. Drops that
 have not been folded yet are not in the queue.`,
-		Example: `  agent peek | jq -r .payload`,
-		Args:    cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			sp, q, err := o.openQueue(spoolfiles.OpenExisting)
 			if sp == nil {
