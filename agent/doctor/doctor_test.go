@@ -26,33 +26,19 @@ import (
 	"spoolagent/agent/registry"
 	"spoolagent/agent/status"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/service"
 	"spoolagent/spoolfiles"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// tempDir is a directory by its real path.
-func tempDir(t testing.TB) string {
-	t.Helper()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
-	return dir
-}
-
 // sound is a project that nothing is wrong with.
 func sound(t testing.TB) string {
 	t.Helper()
-	p := tempDir(t)
+	p := agenttest.Dir(t)
 	sp, err := spoolfiles.Create(p)
-	must(t, err)
-	must(t, sp.Close())
+	agenttest.Must(t, err)
+	agenttest.Must(t, sp.Close())
 	return p
 }
 
@@ -60,15 +46,10 @@ func in(project string, path ...string) string {
 	return filepath.Join(append([]string{project, spoolfiles.DirName}, path...)...)
 }
 
-func write(t testing.TB, path, text string) {
-	t.Helper()
-	must(t, os.WriteFile(path, []byte(text), 0o600))
-}
-
 func age(t testing.TB, path string, by time.Duration) {
 	t.Helper()
 	at := time.Now().Add(-by)
-	must(t, os.Chtimes(path, at, at))
+	agenttest.Must(t, os.Chtimes(path, at, at))
 }
 
 // serve does as if an agent served the project, but did nothing.
@@ -76,16 +57,16 @@ func serve(t testing.TB, project string) {
 	t.Helper()
 	lock := flock.New(in(project, "agent.lock"), flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
-	must(t, err)
+	agenttest.Must(t, err)
 	if !ok {
 		t.Fatal("the project is served already")
 	}
 	t.Cleanup(func() { lock.Unlock() })
-	write(t, in(project, "agent.lock"), `{"pid":1,"version":"test"}`)
+	agenttest.Write(t, in(project, "agent.lock"), `{"pid":1,"version":"test"}`)
 }
 
 func facts(t testing.TB, projects ...string) Facts {
-	state := filepath.Join(tempDir(t), "state")
+	state := filepath.Join(agenttest.Dir(t), "state")
 	return Facts{StateDir: state, Registry: registry.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Projects: projects, Options: queue.DefaultOptions(),
 		Hooks: func(context.Context) Hooks { return Hooks{} }}
 }
@@ -107,7 +88,7 @@ func tree(t testing.TB, roots ...string) string {
 			fmt.Fprintln(&b, path, info.Mode(), info.Size(), info.ModTime().UnixNano(), st.Ino, st.Uid)
 			return nil
 		})
-		must(t, err)
+		agenttest.Must(t, err)
 	}
 	return b.String()
 }
@@ -125,15 +106,15 @@ func named(checks []Check, name string) (some []Check) {
 func TestASoundProject(t *testing.T) {
 	p := sound(t)
 	sp, err := spoolfiles.Open(p)
-	must(t, err)
+	agenttest.Must(t, err)
 	defer sp.Close()
 	q := queue.New(sp, queue.DefaultOptions(), nil)
 	_, err = sp.Drop([]byte(`{"tool_name":"x"}`))
-	must(t, err)
+	agenttest.Must(t, err)
 	_, err = q.Take(context.Background(), spoolfiles.NewID())
-	must(t, err)
+	agenttest.Must(t, err)
 	_, err = sp.Drop([]byte(`{"tool_name":"y"}`))
-	must(t, err)
+	agenttest.Must(t, err)
 	before := tree(t, p)
 	checks := Examine(context.Background(), facts(t, p))
 	for _, c := range checks {
@@ -173,27 +154,27 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 		detail string // part of it
 		mend   string // part of it; DIR stands for the project
 	}{
-		{"gone", func(t *testing.T, p string) { must(t, os.RemoveAll(p)) },
+		{"gone", func(t *testing.T, p string) { agenttest.Must(t, os.RemoveAll(p)) },
 			"project.exists", Warning, "is missing", "agent remove DIR"},
-		{"no spool", func(t *testing.T, p string) { must(t, os.RemoveAll(in(p))) },
+		{"no spool", func(t *testing.T, p string) { agenttest.Must(t, os.RemoveAll(in(p))) },
 			"project.exists", Warning, "is missing", "agent add DIR"},
 		{"the spool is a link", func(t *testing.T, p string) {
-			must(t, os.RemoveAll(in(p)))
-			must(t, os.Symlink("/etc", in(p)))
+			agenttest.Must(t, os.RemoveAll(in(p)))
+			agenttest.Must(t, os.Symlink("/etc", in(p)))
 		}, "spool.permissions", Failure, "/.spool: ", "ls -la DIR/.spool; rm"},
 		{"incoming is a link", func(t *testing.T, p string) {
-			must(t, os.RemoveAll(in(p, "incoming")))
-			must(t, os.Symlink("/etc", in(p, "incoming")))
+			agenttest.Must(t, os.RemoveAll(in(p, "incoming")))
+			agenttest.Must(t, os.Symlink("/etc", in(p, "incoming")))
 		}, "spool.permissions", Failure, "/incoming: ", "ls -la DIR/.spool; rm"},
 		{"control is a file", func(t *testing.T, p string) {
-			must(t, os.RemoveAll(in(p, "control")))
-			write(t, in(p, "control"), "")
+			agenttest.Must(t, os.RemoveAll(in(p, "control")))
+			agenttest.Write(t, in(p, "control"), "")
 		}, "spool.permissions", Failure, "/control: ", "ls -la DIR/.spool; rm"},
-		{"another user's spool", func(t *testing.T, p string) { must(t, os.Chown(in(p), 1, 1)) },
+		{"another user's spool", func(t *testing.T, p string) { agenttest.Must(t, os.Chown(in(p), 1, 1)) },
 			"spool.permissions", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
-		{"others can write", func(t *testing.T, p string) { must(t, os.Chmod(in(p, "control"), 0o770)) },
+		{"others can write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p, "control"), 0o770)) },
 			"spool.permissions", Warning, "/.spool/control: 0770", "chmod -R u+rwX,go-rwx DIR/.spool"},
-		{"closed", func(t *testing.T, p string) { must(t, os.Chmod(in(p, "incoming"), 0o500)) },
+		{"closed", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p, "incoming"), 0o500)) },
 			"spool.permissions", Failure, "/.spool/incoming: 0500", "chmod -R u+rwX,go-rwx DIR/.spool"},
 		{"tracked", func(t *testing.T, p string) {
 			git(t, p, "init", "-q")
@@ -205,37 +186,37 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			t.Cleanup(func() { os.RemoveAll(filepath.Join(filepath.Dir(p), ".git")) })
 		}, "spool.git", Failure, "tracked by git", "git -C DIR rm"},
 		{"drops wait", func(t *testing.T, p string) {
-			write(t, in(p, "incoming", "a.json"), "{}")
+			agenttest.Write(t, in(p, "incoming", "a.json"), "{}")
 			age(t, in(p, "incoming", "a.json"), old)
 		}, "spool.waiting", Warning, "1 drops wait, the oldest for 2m", "agent drain --project DIR"},
 		{"drops wait for an agent", func(t *testing.T, p string) {
 			serve(t, p)
-			write(t, in(p, "incoming", "a.json"), "{}")
+			agenttest.Write(t, in(p, "incoming", "a.json"), "{}")
 			age(t, in(p, "incoming", "a.json"), old)
 		}, "spool.waiting", Failure, "although an agent serves", "agent restart"},
 		{"requests wait", func(t *testing.T, p string) {
-			write(t, in(p, "control", "a.drain"), "")
+			agenttest.Write(t, in(p, "control", "a.drain"), "")
 			age(t, in(p, "control", "a.drain"), old)
 		}, "spool.waiting", Warning, "1 requests wait, the oldest for 2m", "agent install"},
 		{"requests wait for an agent", func(t *testing.T, p string) {
 			serve(t, p)
-			write(t, in(p, "control", "a.drain"), "")
+			agenttest.Write(t, in(p, "control", "a.drain"), "")
 			age(t, in(p, "control", "a.drain"), old)
 		}, "spool.waiting", Failure, "although an agent serves", "agent restart"},
 		{"replies wait", func(t *testing.T, p string) {
-			write(t, in(p, "control", "a.signals"), "")
+			agenttest.Write(t, in(p, "control", "a.signals"), "")
 			age(t, in(p, "control", "a.signals"), 20*time.Minute+5*time.Second)
 		}, "spool.waiting", Warning, "1 replies without an acknowledgement wait, the oldest for 20m", "agent drain --project DIR"},
-		{"rejects", func(t *testing.T, p string) { write(t, in(p, "rejected", "a"), "") },
+		{"rejects", func(t *testing.T, p string) { agenttest.Write(t, in(p, "rejected", "a"), "") },
 			"spool.rejects", Warning, "1 rejected", "ls DIR/.spool/rejected"},
-		{"malformed lines", func(t *testing.T, p string) { write(t, in(p, queue.FileName), "x\ny\n") },
+		{"malformed lines", func(t *testing.T, p string) { agenttest.Write(t, in(p, queue.FileName), "x\ny\n") },
 			"spool.queue", Warning, "2 lines", "agent peek --project DIR"},
 		{"a locked queue", func(t *testing.T, p string) {
 			lock := flock.New(in(p, queue.FileName), flock.SetPermissions(0o600))
-			must(t, lock.Lock())
+			agenttest.Must(t, lock.Lock())
 			t.Cleanup(func() { lock.Unlock() })
 		}, "spool.queue", Warning, "holds the lock", "fuser -v DIR/.spool/" + queue.FileName},
-		{"the queue is a link", func(t *testing.T, p string) { must(t, os.Symlink("/etc/passwd", in(p, queue.FileName))) },
+		{"the queue is a link", func(t *testing.T, p string) { agenttest.Must(t, os.Symlink("/etc/passwd", in(p, queue.FileName))) },
 			"spool.queue", Failure, queue.FileName, "ls -la DIR/.spool"},
 	} {
 		if strings.HasPrefix(c.name, "another user") && os.Geteuid() != 0 {
@@ -267,13 +248,13 @@ func TestGitRunsNothingOfTheRepository(t *testing.T) {
 	if out, err := exec.Command("git", "-C", p, "init", "-q").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	ran := filepath.Join(tempDir(t), "ran")
+	ran := filepath.Join(agenttest.Dir(t), "ran")
 	script := filepath.Join(p, "evil.sh")
-	must(t, os.WriteFile(script, []byte("#!/bin/sh\n: >'"+ran+"'\n"), 0o700))
+	agenttest.Must(t, os.WriteFile(script, []byte("#!/bin/sh\n: >'"+ran+"'\n"), 0o700))
 	f, err := os.OpenFile(filepath.Join(p, ".git", "config"), os.O_APPEND|os.O_WRONLY, 0)
-	must(t, err)
+	agenttest.Must(t, err)
 	_, err = fmt.Fprintf(f, "[core]\n\tfsmonitor = %s\n", script)
-	must(t, errors.Join(err, f.Close()))
+	agenttest.Must(t, errors.Join(err, f.Close()))
 	if err := exec.Command("git", "-C", p, "status").Run(); err != nil {
 		t.Fatal(err)
 	}
@@ -288,12 +269,12 @@ func TestGitRunsNothingOfTheRepository(t *testing.T) {
 
 // Each has what is wrong with it, however many there are.
 func TestManyProjects(t *testing.T) {
-	base := tempDir(t)
+	base := agenttest.Dir(t)
 	var projects []string
 	for i := range 200 {
 		p := filepath.Join(base, fmt.Sprintf("p%04d", i))
 		if i%2 == 0 {
-			must(t, os.MkdirAll(in(p), 0o755))
+			agenttest.Must(t, os.MkdirAll(in(p), 0o755))
 		}
 		projects = append(projects, p)
 	}
@@ -320,9 +301,9 @@ func TestNoAnswer(t *testing.T) {
 
 func TestRegistry(t *testing.T) {
 	f := facts(t)
-	must(t, os.MkdirAll(f.Registry.Dir, 0o700))
+	agenttest.Must(t, os.MkdirAll(f.Registry.Dir, 0o700))
 	stray := filepath.Join(f.Registry.Dir, "stray")
-	write(t, stray, "no path")
+	agenttest.Write(t, stray, "no path")
 	if c := named(Examine(context.Background(), f), "registry"); len(c) != 1 || c[0].Status != Warning || c[0].Mend != "rm "+stray {
 		t.Errorf("%+v", c)
 	}
@@ -332,12 +313,12 @@ func TestRegistry(t *testing.T) {
 func run(t *testing.T, f Facts, a agent.Info) {
 	t.Helper()
 	name := filepath.Join(f.StateDir, agent.AgentsName, fmt.Sprint(a.PID))
-	must(t, os.MkdirAll(filepath.Dir(name), 0o700))
+	agenttest.Must(t, os.MkdirAll(filepath.Dir(name), 0o700))
 	data, err := json.Marshal(a)
-	must(t, err)
-	write(t, name+agent.InfoSuffix, string(data))
+	agenttest.Must(t, err)
+	agenttest.Write(t, name+agent.InfoSuffix, string(data))
 	lock := flock.New(name+agent.LockSuffix, flock.SetPermissions(0o600))
-	must(t, lock.Lock())
+	agenttest.Must(t, lock.Lock())
 	t.Cleanup(func() { lock.Unlock() })
 }
 
@@ -370,9 +351,9 @@ func TestAgents(t *testing.T) {
 
 func TestServiceConfigurationAndHooks(t *testing.T) {
 	self, err := os.Executable()
-	must(t, err)
-	other := filepath.Join(tempDir(t), "agent")
-	write(t, other, "x")
+	agenttest.Must(t, err)
+	other := filepath.Join(agenttest.Dir(t), "agent")
+	agenttest.Write(t, other, "x")
 	for _, c := range []struct {
 		change func(*service.State)
 		status Level
@@ -457,7 +438,7 @@ func serving(t *testing.T, f Facts) {
 	})
 	soon, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
-	must(t, await(soon, time.Minute, func() (bool, error) {
+	agenttest.Must(t, await(soon, time.Minute, func() (bool, error) {
 		infos, err := status.Running(f.StateDir)
 		return len(infos) == 1 && infos[0].User, err
 	}))
@@ -504,16 +485,16 @@ func TestSelfTest(t *testing.T) {
 
 func mkdir(t *testing.T, path string) string {
 	t.Helper()
-	must(t, os.MkdirAll(path, 0o700))
+	agenttest.Must(t, os.MkdirAll(path, 0o700))
 	return path
 }
 
 func nothingLeft(t *testing.T, f Facts) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(f.StateDir, "doctor*"))
-	must(t, err)
+	agenttest.Must(t, err)
 	registered, err := f.Registry.List()
-	must(t, err)
+	agenttest.Must(t, err)
 	if len(left)+len(registered) > 0 {
 		t.Errorf("left behind: %v, %v", left, registered)
 	}
@@ -540,7 +521,7 @@ func TestSelfTestOfAnIdleAgent(t *testing.T) {
 
 func TestChecksAreTheDocumentedJSON(t *testing.T) {
 	data, err := json.Marshal(Check{Name: "a.b", Status: Warning, Detail: "d", Mend: "m"})
-	must(t, err)
+	agenttest.Must(t, err)
 	if got, want := string(data), `{"name":"a.b","status":"warning","detail":"d","mend":"m"}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

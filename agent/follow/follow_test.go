@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spoolagent/agent/watch"
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -98,7 +99,7 @@ func (f *following) reported() string {
 
 func (f *following) has(tools ...string) {
 	f.t.Helper()
-	eventually(f.t, fmt.Sprintf("%v delivered", tools), func() bool {
+	agenttest.Until(f.t, fmt.Sprintf("%v delivered", tools), func() bool {
 		all := strings.Join(f.delivered(), "\n")
 		return !slices.ContainsFunc(tools, func(tool string) bool { return !strings.Contains(all, `"`+tool+`"`) })
 	})
@@ -106,7 +107,7 @@ func (f *following) has(tools ...string) {
 
 // Two followers and no agent: each signal goes to exactly one.
 func TestFollowTwo(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	uncapped := func(c *Config) { c.Options.Cap = 0 }
 	a, b := followIt(t, p, uncapped), followIt(t, p, uncapped)
 	const n = 300
@@ -116,11 +117,11 @@ func TestFollowTwo(t *testing.T) {
 		drop(t, p, tool)
 		want[tool] = 1
 	}
-	eventually(t, "all delivered", func() bool { return len(a.delivered())+len(b.delivered()) >= n })
+	agenttest.Until(t, "all delivered", func() bool { return len(a.delivered())+len(b.delivered()) >= n })
 	got := map[string]int{}
 	for _, line := range append(a.end(), b.end()...) {
 		s, err := signal.ParseLine([]byte(line))
-		must(t, err)
+		agenttest.Must(t, err)
 		got[*s.ToolName]++
 	}
 	for tool := range want {
@@ -130,7 +131,7 @@ func TestFollowTwo(t *testing.T) {
 	}
 	left, err := filepath.Glob(filepath.Join(p, ".spool", "control", "*"))
 	hidden, herr := filepath.Glob(filepath.Join(p, ".spool", "control", ".*"))
-	if must(t, errors.Join(err, herr)); len(left)+len(hidden) > 0 {
+	if agenttest.Must(t, errors.Join(err, herr)); len(left)+len(hidden) > 0 {
 		t.Errorf("left in control: %q %q", left, hidden)
 	}
 }
@@ -138,13 +139,13 @@ func TestFollowTwo(t *testing.T) {
 // A drop that cannot be folded yet is read once more, and is no reason to
 // drain again and again, though every drain raises events.
 func TestFollowDoesNotSpin(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	f := followIt(t, p, nil)
 	drop(t, p, "one")
 	f.has("one")
 	bad := filepath.Join(p, ".spool", "incoming", "bad.json")
-	must(t, os.WriteFile(bad, []byte("half"), 0o600))
-	eventually(t, "rejected", func() bool {
+	agenttest.Must(t, os.WriteFile(bad, []byte("half"), 0o600))
+	agenttest.Until(t, "rejected", func() bool {
 		_, err := os.Lstat(filepath.Join(p, ".spool", "rejected", "bad.json"))
 		return err == nil
 	})
@@ -158,7 +159,7 @@ func TestFollowDoesNotSpin(t *testing.T) {
 
 // Without a watcher the spool is polled, and that is said once.
 func TestFollowWithoutWatcher(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	drop(t, p, "before")
 	f := followIt(t, p, func(cfg *Config) {
 		cfg.newWatcher = func() (watch.Watcher, error) { return nil, syscall.EMFILE }
@@ -173,7 +174,7 @@ func TestFollowWithoutWatcher(t *testing.T) {
 
 // A drain that fails is tried again, and told once.
 func TestFollowRetries(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	failures := 0
 	f := followIt(t, p, func(cfg *Config) {
 		drain := cfg.Drain
@@ -194,7 +195,7 @@ func TestFollowRetries(t *testing.T) {
 // What was delivered and cannot be acknowledged ends the follower: it would be
 // delivered again and again.
 func TestFollowCannotAcknowledge(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	drop(t, p, "one")
 	aside := filepath.Join(t.TempDir(), "aside")
 	f := followIt(t, p, func(cfg *Config) {
@@ -222,7 +223,7 @@ func TestFollowCannotAcknowledge(t *testing.T) {
 func TestFollowFailedDelivery(t *testing.T) {
 	for _, ids := range []bool{false, true} {
 		t.Run(fmt.Sprintf("ids=%v", ids), func(t *testing.T) {
-			p := dir(t)
+			p := agenttest.Dir(t)
 			drop(t, p, "one")
 			broken := errors.New("broken")
 			var id string
