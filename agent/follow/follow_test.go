@@ -139,6 +139,7 @@ func TestFollowTwo(t *testing.T) {
 // A drop that cannot be folded yet is read once more, and is no reason to
 // drain again and again, though every drain raises events.
 func TestFollowDoesNotSpin(t *testing.T) {
+	t.Parallel() // it waits long
 	p := agenttest.Dir(t)
 	f := followIt(t, p, nil)
 	drop(t, p, "one")
@@ -159,6 +160,7 @@ func TestFollowDoesNotSpin(t *testing.T) {
 
 // Without a watcher the spool is polled, and that is said once.
 func TestFollowWithoutWatcher(t *testing.T) {
+	t.Parallel() // it waits long
 	p := agenttest.Dir(t)
 	drop(t, p, "before")
 	f := followIt(t, p, func(cfg *Config) {
@@ -174,6 +176,7 @@ func TestFollowWithoutWatcher(t *testing.T) {
 
 // A drain that fails is tried again, and told once.
 func TestFollowRetries(t *testing.T) {
+	t.Parallel() // it waits long
 	p := agenttest.Dir(t)
 	failures := 0
 	f := followIt(t, p, func(cfg *Config) {

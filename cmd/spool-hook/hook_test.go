@@ -109,18 +109,24 @@ func TestInputLeftOpen(t *testing.T) {
 		`{"a":"half`:               `{"a":"half`,
 		"no event\n" + rest + "{}": "no event\n" + rest + "{}",
 	} {
-		cmd, stdin, project := start(t)
-		write(t, stdin, text)
+		t.Run("", func(t *testing.T) {
+			t.Parallel() // it waits long
+			cmd, stdin, project := start(t)
+			write(t, stdin, text)
+			wait(t, cmd)
+			if _, got := drop(t, project); got != want {
+				t.Errorf("of %.50q %.50q is stored", text, got)
+			}
+		})
+	}
+	t.Run("", func(t *testing.T) {
+		t.Parallel()
+		cmd, _, project := start(t)
 		wait(t, cmd)
-		if _, got := drop(t, project); got != want {
-			t.Errorf("of %.50q %.50q is stored", text, got)
+		if got := agenttest.List(t, project, ".spool", "incoming"); got != nil {
+			t.Errorf("of nothing there are drops %q", got)
 		}
-	}
-	cmd, _, project := start(t)
-	wait(t, cmd)
-	if got := agenttest.List(t, project, ".spool", "incoming"); got != nil {
-		t.Errorf("of nothing there are drops %q", got)
-	}
+	})
 }
 
 func TestSource(t *testing.T) {
