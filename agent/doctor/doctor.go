@@ -182,10 +182,6 @@ func (d *diagnosis) checkService() {
 		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
 		return
 	}
-	if s.Reach != nil {
-		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
-		return
-	}
 	self, _ := os.Executable()
 	ours, _ := os.Stat(self)
 	theirs, err := os.Stat(s.Binary)

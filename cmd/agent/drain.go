@@ -86,10 +86,10 @@ signals go back into the queue, as all do at once without --id.`,
 	return cmd
 }
 
-// patience is how long the queue's lock, or standard output, is waited for when
-// something must be put right before leaving. A hook at the end of a session has
-// little more.
-const patience = time.Second
+// leavePatience is how long the queue's lock, or standard output, is waited for
+// when something must be put right before leaving. A hook at the end of a session
+// has little more.
+const leavePatience = time.Second
 
 var (
 	errTimeout = errors.New("timed out")
@@ -159,7 +159,7 @@ func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) e
 	}
 	// An agent that has seen the request finishes its answer under the lock;
 	// one that died over it has left it to the next who gets the lock.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	if rerr := q.Recover(ctx); rerr != nil {
 		return fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be waited for: %w", err, rerr)
@@ -237,7 +237,7 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	if err == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	n, gerr := q.Return(ctx, id)
 	if gerr != nil {
@@ -269,7 +269,7 @@ func copyOut(ctx context.Context, f io.Reader) error {
 	select {
 	case err := <-copied:
 		return err
-	case <-time.After(patience):
+	case <-time.After(leavePatience):
 		return errInterrupted
 	}
 }

@@ -28,8 +28,8 @@ for each user. A project that another agent serves already is left to that one.
 
 What happens is logged to standard error, as JSON where that is no terminal.
 SIGHUP has it read its configuration again, unless it was started on a terminal;
-if that is refused, the one of before counts. SIGINT and SIGTERM end it within two seconds, a second signal at
-once; either way nothing is lost.`,
+if that is refused, the one of before counts. SIGINT and SIGTERM end it within
+two seconds, a second signal at once; either way nothing is lost.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			projects, err := absolute(o.projects)
