@@ -3,12 +3,15 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/fsnotify/fsnotify"
 
 	"spoolagent/agent"
 	"spoolagent/agent/registry"
@@ -133,20 +136,13 @@ func (d *diagnosis) checkAgents() {
 	}
 }
 
-// raise makes room for more watches and open files.
-const raise = "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024 (to keep it, in /etc/sysctl.d); " +
-	"of open files: ulimit -n 4096, or LimitNOFILE=4096 by systemctl --user edit spool-agent"
-
 // checkLimits tries to watch a directory: the limits are of a user, and shared
 // by all of the user's programs.
 func (d *diagnosis) checkLimits() {
-	w, err := watch.New()
-	if err == nil {
-		err = w.Add(os.TempDir())
-		w.Close()
-	}
-	if err != nil {
-		d.find("limits", Failure, fmt.Sprintf("no directory can be watched any more (%v), so projects are polled every second", err), raise)
+	t := watch.NewTable(watch.New)
+	err := t.Add(os.TempDir(), func(string, fsnotify.Op) {})
+	if err = errors.Join(err, t.Close()); err != nil {
+		d.find("limits", Failure, "projects are polled every second: "+err.Error(), "raise the limit; to keep it, in /etc/sysctl.d")
 	}
 }
 

@@ -16,13 +16,9 @@ import (
 	"spoolagent/spoolfiles/signal"
 )
 
-const (
-	scratchPrefix = "doctor-"
-
-	// stepPatience is how long an agent may take for one step: many times what
-	// it takes under load.
-	stepPatience = 10 * time.Second
-)
+// stepPatience is how long an agent may take for one step: many times what it
+// takes under load.
+const stepPatience = 10 * time.Second
 
 // selfTest sends a signal through a scratch project that the running agent
 // serves, from drop to drain, and says how long each step took. However it ends,
@@ -55,14 +51,14 @@ type selfTest struct {
 
 func (t *selfTest) run(ctx context.Context) (err error) {
 	id := spoolfiles.NewID()
-	project := filepath.Join(t.facts.StateDir, scratchPrefix+id)
+	project := filepath.Join(t.facts.StateDir, "doctor-"+id)
 	if err := os.Mkdir(project, 0o700); err != nil {
-		return fmt.Errorf("making a scratch project: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, t.remove(context.WithoutCancel(ctx), project)) }()
 	sp, err := spoolfiles.Create(project)
 	if err != nil {
-		return fmt.Errorf("making a scratch project: %w", err)
+		return err
 	}
 	defer sp.Close()
 

@@ -35,9 +35,6 @@ const (
 )
 
 func (d *diagnosis) checkProjects(ctx context.Context) {
-	if len(d.facts.Projects) == 0 {
-		d.find("project.exists", Warning, "no project is registered or configured", "agent add DIR")
-	}
 	ctx, cancel := context.WithTimeout(ctx, allLimit)
 	defer cancel()
 	found := make([][]Check, len(d.facts.Projects))
@@ -145,25 +142,21 @@ func (e *examiner) permissions(sp *spoolfiles.Spool) {
 func (e *examiner) waiting(sp *spoolfiles.Spool) {
 	drops, _ := sp.ListDrops() // permissions says why it cannot be listed
 	control, _ := sp.ScanControl()
-	e.waitingIn("drops", drops, tolerance)
-	e.waitingIn("requests", entries(control.Requests), tolerance)
-	e.waitingIn("replies without an acknowledgement", entries(control.Replies), e.d.facts.Options.ReplyTTL+tolerance)
+	if len(drops) > 0 {
+		e.waitingIn("drops", len(drops), drops[0], tolerance)
+	}
+	if r := control.Requests; len(r) > 0 {
+		e.waitingIn("requests", len(r), r[0].Entry, tolerance)
+	}
+	if r := control.Replies; len(r) > 0 {
+		e.waitingIn("replies without an acknowledgement", len(r), r[0].Entry, e.d.facts.Options.ReplyTTL+tolerance)
+	}
 }
 
-func entries(files []spoolfiles.ControlFile) (all []spoolfiles.Entry) {
-	for _, f := range files {
-		all = append(all, f.Entry)
-	}
-	return all
-}
-
-// waitingIn checks files of one kind, the oldest first.
-func (e *examiner) waitingIn(what string, files []spoolfiles.Entry, allowed time.Duration) {
-	if len(files) == 0 {
-		return
-	}
-	age := time.Since(time.Unix(0, files[0].MTime))
-	what = fmt.Sprintf("%d %s wait, the oldest for %v, ", len(files), what, age.Round(time.Second))
+// waitingIn checks files of one kind.
+func (e *examiner) waitingIn(what string, n int, oldest spoolfiles.Entry, allowed time.Duration) {
+	age := time.Since(time.Unix(0, oldest.MTime))
+	what = fmt.Sprintf("%d %s wait, the oldest for %v, ", n, what, age.Round(time.Second))
 	switch {
 	case age <= allowed:
 	case e.served:
@@ -224,26 +217,21 @@ func (s space) scarce() (what string, level Level) {
 
 // checkHere says which project a hook gets that starts in this directory, and why.
 func checkHere(start string) Check {
-	c := Check{Name: "here", Status: OK}
 	project := spoolfiles.Find(start)
-	stores := "a hook here stores in " + project + ", "
+	why := "since no directory upwards has a .spool or is the top of a git work tree"
+	if _, err := os.Lstat(filepath.Join(project, ".git")); err == nil {
+		why = "the top of the git work tree"
+	}
 	sp, err := spoolfiles.OpenExisting(project)
 	switch {
 	case err == nil:
 		defer sp.Close()
-		c.Detail = stores + "the nearest directory upwards that has a .spool"
 		if sp.Off() {
-			c.Status, c.Detail = Warning, fmt.Sprintf("a hook here stores nothing: recording is off in %s", project)
-			c.Mend = "agent on " + quote.Shell(project)
+			return Check{"here", Warning, "a hook here stores nothing: recording is off in " + project, "agent on " + quote.Shell(project), ""}
 		}
+		why = "the nearest directory upwards that has a .spool"
 	case !errors.Is(err, fs.ErrNotExist):
-		c.Status, c.Detail = Warning, "a hook here stores nothing: "+err.Error()
-		c.Mend = "ls -la " + quote.Shell(filepath.Join(project, spoolfiles.DirName))
-	default:
-		c.Detail = stores + "since no directory upwards has a .spool or is the top of a git work tree"
-		if _, err := os.Lstat(filepath.Join(project, ".git")); err == nil {
-			c.Detail = stores + "the top of the git work tree"
-		}
+		return Check{"here", Warning, "a hook here stores nothing: " + err.Error(), "ls -la " + quote.Shell(filepath.Join(project, spoolfiles.DirName)), ""}
 	}
-	return c
+	return Check{Name: "here", Status: OK, Detail: "a hook here stores in " + project + ", " + why}
 }
