@@ -141,16 +141,21 @@ func printReport(f *os.File, s *statusReport, now time.Time, again bool) error {
 	}
 	lines := s.lines(width, painter(inColour(f)), now)
 	begin := ""
-	if again && onTerminal(f) {
-		begin = "\x1b[H\x1b[2J"
-		if len(lines) >= height {
-			lines = append(lines[:height-2], "... (without --watch, all of it)")
-		}
+	if again && onTerminal(f) && os.Getenv("TERM") != "dumb" {
+		begin, lines = "\x1b[H\x1b[2J", cut(lines, height-1)
 	} else if again {
 		lines = append(lines, "")
 	}
 	_, err = f.WriteString(begin + strings.Join(lines, "\n") + "\n")
 	return err
+}
+
+// cut is at most height lines, but for one that says that some are cut.
+func cut(lines []string, height int) []string {
+	if len(lines) <= height {
+		return lines
+	}
+	return append(lines[:max(height-1, 0)], "... (without --watch, all of it)")
 }
 
 // lines are the report, what needs attention first. All text is safe to print.

@@ -73,6 +73,15 @@ func TestReportOfManyProjects(t *testing.T) {
 	}
 }
 
+func TestCut(t *testing.T) {
+	for height := range 7 {
+		got := cut([]string{"a", "b", "c", "d"}, height)
+		if whole := height >= 4; len(got) > max(height, 1) || (got[len(got)-1] == "d") != whole {
+			t.Errorf("in %d lines: %q", height, got)
+		}
+	}
+}
+
 func TestServiceInOneLine(t *testing.T) {
 	for _, c := range []struct {
 		f    serviceFacts
