@@ -256,7 +256,7 @@ func (f *serviceFacts) line(p painter) string {
 
 // tableOf has a line for each project, and one above them.
 func tableOf(projects []status.ProjectStatus, width int, p painter, now time.Time) []string {
-	const others = len("  serving, off  1000/1000  INCOMING  REPLIES  REJECTED  LAST FOLD")
+	const others = len("  serving  100/100  INCOMING  REPLIES  REJECTED  LAST FOLD")
 	rows := []row{{bold, []string{"PROJECT", "STATE", "QUEUED", "INCOMING", "REPLIES", "REJECTED", "LAST FOLD"}}}
 	for _, pr := range projects {
 		queued, state := strconv.Itoa(pr.Queued), safe(string(pr.State))

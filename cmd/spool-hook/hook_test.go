@@ -159,10 +159,11 @@ func TestLargeEvent(t *testing.T) {
 	for _, off := range []bool{false, true} {
 		cmd, stdin, project := start(t, "claude")
 		if off {
-			if err := os.Mkdir(filepath.Join(project, ".spool"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			agenttest.Write(t, filepath.Join(project, ".spool", "off"), "")
+			// At once, for the hook may just be looking.
+			aside := filepath.Join(project, "aside")
+			agenttest.Mkdir(t, aside)
+			agenttest.Write(t, filepath.Join(aside, "off"), "")
+			agenttest.Must(t, os.Rename(aside, filepath.Join(project, ".spool")))
 		}
 		write(t, stdin, event[:last])
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
