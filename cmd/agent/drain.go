@@ -127,15 +127,15 @@ func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) erro
 	if err != nil {
 		return err
 	}
-	var left []error
-	if res.Failed != nil {
-		left = append(left, fmt.Errorf("left in incoming: %w", res.Failed))
+	left := res.Failed
+	if left != nil {
+		left = fmt.Errorf("left in incoming: %w", left)
 	}
 	for _, r := range res.Rejects {
-		left = append(left, fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
+		left = errors.Join(left, fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
 	}
-	if len(left) > 0 {
-		tell(errors.Join(left...))
+	if left != nil {
+		tell(left)
 	}
 	return nil
 }

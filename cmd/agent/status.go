@@ -36,9 +36,8 @@ on a terminal in place, elsewhere one report after another, until interrupted.
 Exit status 3 says that no agent serves any of these projects, 1 that something
 needs attention: a project that is missing or in error, or cannot be counted,
 or a configuration that is refused.`,
-		Example: `  agent status --watch --interval 500ms
-  agent status --json --project . | jq .projects[0].queued`,
-		Args: cobra.NoArgs,
+		Example: `  agent status --json --project . | jq .projects[0].queued`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
