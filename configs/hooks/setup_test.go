@@ -455,7 +455,7 @@ func TestOutdated(t *testing.T) {
 		if got := get(t, s.share(hookScript)) + get(t, s.share(hookProgram)); got != hookText+programText {
 			t.Errorf("the script and the program are %s", got)
 		}
-		if got := get(t, path); strings.Count(got, "hook.sh") != 7 || strings.Contains(got, "async") {
+		if got := get(t, path); strings.Count(got, "hook.sh") != len(tool(t, "claude").edit.(settings).events) || strings.Contains(got, "async") {
 			t.Errorf("the settings are %s", got)
 		}
 		if got := tree(t, filepath.Dir(path)); len(got) != 2 { // a backup is of what others had

@@ -49,31 +49,24 @@ func tools() []Tool {
 		programs: []string{"claude"},
 		home:     variableOr("CLAUDE_CONFIG_DIR", ".claude"),
 		project:  ".claude", file: "settings.json", scripts: []string{hookProgram, hookScript},
-		edit: settings{source: "claude", nested: true, events: []event{
-			{"UserPromptSubmit", seconds(5)},
-			{"PostToolUse", seconds(5)},
-			{"PostToolUseFailure", seconds(5)},
-			{"SubagentStop", seconds(5)},
-			{"Stop", seconds(5)},
-			{"PreCompact", seconds(5)},
-			// All hooks of this event have 1.5 s together; a greater timeout
-			// would lengthen that, and the exit of every session with it.
-			{"SessionEnd", seconds(1)},
-		}},
+		// All hooks of SessionEnd have 1.5 s together; a greater timeout would
+		// lengthen that, and the exit of every session with it. StopFailure comes
+		// instead of Stop where the API fails. Its own helpers, at a compaction, end
+		// with a SubagentStop that names no agent.
+		edit: settings{source: "claude", nested: true, matchers: map[string]string{"SubagentStop": ".+"}, events: append(
+			each(seconds(5), "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
+				"Stop", "StopFailure", "PreCompact", "PostCompact"),
+			event{"SessionEnd", seconds(1)})},
 	}, {
 		Name: "codex", Title: "Codex",
 		Note:     "Codex runs a new or changed hook only once you have trusted it: type /hooks in it",
 		programs: []string{"codex"},
 		home:     variableOr("CODEX_HOME", ".codex"),
 		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
-		edit: settings{source: "codex", nested: true, events: []event{
-			{"UserPromptSubmit", seconds(5)},
-			{"PostToolUse", seconds(5)},
-			{"SubagentStop", seconds(5)},
-			{"Stop", seconds(5)},
-			{"PreCompact", seconds(5)},
-			{"SessionEnd", seconds(3)}, // of more it would warn at each start
-		}},
+		// Of a SessionEnd with more than 3 s it would warn at each start.
+		edit: settings{source: "codex", nested: true, events: append(
+			each(seconds(5), "UserPromptSubmit", "PostToolUse", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
+			event{"SessionEnd", seconds(3)})},
 	}, {
 		Name: "cursor", Title: "Cursor",
 		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
@@ -82,15 +75,8 @@ func tools() []Tool {
 		project:  ".cursor", file: "hooks.json", scripts: []string{hookProgram, hookScript},
 		// postToolUse has what afterShellExecution, afterMCPExecution and
 		// afterFileEdit have: with these, everything would be there twice.
-		edit: settings{source: "cursor", version: 1, events: []event{
-			{"postToolUse", seconds(5)},
-			{"postToolUseFailure", seconds(5)},
-			{"afterAgentResponse", seconds(5)},
-			{"subagentStop", seconds(5)},
-			{"stop", seconds(5)},
-			{"preCompact", seconds(5)},
-			{"sessionEnd", seconds(5)},
-		}},
+		edit: settings{source: "cursor", version: 1, events: each(seconds(5),
+			"postToolUse", "postToolUseFailure", "afterAgentResponse", "subagentStop", "stop", "preCompact", "sessionEnd")},
 	}, {
 		Name: "gemini", Title: "Gemini CLI",
 		programs: []string{"gemini"},
@@ -101,13 +87,12 @@ func tools() []Tool {
 			return filepath.Join(home, ".gemini")
 		},
 		project: ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
-		// AfterAgent has the prompt as well. Timeouts are in milliseconds.
-		edit: settings{source: "gemini", nested: true, events: []event{
-			{"AfterTool", millis(5000)},
-			{"AfterAgent", millis(5000)},
-			{"PreCompress", millis(5000)},
-			{"SessionEnd", millis(1000)},
-		}},
+		// AfterAgent has the prompt as well. PreCompress comes before each request
+		// to the model, whether or not anything is compressed. Timeouts are in
+		// milliseconds.
+		edit: settings{source: "gemini", nested: true, events: append(
+			each(millis(5000), "AfterTool", "AfterAgent"),
+			event{"SessionEnd", millis(1000)})},
 	}, {
 		Name: "opencode", Title: "OpenCode",
 		Note:     "OpenCode loads the plugin when it starts",
@@ -120,6 +105,25 @@ func tools() []Tool {
 		},
 		project: ".opencode", file: "plugins/spool-agent.js",
 		edit: whole(plugin),
+	}, {
+		Name: "qwen", Title: "Qwen Code",
+		programs: []string{"qwen"},
+		home:     variableOr("QWEN_HOME", ".qwen"),
+		project:  ".qwen", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		// UserPromptSubmit also comes, with an empty prompt, whenever tools have run.
+		// But no other event has the prompt.
+		edit: settings{source: "qwen", nested: true, events: each(seconds(5),
+			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
+			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd")},
+	}, {
+		Name: "copilot", Title: "GitHub Copilot CLI",
+		programs: []string{"copilot"},
+		home:     variableOr("COPILOT_HOME", ".copilot"),
+		project:  ".github", file: "hooks/spool-agent.json", scripts: []string{hookProgram, hookScript},
+		// Under these names events come in the form of Claude Code's. Only that of
+		// SubagentStart has no name in it.
+		edit: settings{source: "copilot", version: 1, events: each(object{{"type", "command"}, {"timeoutSec", 5}},
+			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd")},
 	}, {
 		Name: gitName, Title: "git",
 		programs: []string{"git"}, scripts: []string{gitScript, hookScript}, // one runs the other
