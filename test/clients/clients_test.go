@@ -100,7 +100,8 @@ func TestClients(t *testing.T) {
 					if got.status != want.status {
 						t.Errorf("it ended with %d, without hooks with %d\n%.2000s\n%.2000s", got.status, want.status, got.errors, want.errors)
 					}
-					if diff := cmp.Diff(want.out, got.out); diff != "" {
+					// An interrupted client prints what it gets to.
+					if diff := cmp.Diff(want.out, got.out); diff != "" && s.task != "stop" {
 						t.Errorf("it printed (-without +with hooks):\n%s", diff)
 					}
 					if i := strings.Index(got.errors, "spool"); i >= 0 {
