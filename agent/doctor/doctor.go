@@ -261,6 +261,7 @@ var wrongHooks = map[hooks.State]string{
 	hooks.None:     " is installed, but not connected: it leaves no signals",
 	hooks.Partly:   " is connected, but its hooks are not complete",
 	hooks.Outdated: " is connected, but its hooks are not those of this version",
+	hooks.Gone:     " was connected, but somebody else has taken its hooks out again",
 }
 
 // checkHooks checks the settings of tools, but waits no longer for them than for
@@ -279,6 +280,8 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error(), "mend the file, then: "+mend)
 		} else if wrong, ok := wrongHooks[c.State]; ok {
 			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+wrong, mend)
+		} else if c.Off != "" {
+			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off, "change that, or: agent hooks uninstall "+strings.TrimPrefix(mend, "agent hooks install "))
 		}
 	}
 	const mend = "agent hooks install TOOL, for any tool that is connected"

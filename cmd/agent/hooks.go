@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,50 +49,17 @@ hooks are always those of one repository: DIR, or where you are.`,
 	return cmd
 }
 
-func hooksListCommand(o *options) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list [--json]",
-		Short: "Show which tools are here, and which are connected",
-		Long: `Shows for each tool whether it is here, and whether it is connected: for you
-(user), in the project, or not. "partly" says that some of its hooks are missing,
-"outdated" that they are not those of this version; to install again fixes both.
-Below that stand the other projects in which a tool was connected.`,
-		Example: `  agent hooks list
-  agent hooks list --json --project . | jq '.tools[] | select(.here)'`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			setup, err := hooks.New(configs.Hook())
-			if err != nil {
-				return err
-			}
-			project, err := o.project()
-			if err != nil {
-				return err
-			}
-			list := listHooks(cmd.Context(), setup, project)
-			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetEscapeHTML(false)
-				return enc.Encode(list)
-			}
-			return printHooks(os.Stdout, list, painter(inColour(os.Stdout)))
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
-}
-
 func hooksInstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
-		Use:   "install TOOL... [--user|--project DIR] [--dry-run]",
+		Use:   "install [TOOL...] [--user|--project DIR] [--dry-run]",
 		Short: "Connect tools",
-		Long: `Adds our hooks to the settings of the tools, and leaves all else in them as it is,
+		Long: `Adds our hooks to the settings of the tools, or without a name to those of all
+tools whose programs are in your PATH, but for git. It leaves all else in them as it is,
 to the byte. Before the first change, a copy of the file is kept beside it. Once
 connected, nothing is changed any more; what is of an older version is replaced.`,
 		Example: `  agent hooks install claude codex --dry-run
   agent hooks install gemini --project .`,
-	}, (*hooks.Setup).Install, "connected", "is connected already")
+	}, (*hooks.Setup).Install, "connected", "is connected already", here)
 }
 
 func hooksUninstallCommand(o *options) *cobra.Command {
@@ -104,20 +70,42 @@ func hooksUninstallCommand(o *options) *cobra.Command {
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
 		Example: `  agent hooks uninstall claude
   agent hooks uninstall git --project ~/code/one`,
-	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
+	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected", nil)
 }
 
 type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
 
-func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
+// here are the tools whose programs are in PATH, but for git, whose hooks are
+// those of a repository.
+func here() (names []string) {
+	for _, t := range hooks.Tools() {
+		if t.Here() && !t.OfRepository() {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// hooksEditCommand is a command that plans and applies a change for each tool that
+// is named, or for those that all returns.
+func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string, all func() []string) *cobra.Command {
 	var user, dry bool
 	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
-	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	cmd.Args = onlyTools
+	if all == nil {
+		cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	}
 	cmd.Flags().BoolVar(&user, "user", false, "in the user's settings, as without --project")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if user && len(o.projects) > 0 {
 			return usage("--user and --project exclude each other")
+		}
+		if len(args) == 0 {
+			if args = all(); len(args) == 0 {
+				return errors.New("no program of a tool is in your PATH; name the tools to connect")
+			}
+			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
 		}
 		setup, err := hooks.New(configs.Hook())
 		if err != nil {
@@ -150,7 +138,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
 	}
-	if err := p.Apply(ctx); err != nil {
+	if err := p.Apply(); err != nil {
 		return err
 	}
 	if len(p.Changes) == 0 {
@@ -259,140 +247,4 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 		}
 	}
 	return w.Flush()
-}
-
-type hooksList struct {
-	Project   string           `json:"project"`
-	Tools     []hooksTool      `json:"tools"`
-	Elsewhere []hooksElsewhere `json:"elsewhere"` // other projects in which tools are connected
-	Scripts   []hooksState     `json:"scripts"`   // and the program that all these run
-}
-
-type hooksElsewhere struct {
-	Tool    string `json:"tool"`
-	Project string `json:"project"`
-	hooksState
-}
-
-type hooksTool struct {
-	Name  string     `json:"name"`
-	Title string     `json:"title"`
-	Here  bool       `json:"here"`
-	User  hooksState `json:"user"`
-	Local hooksState `json:"project"`
-}
-
-type hooksState struct {
-	File  string      `json:"file,omitempty"` // none: it cannot be connected there
-	State hooks.State `json:"state"`
-	Error string      `json:"error,omitempty"`
-}
-
-func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
-	list := hooksList{Project: project, Elsewhere: []hooksElsewhere{}, Scripts: []hooksState{}}
-	stateOf := func(st hooks.Status) hooksState {
-		s := hooksState{File: st.File, State: st.State}
-		if st.Err != nil {
-			s.Error = st.Err.Error()
-		}
-		return s
-	}
-	files := map[string]string{} // of the project, by tool
-	for _, t := range hooks.Tools() {
-		user, local := stateOf(setup.Check(ctx, t, "")), stateOf(setup.Check(ctx, t, project))
-		if local.File == user.File { // at home, a project has the user's settings
-			local = hooksState{State: hooks.None}
-		}
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), user, local})
-		files[t.Name] = local.File
-	}
-	connections := setup.Connections(ctx)
-	for _, c := range connections {
-		if c.Project != "" && c.File != files[c.Tool.Name] {
-			list.Elsewhere = append(list.Elsewhere, hooksElsewhere{c.Tool.Name, c.Project, stateOf(c.Status)})
-		}
-	}
-	for path, state := range setup.Scripts(connections) {
-		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})
-	}
-	slices.SortFunc(list.Scripts, func(a, b hooksState) int { return strings.Compare(a.File, b.File) })
-	return list
-}
-
-// printHooks prints the list for people.
-func printHooks(out io.Writer, list hooksList, p painter) error {
-	w := bufio.NewWriter(out)
-	table := [][]cell{{{text: "TOOL"}, {text: "HERE"}, {text: "CONNECTED"}, {text: "SETTINGS"}}}
-	for i := range table[0] {
-		table[0][i].colour = bold
-	}
-	var troubles []string
-	for _, t := range list.Tools {
-		here := "no"
-		if t.Here {
-			here = "yes"
-		}
-		var connected, files []string
-		shade := green
-		for _, s := range []struct {
-			hooksState
-			where string
-		}{{t.User, "user"}, {t.Local, "project"}} {
-			switch {
-			case s.File == "":
-			case s.Error != "":
-				troubles = append(troubles, fmt.Sprintf("%s: %s", t.Name, safe(s.Error)))
-				shade = red
-			case s.State == hooks.Connected:
-				connected, files = append(connected, s.where), append(files, place(s.File))
-			case s.State != hooks.None:
-				connected, files = append(connected, fmt.Sprintf("%s (%s)", s.where, s.State)), append(files, place(s.File))
-				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
-				shade = yellow
-			}
-		}
-		if len(connected) == 0 {
-			connected = []string{"no"}
-			if shade == green {
-				shade = ""
-			}
-			for _, s := range []hooksState{t.User, t.Local} {
-				if len(files) == 0 && s.File != "" {
-					files = append(files, place(s.File))
-				}
-			}
-		}
-		table = append(table, []cell{{text: t.Name}, {text: here},
-			{text: strings.Join(connected, ", "), colour: shade}, {text: strings.Join(files, ", ")}})
-	}
-	printTable(w, table, p)
-	for i, e := range list.Elsewhere {
-		if i == 0 {
-			fmt.Fprint(w, "\nalso connected, in other projects:\n")
-		}
-		line := "  " + e.Tool + ", in " + place(e.File)
-		switch {
-		case e.Error != "":
-			line += " (" + safe(e.Error) + ")"
-		case e.State != hooks.Connected:
-			line += " (" + string(e.State) + ")"
-		}
-		fmt.Fprintln(w, line)
-	}
-	for _, s := range list.Scripts {
-		if s.State != hooks.Connected {
-			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), missingOr(s.State)))
-		}
-	}
-	if len(troubles) > 0 {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(troubles, "\n"))
-	}
-	return w.Flush()
-}
-
-func missingOr(s hooks.State) string {
-	if s == hooks.None {
-		return "missing"
-	}
-	return string(s)
 }

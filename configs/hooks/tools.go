@@ -2,7 +2,6 @@ package hooks
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 )
@@ -19,6 +18,7 @@ type Tool struct {
 	file     string              // what we edit, in either
 	edit     editor
 	scripts  []string // what its hooks run
+	blockers []blocker
 }
 
 // shareDir is where the scripts are, below the home directory. XDG_DATA_HOME
@@ -49,6 +49,12 @@ func tools() []Tool {
 		programs: []string{"claude"},
 		home:     variableOr("CLAUDE_CONFIG_DIR", ".claude"),
 		project:  ".claude", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		blockers: []blocker{
+			{"settings.json", []string{"disableAllHooks"}, true},
+			{"settings.local.json", []string{"disableAllHooks"}, true},
+			{managedSettings(), []string{"disableAllHooks"}, true},
+			{managedSettings(), []string{"allowManagedHooksOnly"}, true},
+		},
 		// All hooks of SessionEnd have 1.5 s together; a greater timeout would
 		// lengthen that, and the exit of every session with it. StopFailure comes
 		// instead of Stop where the API fails. Its own helpers, at a compaction, end
@@ -63,6 +69,7 @@ func tools() []Tool {
 		programs: []string{"codex"},
 		home:     variableOr("CODEX_HOME", ".codex"),
 		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		blockers: []blocker{{"config.toml", []string{"features", "hooks"}, false}},
 		// Of a SessionEnd with more than 3 s it would warn at each start.
 		edit: settings{source: "codex", nested: true, events: append(
 			each(seconds(5), "UserPromptSubmit", "PostToolUse", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
@@ -87,6 +94,7 @@ func tools() []Tool {
 			return filepath.Join(home, ".gemini")
 		},
 		project: ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		blockers: []blocker{{"settings.json", []string{"hooksConfig", "enabled"}, false}},
 		// AfterAgent has the prompt as well. PreCompress comes before each request
 		// to the model, whether or not anything is compressed. Timeouts are in
 		// milliseconds.
@@ -110,6 +118,7 @@ func tools() []Tool {
 		programs: []string{"qwen"},
 		home:     variableOr("QWEN_HOME", ".qwen"),
 		project:  ".qwen", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		blockers: []blocker{{"settings.json", []string{"disableAllHooks"}, true}},
 		// UserPromptSubmit also comes, with an empty prompt, whenever tools have run.
 		// But no other event has the prompt.
 		edit: settings{source: "qwen", nested: true, events: each(seconds(5),
@@ -142,19 +151,6 @@ func variableOr(variable, name string) func(home string) string {
 		}
 		return filepath.Join(home, name)
 	}
-}
-
-// here reports whether the tool seems to be installed for this user.
-func (t Tool) here(home string) bool {
-	if t.home != nil {
-		if fi, err := os.Stat(t.home(home)); err == nil && fi.IsDir() {
-			return true
-		}
-	}
-	return slices.ContainsFunc(t.programs, func(name string) bool {
-		_, err := exec.LookPath(name)
-		return err == nil
-	})
 }
 
 // Fragment is what Install puts into the tool's settings, as a file of its own;

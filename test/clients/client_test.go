@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"spoolagent/internal/agenttest"
 )
@@ -18,6 +19,7 @@ type client struct {
 	prepare func(m *model, home string) // writes its settings, which lead it to the model
 	env     func(m *model) []string
 	args    func(prompt string) []string // of a session that does not ask anybody
+	connect func(u *user)                // what is to be done once the hooks are installed; may be nil
 	tasks   map[string]task              // that it does otherwise than others
 
 	transcripts   []string // the events that name one; nil: all
@@ -50,6 +52,10 @@ func write(m *model, path string, data any) {
 	agenttest.Write(m.t, path, string(text)+"\n")
 }
 
+func named(name string) client {
+	return clients[slices.IndexFunc(clients, func(c client) bool { return c.name == name })]
+}
+
 // file is the path of the file that a call writes.
 func (m *model) file(c call) string { return filepath.Join(m.dir, "mark-"+c.mark+".txt") }
 
@@ -77,9 +83,9 @@ var clients = []client{{
 	},
 }, {
 	name: "codex", program: ".bin/codex",
+	connect:  trust,
 	tasks:    map[string]task{"hand": {steps: [][]call{{{delegate, "help"}}, {{awaits, "help"}}, {{shell, "after"}}}}},
-	settings: []string{".codex/hooks.json", ".codex/config.toml"},
-	rewrite:  []string{"mcp", "add", "one", "--", "echo"},
+	settings: []string{".codex/hooks.json"},
 	prepare: func(m *model, home string) {
 		path := filepath.Join(home, ".codex", "config.toml")
 		agenttest.Mkdir(m.t, filepath.Dir(path))
@@ -99,7 +105,7 @@ trust_level = "trusted"
 `, m.URL, m.dir))
 	},
 	env:  func(*model) []string { return []string{"FAKE_KEY=none"} },
-	args: func(prompt string) []string { return []string{"exec", "--dangerously-bypass-hook-trust", prompt} },
+	args: func(prompt string) []string { return []string{"exec", prompt} },
 	call: func(m *model, c call) (string, any) {
 		switch c.kind {
 		case writes:

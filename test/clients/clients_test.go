@@ -89,6 +89,12 @@ func TestClients(t *testing.T) {
 			before := hooked.settings()
 			hooked.Do(hooked.Agent("hooks", "install", c.name))
 			connected := hooked.settings()
+			if c.connect != nil {
+				c.connect(hooked)
+			}
+			if off := hooked.off(); off != "" {
+				t.Errorf("the hooks are said to be off: %s", off)
+			}
 			hooked.Run()
 			for _, s := range sessions[c.name] {
 				t.Run(s.task, func(t *testing.T) {

@@ -20,7 +20,7 @@ var limited = session{task: "many", args: []string{"--max-turns", "1"}, want: []
 }}
 
 func claude(t *testing.T) *user {
-	u := newUser(t, clients[0])
+	u := newUser(t, named("claude"))
 	u.Do(u.Agent("hooks", "install", u.client.name))
 	u.Run()
 	return u
