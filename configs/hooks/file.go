@@ -215,18 +215,11 @@ func (f file) keep(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp)
-	err = os.Link(tmp, path)
-	if err != nil && !errors.Is(err, fs.ErrExist) { // there are file systems without links
-		if _, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			return os.Rename(tmp, path)
-		}
-		err = fs.ErrExist
-	}
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		os.Remove(tmp)
 		return fmt.Errorf("%s was made by somebody else in this moment; try again", path)
 	}
-	return err
+	return os.Rename(tmp, path)
 }
 
 // removeEmpty removes a directory if nothing is in it, and then those above it

@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"runtime"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/tailscale/hujson"
 )
 
 // A blocker is a setting with which a tool runs none of our hooks.
@@ -18,37 +17,20 @@ type blocker struct {
 	value any
 }
 
-// managed are the settings of Claude Code that an administrator makes.
-var managed = map[string]string{
-	"darwin":  "/Library/Application Support/ClaudeCode/managed-settings.json",
-	"windows": `C:\Program Files\ClaudeCode\managed-settings.json`,
-}
-
-func managedSettings() string {
-	if path, ok := managed[runtime.GOOS]; ok {
-		return path
-	}
-	return "/etc/claude-code/managed-settings.json"
-}
-
 // off says what keeps the hooks in a tool's settings from running. What cannot be
 // read is taken for not there: the tool itself complains of it.
 func (s *Setup) off(t Tool, project, file string) string {
-	dirs := []string{}
-	if t.home != nil {
-		dirs = append(dirs, t.home(s.home))
-	}
-	if project != "" {
-		dirs = append(dirs, filepath.Join(project, t.project))
-	}
 	for _, b := range t.blockers {
-		for _, dir := range dirs {
-			path := b.file
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(dir, path)
-			}
-			if value := at(load(path), b.names...); value == b.value {
-				return fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), value, path)
+		paths := []string{filepath.Join(t.home(s.home), b.file)}
+		if project != "" {
+			paths = append(paths, filepath.Join(project, t.project, b.file))
+		}
+		if filepath.IsAbs(b.file) {
+			paths = []string{b.file}
+		}
+		for _, path := range paths {
+			if at(load(path), b.names...) == b.value {
+				return fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), b.value, path)
 			}
 		}
 	}
@@ -59,50 +41,31 @@ func (s *Setup) off(t Tool, project, file string) string {
 }
 
 // untrusted says what Codex has to be told before it runs the hooks in a file:
-// that the project is trusted, and that each hook is.
+// that the project is trusted, and that the hooks are. It notes these by the file,
+// the event and the place in it. If others have hooks there, theirs count, too.
 func (s *Setup) untrusted(t Tool, project, file string) string {
-	path := filepath.Join(t.home(s.home), "config.toml")
-	config := load(path)
+	config := load(filepath.Join(t.home(s.home), "config.toml"))
 	if project != "" && at(config, "projects", project, "trust_level") != "trusted" {
 		return "Codex does not trust the project: start it there, and say that you do"
 	}
-	data, _, err := read(file)
-	if err != nil {
-		return ""
-	}
-	d, err := parse(data)
-	if err != nil {
-		return ""
-	}
-	edit := t.edit.(settings)
-	hooks, _, err := edit.hooksOf(d)
-	if err != nil || hooks == nil {
-		return ""
-	}
-	for _, f := range edit.finds(hooks) {
-		name := nameOf(hooks.Value.(*hujson.Object).Members[f.event])
-		key := fmt.Sprintf("%s:%s:%d:%d", file, snake(name), f.group, f.hook)
-		if hash, _ := at(config, "hooks", "state", key, "trusted_hash").(string); hash == "" {
-			return fmt.Sprintf("Codex does not trust the hook of %s: type /hooks in it", name)
+	hooks, _ := at(config, "hooks", "state").(map[string]any)
+	for _, e := range t.edit.(settings).events {
+		trusted := false
+		for key, hook := range hooks {
+			_, hash := at(hook, "trusted_hash").(string)
+			trusted = trusted || hash && at(hook, "enabled") != false && strings.HasPrefix(key, file+":"+snake(e.name)+":")
 		}
-		if at(config, "hooks", "state", key, "enabled") == false {
-			return fmt.Sprintf("the hook of %s is off: type /hooks in Codex", name)
+		if !trusted {
+			return fmt.Sprintf("Codex does not trust the hook of %s: type /hooks in it", e.name)
 		}
 	}
 	return ""
 }
 
+var words = regexp.MustCompile("([a-z])([A-Z])")
+
 // snake spells PostToolUse as post_tool_use.
-func snake(name string) string {
-	var b strings.Builder
-	for i, r := range name {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			b.WriteByte('_')
-		}
-		b.WriteRune(r)
-	}
-	return strings.ToLower(b.String())
-}
+func snake(name string) string { return strings.ToLower(words.ReplaceAllString(name, "${1}_$2")) }
 
 // load is what a file of JSON, with comments, or of TOML has; nil if it has neither.
 func load(path string) (v any) {
@@ -111,18 +74,12 @@ func load(path string) (v any) {
 		return nil
 	}
 	if filepath.Ext(path) == ".toml" {
-		var table map[string]any
-		if toml.Unmarshal(data, &table) != nil {
-			return nil
-		}
-		return table
+		err = toml.Unmarshal(data, &v)
+	} else if d, jerr := parse(data); jerr == nil {
+		d.root.Standardize()
+		err = json.Unmarshal(d.root.Pack(), &v)
 	}
-	d, err := parse(data)
 	if err != nil {
-		return nil
-	}
-	d.root.Standardize()
-	if json.Unmarshal(d.root.Pack(), &v) != nil {
 		return nil
 	}
 	return v

@@ -47,10 +47,7 @@ func (s *Setup) record(path string, c connection) error {
 	if err != nil {
 		return err
 	}
-	if data = append(data, '\n'); string(data) == string(f.data) {
-		return nil
-	}
-	return f.replace(data, 0o600)
+	return f.replace(append(data, '\n'), 0o600)
 }
 
 // forget removes what is noted of a connection, and of projects that are gone.

@@ -368,12 +368,6 @@ func (s settings) disconnect(data, before []byte) ([]byte, error) {
 			}
 		}
 	}
-	untouched := d.bytes()
-	if err := s.prune(d, func(find) bool { return true }, func(event string) bool { return had[event] }); err != nil {
-		return nil, err
-	}
-	if reflect.DeepEqual(untouched, d.bytes()) {
-		return data, nil
-	}
-	return d.bytes(), nil
+	err = s.prune(d, func(find) bool { return true }, func(event string) bool { return had[event] })
+	return d.bytes(), err
 }

@@ -47,13 +47,15 @@ func tools() []Tool {
 		Name: "claude", Title: "Claude Code",
 		Note:     "sessions that are open already may not use the hooks before they are started again",
 		programs: []string{"claude"},
-		home:     variableOr("CLAUDE_CONFIG_DIR", ".claude"),
+		home:     below("CLAUDE_CONFIG_DIR", "", ".claude"),
 		project:  ".claude", file: "settings.json", scripts: []string{hookProgram, hookScript},
 		blockers: []blocker{
 			{"settings.json", []string{"disableAllHooks"}, true},
 			{"settings.local.json", []string{"disableAllHooks"}, true},
-			{managedSettings(), []string{"disableAllHooks"}, true},
-			{managedSettings(), []string{"allowManagedHooksOnly"}, true},
+			{"/etc/claude-code/managed-settings.json", []string{"disableAllHooks"}, true},
+			{"/etc/claude-code/managed-settings.json", []string{"allowManagedHooksOnly"}, true},
+			{"/Library/Application Support/ClaudeCode/managed-settings.json", []string{"disableAllHooks"}, true},
+			{"/Library/Application Support/ClaudeCode/managed-settings.json", []string{"allowManagedHooksOnly"}, true},
 		},
 		// All hooks of SessionEnd have 1.5 s together; a greater timeout would
 		// lengthen that, and the exit of every session with it. StopFailure comes
@@ -67,7 +69,7 @@ func tools() []Tool {
 		Name: "codex", Title: "Codex",
 		Note:     "Codex runs a new or changed hook only once you have trusted it: type /hooks in it",
 		programs: []string{"codex"},
-		home:     variableOr("CODEX_HOME", ".codex"),
+		home:     below("CODEX_HOME", "", ".codex"),
 		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
 		blockers: []blocker{{"config.toml", []string{"features", "hooks"}, false}},
 		// Of a SessionEnd with more than 3 s it would warn at each start.
@@ -78,7 +80,7 @@ func tools() []Tool {
 		Name: "cursor", Title: "Cursor",
 		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
 		programs: []string{"cursor", "cursor-agent"},
-		home:     variableOr("", ".cursor"),
+		home:     below("", "", ".cursor"),
 		project:  ".cursor", file: "hooks.json", scripts: []string{hookProgram, hookScript},
 		// postToolUse has what afterShellExecution, afterMCPExecution and
 		// afterFileEdit have: with these, everything would be there twice.
@@ -87,13 +89,8 @@ func tools() []Tool {
 	}, {
 		Name: "gemini", Title: "Gemini CLI",
 		programs: []string{"gemini"},
-		home: func(home string) string {
-			if dir := os.Getenv("GEMINI_CLI_HOME"); filepath.IsAbs(dir) {
-				home = dir
-			}
-			return filepath.Join(home, ".gemini")
-		},
-		project: ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		home:     below("GEMINI_CLI_HOME", ".gemini", ".gemini"),
+		project:  ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
 		blockers: []blocker{{"settings.json", []string{"hooksConfig", "enabled"}, false}},
 		// AfterAgent has the prompt as well. PreCompress comes before each request
 		// to the model, whether or not anything is compressed. Timeouts are in
@@ -105,18 +102,13 @@ func tools() []Tool {
 		Name: "opencode", Title: "OpenCode",
 		Note:     "OpenCode loads the plugin when it starts",
 		programs: []string{"opencode"},
-		home: func(home string) string {
-			if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
-				return filepath.Join(dir, "opencode")
-			}
-			return filepath.Join(home, ".config", "opencode")
-		},
-		project: ".opencode", file: "plugins/spool-agent.js",
+		home:     below("XDG_CONFIG_HOME", "opencode", ".config/opencode"),
+		project:  ".opencode", file: "plugins/spool-agent.js",
 		edit: whole(plugin),
 	}, {
 		Name: "qwen", Title: "Qwen Code",
 		programs: []string{"qwen"},
-		home:     variableOr("QWEN_HOME", ".qwen"),
+		home:     below("QWEN_HOME", "", ".qwen"),
 		project:  ".qwen", file: "settings.json", scripts: []string{hookProgram, hookScript},
 		blockers: []blocker{{"settings.json", []string{"disableAllHooks"}, true}},
 		// UserPromptSubmit also comes, with an empty prompt, whenever tools have run.
@@ -127,7 +119,7 @@ func tools() []Tool {
 	}, {
 		Name: "copilot", Title: "GitHub Copilot CLI",
 		programs: []string{"copilot"},
-		home:     variableOr("COPILOT_HOME", ".copilot"),
+		home:     below("COPILOT_HOME", "", ".copilot"),
 		project:  ".github", file: "hooks/spool-agent.json", scripts: []string{hookProgram, hookScript},
 		// Under these names events come in the form of Claude Code's. Only that of
 		// SubagentStart has no name in it.
@@ -140,16 +132,14 @@ func tools() []Tool {
 	}}
 }
 
-// variableOr is the directory that an environment variable names, else the one
-// below the home directory.
-func variableOr(variable, name string) func(home string) string {
+// below is a directory below the one that an environment variable names, or
+// without it, another below the home directory.
+func below(variable, name, otherwise string) func(home string) string {
 	return func(home string) string {
-		if variable != "" {
-			if dir := os.Getenv(variable); filepath.IsAbs(dir) {
-				return dir
-			}
+		if dir := os.Getenv(variable); filepath.IsAbs(dir) {
+			return filepath.Join(dir, name)
 		}
-		return filepath.Join(home, name)
+		return filepath.Join(home, otherwise)
 	}
 }
 
