@@ -1,4 +1,4 @@
-//go:build clients
+//go:build linux && clients
 
 package clients
 
@@ -41,7 +41,7 @@ type session struct {
 }
 
 // arch is the processor as npm has it.
-var arch = map[string]string{"amd64": "x64"}[runtime.GOARCH]
+var arch = map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
 
 func write(m *model, path string, data any) {
 	text, err := json.MarshalIndent(data, "", "  ")

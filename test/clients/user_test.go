@@ -1,4 +1,4 @@
-//go:build clients
+//go:build linux && clients
 
 package clients
 
@@ -63,7 +63,8 @@ func (u *user) in(name string, args ...string) *exec.Cmd {
 func (u *user) run(args ...string) *exec.Cmd {
 	cmd := u.in(filepath.Join(modules, u.client.program), args...)
 	cmd.Env = append(cmd.Env, u.client.env(u.model)...)
-	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(modules, ".bin")+":"+os.Getenv("PATH"))
+	// The machine's own node may be too old for them.
+	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(modules, "node-linux-"+arch, "bin")+":"+os.Getenv("PATH"))
 	return cmd
 }
 
