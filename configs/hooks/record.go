@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,7 +70,8 @@ func (s *Setup) records() map[string]connection {
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
-		if c, err := readRecord(path); err == nil {
+		var c connection
+		if data, _, err := read(path); err == nil && json.Unmarshal(data, &c) == nil {
 			all[path] = c
 		}
 	}
@@ -93,15 +93,4 @@ func (s *Setup) live(ctx context.Context, c connection) bool {
 
 func (st Status) live() bool {
 	return st.State != None && st.State != Gone || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
-}
-
-func readRecord(path string) (c connection, err error) {
-	data, _, err := read(path)
-	if err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
 }

@@ -126,6 +126,14 @@ func tools() []Tool {
 		edit: settings{source: "copilot", version: 1, events: each(object{{"type", "command"}, {"timeoutSec", 5}},
 			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd")},
 	}, {
+		Name: "windsurf", Title: "Windsurf",
+		programs: []string{"windsurf"},
+		home:     below("", "", ".codeium/windsurf"),
+		project:  ".windsurf", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		// No event has the prompt after the fact. A hook has no timeout.
+		edit: settings{source: "windsurf", events: each(nil,
+			"pre_user_prompt", "post_write_code", "post_run_command", "post_mcp_tool_use", "post_cascade_response")},
+	}, {
 		Name: gitName, Title: "git",
 		programs: []string{"git"}, scripts: []string{gitScript, hookScript}, // one runs the other
 		edit: block{},
