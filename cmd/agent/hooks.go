@@ -153,6 +153,9 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, tool.Note)
 	}
+	if off := setup.Check(ctx, tool, project).Off; off != "" {
+		fmt.Fprintf(os.Stderr, "%s: the hooks do not run: %s\n", tool.Name, safe(off))
+	}
 	return nil
 }
 

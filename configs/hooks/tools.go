@@ -67,7 +67,6 @@ func tools() []Tool {
 			event{"SessionEnd", seconds(1)})},
 	}, {
 		Name: "codex", Title: "Codex",
-		Note:     "Codex runs a new or changed hook only once you have trusted it: type /hooks in it",
 		programs: []string{"codex"},
 		home:     below("CODEX_HOME", "", ".codex"),
 		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
