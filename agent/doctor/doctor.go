@@ -216,6 +216,7 @@ var wrongHooks = map[hooks.State]string{
 	hooks.None:     " is installed, but not connected: it leaves no signals",
 	hooks.Partly:   " is connected, but its hooks are not complete",
 	hooks.Outdated: " is connected, but its hooks are not those of this version",
+	hooks.Gone:     " was connected, but somebody else has taken its hooks out again",
 }
 
 // checkHooks checks the settings of tools, but waits no longer for them than for
@@ -233,6 +234,9 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		what, wrong := wrongHooks[c.State]
 		if c.Err != nil {
 			what, wrong, mend = "'s settings cannot be read: "+c.Err.Error(), true, "mend the file, then: "+mend
+		} else if !wrong && c.Off != "" {
+			what, wrong = " is connected, but does not run the hooks: "+c.Off, true
+			mend = "change that, or: agent hooks uninstall " + strings.TrimPrefix(mend, "agent hooks install ")
 		}
 		if wrong {
 			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})

@@ -101,7 +101,7 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	h.Scripts = setup.Scripts(h.Connections)
 	for _, t := range hooks.Tools() {
 		connected := slices.ContainsFunc(h.Connections, func(c hooks.Connection) bool { return c.Tool.Name == t.Name })
-		if !connected && !t.OfRepository() && setup.Here(t) {
+		if !connected && !t.OfRepository() && t.Here() {
 			h.Connections = append(h.Connections, hooks.Connection{Tool: t, Status: setup.Check(ctx, t, "")})
 		}
 	}

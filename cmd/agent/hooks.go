@@ -52,9 +52,11 @@ func hooksListCommand(o *options) *cobra.Command {
 		Use:   "list [--json]",
 		Short: "Show which tools are here, and which are connected",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
-(user), in the project, or not. "partly" says that some of its hooks are missing,
-"outdated" that they are not those of this version; to install again fixes both.
-The other projects in which a tool was connected are shown as well.`,
+(user), in the project, or not. It is here if its program is in your PATH. "partly"
+says that some of its hooks are missing, "outdated" that they are not those of this
+version, "gone" that somebody else has taken them out; to install again fixes these.
+"off" says that a setting of the tool keeps them from running; it is named. The
+other projects in which a tool was connected are shown as well.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := hooks.New(configs.Hook())
@@ -78,14 +80,15 @@ The other projects in which a tool was connected are shown as well.`,
 
 func hooksInstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
-		Use:   "install TOOL... [--project DIR] [--dry-run]",
+		Use:   "install [TOOL...] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
-		Long: `Adds our hooks to the settings of the tools, or replaces those of an older
-version, and leaves all else in them as it is, to the byte. Before the first
-change, a copy of the file is kept beside it.`,
+		Long: `Adds our hooks to the settings of the tools, or without a name to those of all
+tools whose programs are in your PATH, but for git. Those of an older version are
+replaced, and all else is left as it is, to the byte. Before the first change, a
+copy of the file is kept beside it.`,
 		Example: `  agent hooks install claude codex --dry-run
   agent hooks install gemini --project .`,
-	}, (*hooks.Setup).Install, "connected", "is connected already")
+	}, (*hooks.Setup).Install, "connected", "is connected already", here)
 }
 
 func hooksUninstallCommand(o *options) *cobra.Command {
@@ -94,17 +97,39 @@ func hooksUninstallCommand(o *options) *cobra.Command {
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
-	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
+	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected", nil)
 }
 
 type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
 
-func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
+// here are the tools whose programs are in PATH, but for git, whose hooks are
+// those of a repository.
+func here() (names []string) {
+	for _, t := range hooks.Tools() {
+		if t.Here() && !t.OfRepository() {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// hooksEditCommand is a command that plans and applies a change for each tool that
+// is named, or for those that all returns.
+func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string, all func() []string) *cobra.Command {
 	var dry bool
 	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
-	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	cmd.Args = onlyTools
+	if all == nil {
+		cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			if args = all(); len(args) == 0 {
+				return errors.New("no program of a tool is in your PATH; name the tools to connect")
+			}
+			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
+		}
 		setup, err := hooks.New(configs.Hook())
 		if err != nil {
 			return err
@@ -142,7 +167,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
 	}
-	if err := p.Apply(ctx); err != nil {
+	if err := p.Apply(); err != nil {
 		return err
 	}
 	if len(p.Changes) == 0 {
@@ -156,6 +181,9 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	}
 	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, tool.Note)
+	}
+	if off := setup.Check(ctx, tool, project).Off; off != "" {
+		fmt.Fprintf(os.Stderr, "%s: the hooks do not run: %s\n", tool.Name, safe(off))
 	}
 	return nil
 }
@@ -259,6 +287,7 @@ type hooksState struct {
 	File    string      `json:"file"`
 	State   hooks.State `json:"state"`
 	Error   string      `json:"error,omitempty"`
+	Off     string      `json:"off,omitempty"` // what keeps the hooks from running
 }
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
@@ -268,7 +297,7 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 		if st.File == "" || slices.ContainsFunc(list.Connections, same) {
 			return // it cannot be connected there, or (at home) it is the user's
 		}
-		s := hooksState{Tool: t.Name, Project: project, File: st.File, State: st.State}
+		s := hooksState{Tool: t.Name, Project: project, File: st.File, State: st.State, Off: st.Off}
 		if st.Err != nil {
 			s.Error = st.Err.Error()
 		}
@@ -276,7 +305,7 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 	}
 	connections := setup.Connections(ctx)
 	for _, t := range hooks.Tools() {
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t)})
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here()})
 		add(t, "", setup.Check(ctx, t, ""))
 		add(t, project, setup.Check(ctx, t, project))
 		for _, c := range connections {
@@ -313,7 +342,10 @@ func printHooks(out io.Writer, list hooksList, project string, p painter) error 
 			}
 			where, shade := map[string]string{"": "user", project: "project"}[s.Project], green
 			where = cmp.Or(where, "other project")
-			if s.State != hooks.Connected {
+			if s.Off != "" {
+				where, shade = where+" (off)", yellow
+				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s do not run: %s", t.Name, place(s.File), safe(s.Off)))
+			} else if s.State != hooks.Connected {
 				where, shade = fmt.Sprintf("%s (%s)", where, s.State), yellow
 				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
 			}

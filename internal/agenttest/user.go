@@ -20,6 +20,7 @@ type User struct {
 	Home  string   // absolute, without symbolic links
 	Env   []string // of commands, beside HOME and PATH
 	agent string
+	who   *syscall.Credential // nil: who runs the test
 }
 
 // NewUser makes one, who has the program.
@@ -36,6 +37,30 @@ func NewUserIn(t testing.TB, dir string) *User {
 		t.Fatal(err)
 	}
 	return &User{TB: t, Home: home, agent: Binary(t)}
+}
+
+// Become has the user's commands run as another user of the machine, who gets
+// the home directory and, in its bin, the programs. Only root can do so.
+func (u *User) Become(id uint32) {
+	u.Helper()
+	for _, program := range []string{u.agent, Hook(u)} {
+		data, path := Read(u, program), filepath.Join(u.Home, "bin", filepath.Base(program))
+		Mkdir(u, filepath.Dir(path))
+		if err := os.WriteFile(path, []byte(data), 0o700); err != nil {
+			u.Fatal(err)
+		}
+	}
+	u.agent = filepath.Join(u.Home, "bin", filepath.Base(u.agent))
+	u.who = &syscall.Credential{Uid: id, Gid: id}
+	err := filepath.WalkDir(u.Home, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(id), int(id))
+	})
+	if err != nil {
+		u.Fatal(err)
+	}
 }
 
 // State is the agent's state directory.
@@ -86,7 +111,7 @@ func (u *User) Command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = u.Home
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.Home}, u.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: u.who}
 	return cmd
 }
 
