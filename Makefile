@@ -11,7 +11,7 @@ PLATFORMS = linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/am
 
 # The build tags of tests that "make test" leaves out: they need other programs,
 # root, minutes, or a systemd.
-TAGS = tools,root,long,systemd,powercut
+TAGS = tools,root,long,systemd,powercut,clients
 # Directories with a go.mod of their own.
 MODULES = test/nats test/powercut/recorder
 
@@ -90,6 +90,10 @@ scale: ## one agent with 1,000 projects, and with 5,000 beyond the watch limit; 
 .PHONY: nats
 nats: ## bring every signal to a broker, NATS JetStream, exactly once
 	cd test/nats && $(GO) test -count 1 $(TESTFLAGS) .
+
+.PHONY: clients
+clients: ## run the real AI tools, installed with npm, against a fake model; some minutes
+	$(GO) test -tags clients -count 1 -timeout 30m -v ./test/clients
 
 .PHONY: bench
 bench: ## measure what is promised; BENCHFLAGS=-short for a quick look

@@ -1,128 +1,184 @@
 package configs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"spoolagent/queue"
 )
 
 // Config is the configuration of the agent. config.toml says what each setting means.
 type Config struct {
-	Projects     []string // absolute, or beginning with ~ as ParseConfig leaves it
-	Patterns     []string // likewise; of path/filepath.Match, a component each
-	Cap          int      // signals; 0: no cap
-	MaxDrop      int64    // bytes
-	MaxPayload   int      // bytes
-	ReplyTTL     time.Duration
-	Fsync        bool
-	LogLevel     string
-	ScanInterval time.Duration
+	Projects     []string `toml:"projects"` // absolute, or beginning with ~ as ParseConfig leaves it
+	Patterns     []string `toml:"-"`        // those of the projects that are patterns of path/filepath.Match
+	Cap          int      `toml:"cap"`      // signals; 0: no cap
+	MaxDrop      Size     `toml:"max_drop"`
+	MaxPayload   Size     `toml:"max_payload"`
+	ReplyTTL     Duration `toml:"reply_ttl"`
+	Fsync        bool     `toml:"fsync"`
+	LogLevel     string   `toml:"log_level"`
+	ScanInterval Duration `toml:"scan_interval"`
 }
+
+// Levels are the values of LogLevel.
+var Levels = []string{"trace", "debug", "info", "warn", "error"}
 
 // Default returns the configuration that holds where there is no file.
 func Default() Config {
 	o := queue.DefaultOptions()
 	return Config{
 		Cap:          o.Cap,
-		MaxDrop:      o.MaxDrop,
-		MaxPayload:   o.MaxPayload,
-		ReplyTTL:     o.ReplyTTL,
+		MaxDrop:      Size(o.MaxDrop),
+		MaxPayload:   Size(o.MaxPayload),
+		ReplyTTL:     Duration(o.ReplyTTL),
 		Fsync:        o.Fsync,
 		LogLevel:     "info",
-		ScanInterval: time.Minute,
+		ScanInterval: Duration(time.Minute),
 	}
 }
 
-// maxFile is far more than a thousand projects need, and keeps a file made to
-// be slow from being slow.
-const maxFile = 256 << 10
+// Size is a number of bytes, in the file also as text such as "64KiB".
+type Size int64
+
+// UnmarshalText takes the text.
+func (s *Size) UnmarshalText(text []byte) error {
+	digits, unit := string(text), int64(1)
+	if d, ok := strings.CutSuffix(digits, "KiB"); ok {
+		digits, unit = d, 1<<10
+	} else if d, ok := strings.CutSuffix(digits, "MiB"); ok {
+		digits, unit = d, 1<<20
+	}
+	n, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil {
+		return errors.New(`a size must be such as 4096, "64KiB" or "1MiB"`)
+	}
+	*s = Size(n * unit)
+	return nil
+}
+
+// Duration is a time, in the file as text such as "90s".
+type Duration time.Duration
+
+// UnmarshalText takes the text.
+func (d *Duration) UnmarshalText(text []byte) error {
+	t, err := time.ParseDuration(string(text))
+	if err != nil {
+		return errors.New(`a time must be such as "90s" or "10m"`)
+	}
+	*d = Duration(t)
+	return nil
+}
+
+// maxFile is enough for a thousand projects. The decoder takes seconds for as
+// many keys as fit into more.
+const maxFile = 64 << 10
 
 // Load reads the configuration file and expands ~ in its projects. If there is
 // no such file, the error wraps fs.ErrNotExist: whether that is an error at
 // all depends on who chose the path.
 func Load(path string) (Config, error) {
-	data, err := readFile(path)
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is not a regular file of at most %d KiB", maxFile>>10)}
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
 	if err != nil {
 		return Config{}, fmt.Errorf("reading configuration: %w", err)
 	}
 	c, err := ParseConfig(data, path)
-	if err != nil {
-		return Config{}, err
-	}
-	for _, list := range []struct {
-		paths  []string
-		inHome func(home string) string
-	}{{c.Projects, filepath.Clean}, {c.Patterns, literal}} {
-		for i, p := range list.paths {
-			if list.paths[i], err = expandHome(p, list.inHome); err != nil {
-				return Config{}, fmt.Errorf("%s: projects: %w", path, err)
+	for _, paths := range [][]string{c.Projects, c.Patterns} {
+		for i, p := range paths {
+			rest, ok := strings.CutPrefix(p, "~")
+			if !ok {
+				paths[i] = filepath.Clean(p)
+				continue
 			}
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return Config{}, fmt.Errorf("%s: projects: finding the home directory: %w", path, err)
+			}
+			paths[i] = filepath.Join(home, rest)
+		}
+	}
+	return c, err
+}
+
+// ParseConfig reads a configuration from the text of a file. It starts from
+// Default and is strict: a key that does not exist, a value of the wrong type
+// and one out of bounds are errors; name stands for the file there. A leading ~
+// in projects stays as it is.
+func ParseConfig(data []byte, name string) (Config, error) {
+	c := Default()
+	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&c); err != nil {
+		return Config{}, explain(err, name)
+	}
+	for _, setting := range []struct {
+		name               string
+		value, least, most int64
+		bounds             string
+	}{
+		{"cap", int64(c.Cap), 0, math.MaxInt32, "0 to 2147483647"},
+		{"max_drop", int64(c.MaxDrop), 1 << 10, 1 << 30, "1KiB to 1024MiB"},
+		{"max_payload", int64(c.MaxPayload), 256, 1 << 20, "256 to 1MiB"},
+		{"reply_ttl", int64(c.ReplyTTL), int64(time.Second), int64(720 * time.Hour), "1s to 720h"},
+		{"scan_interval", int64(c.ScanInterval), int64(time.Second), int64(24 * time.Hour), "1s to 24h"},
+	} {
+		if setting.value < setting.least || setting.value > setting.most {
+			return Config{}, fmt.Errorf("%s: %s: must be from %s", name, setting.name, setting.bounds)
+		}
+	}
+	if !slices.Contains(Levels, c.LogLevel) {
+		return Config{}, fmt.Errorf("%s: log_level: must be one of %s", name, strings.Join(Levels, ", "))
+	}
+	all := c.Projects
+	c.Projects = nil
+	for _, p := range all {
+		_, err := filepath.Match(p, "")
+		switch {
+		case !filepath.IsAbs(p) && p != "~" && !strings.HasPrefix(p, "~/"), strings.ContainsRune(p, 0):
+			return Config{}, fmt.Errorf("%s: projects: %q must be absolute or begin with ~/", name, p)
+		case !strings.ContainsAny(p, "*?["):
+			c.Projects = append(c.Projects, p)
+		case err != nil:
+			return Config{}, fmt.Errorf("%s: projects: %q is no pattern: a [ has no ]", name, p)
+		default:
+			c.Patterns = append(c.Patterns, p)
 		}
 	}
 	return c, nil
 }
 
-func readFile(path string) ([]byte, error) {
-	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("is not a regular file")}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("is larger than %d KiB", maxFile>>10)}
-	}
-	return data, nil
-}
-
-// expandHome replaces a leading ~ by the home directory, spelt by spell.
-func expandHome(path string, spell func(home string) string) (string, error) {
-	rest, ok := strings.CutPrefix(path, "~")
-	if !ok {
-		return filepath.Clean(path), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("finding the home directory: %w", err)
-	}
-	return filepath.Join(spell(home), rest), nil
-}
-
-// wild are the characters that make a path a pattern.
-const wild = "*?["
-
-func isPattern(path string) bool { return strings.ContainsAny(path, wild) }
-
-// literal returns the pattern that only this path matches.
-func literal(path string) string {
-	if os.PathSeparator == '\\' {
-		return path // there is no escaping there
-	}
-	var b strings.Builder
-	for i := range len(path) {
-		if strings.IndexByte(wild+`\`, path[i]) >= 0 {
-			b.WriteByte('\\')
+// explain names the line and the key of what the decoder refuses, as far as it
+// tells them.
+func explain(err error, name string) error {
+	var missing *toml.StrictMissingError
+	var at *toml.DecodeError
+	switch {
+	case errors.As(err, &missing):
+		line, _ := missing.Errors[0].Position()
+		return fmt.Errorf("%s:%d: unknown key %q; 'agent print config' shows all keys", name, line, strings.Join(missing.Errors[0].Key(), "."))
+	case errors.As(err, &at):
+		line, _ := at.Position()
+		// What is not for Go programmers ends where the type is named.
+		text, _, _ := strings.Cut(strings.TrimPrefix(at.Error(), "toml: "), " into ")
+		if key := strings.Join(at.Key(), "."); key != "" {
+			text = key + ": " + text
 		}
-		b.WriteByte(path[i])
+		return fmt.Errorf("%s:%d: %s", name, line, text)
 	}
-	return b.String()
+	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 }

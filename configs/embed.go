@@ -1,6 +1,6 @@
 // Package configs has what a user puts in place by hand or by command: the
 // sample configuration and the shell scripts, all of them embedded so that
-// commands can print them, and the reading of the configuration itself. It imports nothing else of this module.
+// commands can print them, and the reading of the configuration itself.
 //
 // The files, and where they belong:
 //

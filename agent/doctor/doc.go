@@ -4,11 +4,11 @@
 // # Invariants
 //
 // Nothing is changed: no file of the user, of a spool or of the state directory.
-// There are two exceptions. A queue that is read is recovered first, as every
-// reader does after a crash. The self-test makes a project, and removes it.
+// There are exceptions. A queue that is read is recovered first, as every reader
+// does after a crash. The status files of dead agents are removed. The self-test
+// makes a project, and removes it.
 //
-// The name of a check stays the same, so that programs can rely on it. Projects
-// that have the same thing wrong are reported in one Check.
+// The name of a check stays the same, so that programs can rely on it.
 //
 // A spool may be hostile, huge, or on a file system that does not answer. So it
 // is reached through spoolfiles, which follows no links, and a project that does
@@ -20,6 +20,5 @@
 //
 // It sends a signal through a project of its own, StateDir/doctor-ID, which it
 // registers with the running agent like any other. A self-test that was killed
-// leaves this project behind. The next one removes it once it is older than any
-// self-test takes.
+// leaves this project behind, which "agent status" shows like any other.
 package doctor

@@ -3,19 +3,22 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"spoolagent/agent"
 	"spoolagent/agent/registry"
 	"spoolagent/agent/status"
 	"spoolagent/agent/watch"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/patience"
 	"spoolagent/internal/place"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
@@ -36,11 +39,11 @@ const (
 type Check struct {
 	Name   string `json:"name"`
 	Status Level  `json:"status"`
-	Detail string `json:"detail"` // in one or more lines; hostile text may be in it
+	Detail string `json:"detail"` // hostile text may be in it
 	Mend   string `json:"mend"`   // what to do, mostly a command; "" if nothing
 
-	// Projects are those that have this wrong, if it is about projects.
-	Projects []string `json:"projects,omitempty"`
+	// Project is the one that has this wrong, if it is about a project.
+	Project string `json:"project,omitempty"`
 }
 
 // Facts are what the doctor cannot find out by itself.
@@ -65,9 +68,9 @@ type Hooks struct {
 
 // names are those of all checks, in the order in which they are reported. The
 // project of this directory and the self-test come after them.
-var names = [...]string{"agent.running", "agent.version", "agent.rivals", "service", "config", "registry", "hooks", "limits",
+var names = [...]string{"agent.running", "agent.version", "service", "config", "registry", "hooks", "limits",
 	"project.exists", "spool.answer", "spool.permissions", "spool.off", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
-	"spool.filesystem", "spool.clock", "disk"}
+	"spool.filesystem", "disk"}
 
 // Examine makes all checks. Failures come first, then warnings, then what was
 // skipped.
@@ -83,16 +86,9 @@ func Examine(ctx context.Context, f Facts) []Check {
 	d.checkLimits()
 	d.checkProjects(ctx)
 
-	wrong := group(d.findings)
-	var all []Check
+	all := d.found
 	for _, name := range names {
-		n := len(all)
-		for _, w := range wrong {
-			if w.Name == name {
-				all = append(all, w)
-			}
-		}
-		if len(all) == n {
+		if !slices.ContainsFunc(d.found, func(c Check) bool { return c.Name == name }) {
 			all = append(all, Check{Name: name, Status: OK, Detail: "nothing is wrong"})
 		}
 	}
@@ -109,69 +105,34 @@ func Examine(ctx context.Context, f Facts) []Check {
 
 // diagnosis is an examination under way.
 type diagnosis struct {
-	facts    Facts
-	server   *agent.Info // the agent that serves all projects of this user; nil if none runs
-	findings []finding
+	facts  Facts
+	server *agent.Info // the agent that serves all projects of this user; nil if none runs
+	found  []Check     // what is wrong
 }
 
 func (d *diagnosis) find(name string, status Level, what, mend string) {
-	d.findIn("", name, status, what, mend)
-}
-
-func (d *diagnosis) findIn(project, name string, status Level, what, mend string) {
-	d.findings = append(d.findings, finding{name: name, status: status, what: what, mend: mend, project: project})
-}
-
-// within returns what f returns. ok is false if ctx ends or patience is over
-// before; then f's goroutine is left behind.
-func within[T any](ctx context.Context, patience time.Duration, f func(context.Context) T) (result T, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	done := make(chan T, 1)
-	go func() { done <- f(ctx) }()
-	select {
-	case result = <-done:
-		return result, true
-	case <-ctx.Done():
-		return result, false
-	}
+	d.found = append(d.found, Check{Name: name, Status: status, Detail: what, Mend: mend})
 }
 
 func (d *diagnosis) checkAgents() {
-	agents, _, err := status.Leftovers(d.facts.StateDir)
+	agents, err := status.Running(d.facts.StateDir)
 	if err != nil {
 		d.find("agent.running", Failure, err.Error(), "ls -la "+quote.Shell(d.facts.StateDir))
 		return
 	}
-	const oneOfThem = "agent status; kill the one that is not wanted"
-	for i, a := range agents {
-		// An agent for all projects of this user waits if another one runs.
-		if waits := strings.HasPrefix(a.Problem, "waiting"); a.User && waits {
-			d.find("agent.rivals", Warning, fmt.Sprintf("a second agent (pid %d) waits for the first one to end", a.PID), oneOfThem)
-		} else if a.User {
-			d.server = &agents[i]
-		}
-		for _, p := range a.Projects {
-			exhausted := strings.Contains(p.Error, syscall.EMFILE.Error()) || strings.Contains(p.Error, syscall.ENOSPC.Error())
-			if p.State == agent.StateHeld {
-				d.findIn(p.Path, "agent.rivals", Warning, p.Error, oneOfThem)
-			} else if exhausted && (p.State == agent.StatePolling || p.State == agent.StateError) {
-				d.findIn(p.Path, "limits", Warning, p.Error, raise)
-			}
-		}
+	// A second agent for all projects of this user waits for the first to end.
+	i := slices.IndexFunc(agents, func(a agent.Info) bool { return a.User && !strings.HasPrefix(a.Problem, "waiting") })
+	if i >= 0 {
+		d.server = &agents[i]
 	}
-	s := d.server
-	switch {
+	switch s := d.server; {
 	case s == nil && len(agents) > 0:
 		d.find("agent.running", Warning, "the agents that run serve only the projects that they were given", d.toStart())
-		return
 	case s == nil:
 		d.find("agent.running", Failure, "no agent is running: drops wait until one does, or until a drain", d.toStart())
-		return
 	case s.Problem != "":
 		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
-	}
-	if s.Version != d.facts.Version {
+	case s.Version != d.facts.Version:
 		mend := d.toRestart()
 		if s.Service && !place.IsThis(d.facts.Service.Binary) {
 			mend = "agent install" // it has the service start this program, and restarts it
@@ -180,20 +141,13 @@ func (d *diagnosis) checkAgents() {
 	}
 }
 
-// raise makes room for more watches and open files.
-const raise = "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024 (to keep it, in /etc/sysctl.d); " +
-	"of open files: ulimit -n 4096, or LimitNOFILE=4096 by systemctl --user edit spool-agent"
-
 // checkLimits tries to watch a directory: the limits are of a user, and shared
 // by all of the user's programs.
 func (d *diagnosis) checkLimits() {
-	w, err := watch.New()
-	if err == nil {
-		err = w.Add(os.TempDir())
-		w.Close()
-	}
-	if err != nil {
-		d.find("limits", Failure, fmt.Sprintf("no directory can be watched any more (%v), so projects are polled every second", err), raise)
+	t := watch.NewTable(watch.New)
+	err := t.Add(os.TempDir(), func(string, fsnotify.Op) {})
+	if err = errors.Join(err, t.Close()); err != nil {
+		d.find("limits", Failure, "projects are polled every second: "+err.Error(), "raise the limit; to keep it, in /etc/sysctl.d")
 	}
 }
 
@@ -225,29 +179,29 @@ func (d *diagnosis) checkService() {
 	case !s.Installed:
 		d.find("service", Warning, "the agent is not installed as a service: it does not start by itself", "agent install")
 		return
-	}
-	if s.Reach != nil {
+	case s.Reach != nil:
 		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
 		return
 	}
 	ours, err := place.Program()
 	theirs, serr := os.Stat(s.Binary)
-	switch {
-	case serr != nil || !theirs.Mode().IsRegular():
-		d.find("service", Failure, "there is no program where it starts one: "+s.Binary, "agent install")
-	case err == nil && s.Binary != ours:
-		d.find("service", Warning, fmt.Sprintf("it starts %s, but with this program it should start %s", s.Binary, ours), "agent install")
-	case !place.IsThis(s.Binary):
-		d.find("service", Warning, s.Binary+", which it starts, is not this program, but another version or somebody else's", "agent install")
-	}
-	if !s.Running {
-		d.find("service", Failure, "not running: "+s.Detail, "agent start; see why it ended: "+s.Logs)
-	}
-	if !s.Enabled {
-		d.find("service", Warning, "it does not start at login", "agent install")
-	}
-	if s.Linger == service.LingerOff {
-		d.find("service", Warning, "it ends when you log out, and starts at the next login", "agent install --linger")
+	there := serr == nil && theirs.Mode().IsRegular()
+	elsewhere := there && err == nil && s.Binary != ours
+	for _, c := range []struct {
+		wrong      bool
+		level      Level
+		what, mend string
+	}{
+		{!there, Failure, "there is no program where it starts one: " + s.Binary, "agent install"},
+		{elsewhere, Warning, "it starts " + s.Binary + ", but with this program it should start " + ours, "agent install"},
+		{there && !elsewhere && !place.IsThis(s.Binary), Warning, s.Binary + ", which it starts, is not this program, but another version or somebody else's", "agent install"},
+		{!s.Running, Failure, "not running: " + s.Detail, "agent start; see why it ended: " + s.Logs},
+		{!s.Enabled, Warning, "it does not start at login", "agent install"},
+		{s.Linger == service.LingerOff, Warning, "it ends when you log out, and starts at the next login", "agent install --linger"},
+	} {
+		if c.wrong {
+			d.find("service", c.level, c.what, c.mend)
+		}
 	}
 }
 
@@ -268,88 +222,42 @@ var wrongHooks = map[hooks.State]string{
 	hooks.None:     " is installed, but not connected: it leaves no signals",
 	hooks.Partly:   " is connected, but its hooks are not complete",
 	hooks.Outdated: " is connected, but its hooks are not those of this version",
+	hooks.Gone:     " was connected, but somebody else has taken its hooks out again",
 }
 
 // checkHooks checks the settings of tools, but waits no longer for them than for
 // a project, since settings of projects are among them.
 func (d *diagnosis) checkHooks(ctx context.Context) {
-	h, ok := within(ctx, patience, d.facts.Hooks)
+	h, ok := patience.Within(ctx, limit, d.facts.Hooks)
 	if !ok {
-		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", patience), "agent hooks list, in each project that has hooks")
+		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", limit), "agent hooks list, in each project that has hooks")
 	}
 	for _, c := range h.Connections {
 		mend := "agent hooks install " + c.Tool.Name
 		if c.Project != "" {
-			mend += " --project " + dir
+			mend += " --project " + quote.Shell(c.Project)
 		}
+		what, wrong := wrongHooks[c.State]
 		if c.Err != nil {
-			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error(), "mend the file, then: "+mend)
-		} else if wrong, ok := wrongHooks[c.State]; ok {
-			d.findIn(c.Project, "hooks", Warning, c.Tool.Title+wrong, mend)
+			what, wrong, mend = "'s settings cannot be read: "+c.Err.Error(), true, "mend the file, then: "+mend
+		} else if !wrong && c.Off != "" {
+			what, wrong = " is connected, but does not run the hooks: "+c.Off, true
+			mend = "change that, or: agent hooks uninstall " + strings.TrimPrefix(mend, "agent hooks install ")
+		}
+		if wrong {
+			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})
 		}
 	}
 	const mend = "agent hooks install TOOL, for any tool that is connected"
-	for file, state := range h.Scripts {
-		if state == hooks.None && strings.HasPrefix(filepath.Base(file), "spool-hook") {
+	for _, file := range slices.Sorted(maps.Keys(h.Scripts)) {
+		state := h.Scripts[file]
+		switch slower := strings.HasPrefix(filepath.Base(file), "spool-hook"); {
+		case state == hooks.None && slower:
 			d.find("hooks", Warning, file+" is missing: the hooks run a shell script, which is slower", mend)
-		} else if state == hooks.None {
+		case state == hooks.None:
 			d.find("hooks", Failure, file+" is missing: the hooks leave no signals", mend)
-		} else if state == hooks.Outdated {
+		case state == hooks.Outdated:
 			d.find("hooks", Warning, file+" is not that of this version", mend)
 		}
 	}
 }
-
-// finding is something that is wrong. In mend, dir stands for the project's
-// directory.
-type finding struct {
-	name    string
-	status  Level
-	what    string // the same for all projects that have it
-	mend    string
-	project string // "" if it is not about a project
-	which   string // what it is in this project: a file, a number
-}
-
-// dir stands for a project's directory until it is known whether several
-// projects have the same thing wrong. No path contains it.
-const dir = "\x00"
-
-// maxAlike is how many of the projects that have the same thing wrong are named
-// in a Check's Detail.
-const maxAlike = 5
-
-// group makes one Check of all findings that are alike.
-func group(findings []finding) []Check {
-	alike := map[finding][]finding{}
-	for _, f := range findings {
-		key := f
-		key.project, key.which = "", ""
-		alike[key] = append(alike[key], f)
-	}
-	var checks []Check
-	for key, same := range alike {
-		in := "DIR"
-		if len(same) == 1 {
-			in = quote.Shell(same[0].project)
-		}
-		c := Check{Name: key.name, Status: key.status, Detail: oneLine(key.what), Mend: strings.ReplaceAll(key.mend, dir, in)}
-		for i, f := range same {
-			if f.project == "" {
-				continue
-			}
-			c.Projects = append(c.Projects, f.project)
-			if i < maxAlike {
-				c.Detail += "\n" + oneLine(strings.TrimSuffix(f.project+": "+f.which, ": "))
-			} else if i == maxAlike {
-				c.Detail += fmt.Sprintf("\nand %d more", len(same)-i)
-			}
-		}
-		checks = append(checks, c)
-	}
-	slices.SortFunc(checks, func(a, b Check) int { return cmp.Compare(a.Detail+a.Mend, b.Detail+b.Mend) })
-	return checks
-}
-
-// oneLine escapes line feeds, which may be in a name.
-func oneLine(s string) string { return strings.ReplaceAll(s, "\n", `\n`) }

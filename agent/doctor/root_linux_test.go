@@ -13,16 +13,17 @@ import (
 	"time"
 
 	"spoolagent/agent/watch"
+	"spoolagent/internal/agenttest"
 )
 
 // A project on a file system that tells of no events is told as such, and one
 // that does not answer holds up no other.
 func TestRootFileSystemThatHangs(t *testing.T) {
 	t.Parallel() // it waits long
-	behind, at := filepath.Dir(sound(t)), tempDir(t)
+	behind, at := filepath.Dir(sound(t)), agenttest.Dir(t)
 	cmd := exec.Command("bindfs", "-f", "--no-allow-other", behind, at)
 	cmd.Stderr = os.Stderr
-	must(t, cmd.Start())
+	agenttest.Must(t, cmd.Start())
 	t.Cleanup(func() {
 		cmd.Process.Kill() // what still waits for it gets an error
 		cmd.Wait()
@@ -30,15 +31,15 @@ func TestRootFileSystemThatHangs(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	must(t, await(ctx, time.Minute, func() (bool, error) { return watch.Foreign(at) == "FUSE", nil }))
+	agenttest.Must(t, await(ctx, time.Minute, func() (bool, error) { return watch.Foreign(at) == "FUSE", nil }))
 	remote, local := filepath.Join(at, "001"), sound(t)
 	f := facts(t, remote, local)
 	if c := named(Examine(ctx, f), "spool.filesystem"); c[0].Status != Warning || !strings.Contains(c[0].Detail, "FUSE") {
 		t.Errorf("%+v", c)
 	}
-	must(t, cmd.Process.Signal(syscall.SIGSTOP))
+	agenttest.Must(t, cmd.Process.Signal(syscall.SIGSTOP))
 	checks := Examine(ctx, f)
-	if c := named(checks, "spool.answer"); c[0].Status != Failure || len(c[0].Projects) != 1 || c[0].Projects[0] != remote {
+	if c := named(checks, "spool.answer"); c[0].Status != Failure || len(c) != 1 || c[0].Project != remote {
 		t.Errorf("%+v", c)
 	}
 	if c := named(checks, "spool.filesystem"); c[0].Status != OK {

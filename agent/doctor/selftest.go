@@ -16,19 +16,9 @@ import (
 	"spoolagent/spoolfiles/signal"
 )
 
-const (
-	scratchPrefix = "doctor-"
-
-	// stepPatience is how long an agent may take for one step: many times what
-	// it takes under load.
-	stepPatience = 10 * time.Second
-	// cleanPatience is how long the removal of the scratch project may take.
-	cleanPatience = 5 * time.Second
-	// scratchAge is the age at which a scratch project is taken for abandoned.
-	scratchAge = 5*stepPatience + cleanPatience
-	// pollPause is the pause between two polls.
-	pollPause = time.Millisecond
-)
+// stepPatience is how long an agent may take for one step: many times what it
+// takes under load.
+const stepPatience = 10 * time.Second
 
 // selfTest sends a signal through a scratch project that the running agent
 // serves, from drop to drain, and says how long each step took. However it ends,
@@ -47,7 +37,7 @@ func (d *diagnosis) selfTest(ctx context.Context) Check {
 		c.Detail = "interrupted"
 	default:
 		c.Status, c.Mend = Failure, "see why in the agent's log; "+d.toRestart()
-		c.Detail = strings.Join(append(t.steps, oneLine(err.Error())), "; ")
+		c.Detail = strings.Join(append(t.steps, err.Error()), "; ")
 	}
 	return c
 }
@@ -60,66 +50,63 @@ type selfTest struct {
 }
 
 func (t *selfTest) run(ctx context.Context) (err error) {
-	if err := t.removeAbandoned(ctx); err != nil {
-		return err
-	}
 	id := spoolfiles.NewID()
-	project := filepath.Join(t.facts.StateDir, scratchPrefix+id)
+	project := filepath.Join(t.facts.StateDir, "doctor-"+id)
 	if err := os.Mkdir(project, 0o700); err != nil {
-		return fmt.Errorf("making a scratch project: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, t.remove(context.WithoutCancel(ctx), project)) }()
 	sp, err := spoolfiles.Create(project)
 	if err != nil {
-		return fmt.Errorf("making a scratch project: %w", err)
+		return err
 	}
 	defer sp.Close()
 
 	tool, payload := "doctor", "self-test "+id
 	s := signal.Signal{RecordedAt: uint64(time.Now().Unix()), CWD: project, ToolName: &tool, Payload: &payload}
 	line := string(s.AppendLine(nil))
-	began := time.Now()
-	_, _, err = t.facts.Registry.Add(project)
-	err = t.step(ctx, "served", began, err, func() (bool, error) {
-		h, served, err := agent.Serving(sp)
-		return served && h.PID == t.pid, err
-	})
-	if err != nil {
-		return err
-	}
-	began = time.Now()
-	_, err = sp.Drop([]byte(line))
-	err = t.step(ctx, "in the queue", began, err, func() (bool, error) {
-		st, err := queue.New(sp, t.facts.Options, nil).Status(ctx)
-		return st.Queued == 1 && st.Incoming == 0, err
-	})
-	if err != nil {
-		return err
-	}
-	began = time.Now()
-	err = sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false)
-	return t.step(ctx, "answered", began, err, func() (bool, error) {
-		reply, _, err := sp.Control.ReadFile(id+spoolfiles.ReplySuffix, 1<<20)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
+	for _, step := range []struct {
+		name     string
+		do       func() error
+		happened func() (bool, error)
+	}{
+		{"served", func() error {
+			_, _, err := t.facts.Registry.Add(project)
+			return err
+		}, func() (bool, error) {
+			h, served, err := agent.Serving(sp)
+			return served && h.PID == t.pid, err
+		}},
+		{"in the queue", func() error {
+			_, err := sp.Drop([]byte(line))
+			return err
+		}, func() (bool, error) {
+			st, err := queue.New(sp, t.facts.Options, nil).Status(ctx)
+			return st.Queued == 1 && st.Incoming == 0, err
+		}},
+		{"answered", func() error {
+			return sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false)
+		}, func() (bool, error) {
+			reply, _, err := sp.Control.ReadFile(id+spoolfiles.ReplySuffix, 1<<20)
+			if err == nil && string(reply) != line+"\n" {
+				err = fmt.Errorf("the reply is %q, want %q", reply, line)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return false, nil
+			}
+			return true, err
+		}},
+	} {
+		began := time.Now()
+		err := step.do()
+		if err == nil {
+			err = await(ctx, t.patience, step.happened)
 		}
-		if err == nil && string(reply) != line+"\n" {
-			err = fmt.Errorf("the reply is %q, want %q", reply, line)
+		if err != nil {
+			return fmt.Errorf("not %s: %w", step.name, err)
 		}
-		return err == nil, err
-	})
-}
-
-// step waits until what was done has had its effect, and notes how long that
-// took.
-func (t *selfTest) step(ctx context.Context, name string, began time.Time, err error, happened func() (bool, error)) error {
-	if err == nil {
-		err = await(ctx, t.patience, happened)
+		t.steps = append(t.steps, fmt.Sprintf("%s after %v", step.name, time.Since(began).Round(10*time.Microsecond)))
 	}
-	if err != nil {
-		return fmt.Errorf("not %s: %w", name, err)
-	}
-	t.steps = append(t.steps, fmt.Sprintf("%s after %v", name, time.Since(began).Round(10*time.Microsecond)))
 	return nil
 }
 
@@ -132,24 +119,11 @@ func await(ctx context.Context, patience time.Duration, happened func() (bool, e
 			return err
 		}
 		select {
-		case <-time.After(pollPause):
+		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// removeAbandoned removes the scratch projects of self-tests that were killed.
-func (t *selfTest) removeAbandoned(ctx context.Context) error {
-	entries, err := os.ReadDir(t.facts.StateDir)
-	errs := []error{err}
-	for _, e := range entries {
-		info, err := e.Info()
-		if strings.HasPrefix(e.Name(), scratchPrefix) && e.IsDir() && err == nil && time.Since(info.ModTime()) > scratchAge {
-			errs = append(errs, t.remove(ctx, filepath.Join(t.facts.StateDir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // remove removes a scratch project, also from the registry. The agent stops
@@ -157,7 +131,7 @@ func (t *selfTest) removeAbandoned(ctx context.Context) error {
 // again while they are removed, so removing is retried.
 func (t *selfTest) remove(ctx context.Context, project string) error {
 	_, err := t.facts.Registry.Remove(project)
-	_ = await(ctx, cleanPatience, func() (bool, error) {
+	_ = await(ctx, stepPatience, func() (bool, error) {
 		if sp, err := spoolfiles.OpenExisting(project); err == nil {
 			_, served, err := agent.Serving(sp)
 			sp.Close()
@@ -167,8 +141,5 @@ func (t *selfTest) remove(ctx context.Context, project string) error {
 		}
 		return os.RemoveAll(project) == nil, nil
 	})
-	if rerr := os.RemoveAll(project); rerr != nil {
-		err = errors.Join(err, fmt.Errorf("removing a scratch project: %w", rerr))
-	}
-	return err
+	return errors.Join(err, os.RemoveAll(project))
 }

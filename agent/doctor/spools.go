@@ -11,92 +11,75 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"spoolagent/agent"
 	"spoolagent/agent/watch"
+	"spoolagent/internal/patience"
+	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
 
 const (
-	// atOnce is how many projects are checked at a time.
-	atOnce = 16
-	// patience is how long one project is waited for.
-	patience = 5 * time.Second
-	// allPatience is how long all of them are waited for.
-	allPatience = 30 * time.Second
-	// shortPatience is how long git may take to read its index, and how long the
+	// limit is how long one project is waited for.
+	limit = 5 * time.Second
+	// allLimit is how long all of them are waited for.
+	allLimit = 30 * time.Second
+	// shortLimit is how long git may take to read its index, and how long the
 	// queue's lock is waited for.
-	shortPatience = 1500 * time.Millisecond
-	// tolerance is how long an agent may take for what it does at once, and by
-	// how much a clock may be wrong.
+	shortLimit = 1500 * time.Millisecond
+	// tolerance is how long an agent may take for what it does at once.
 	tolerance = time.Minute
-	// maxListed is how many entries of a directory are checked.
-	maxListed = 10000
-	// recheck is the pause before a file that seems to wait is checked again.
-	recheck = 300 * time.Millisecond
 )
 
 func (d *diagnosis) checkProjects(ctx context.Context) {
-	if len(d.facts.Projects) == 0 {
-		d.find("project.exists", Warning, "no project is registered or configured", "agent add DIR")
-	}
-	ctx, cancel := context.WithTimeout(ctx, allPatience)
+	ctx, cancel := context.WithTimeout(ctx, allLimit)
 	defer cancel()
-	found := make([][]finding, len(d.facts.Projects))
-	running := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	for i, project := range d.facts.Projects {
-		running <- struct{}{}
-		wg.Go(func() {
-			found[i] = d.checkProject(ctx, project)
-			<-running
-		})
-	}
-	wg.Wait()
-	d.findings = append(d.findings, slices.Concat(found...)...)
+	found := make([][]Check, len(d.facts.Projects))
+	patience.Each(len(found), func(i int) { found[i] = d.checkProject(ctx, d.facts.Projects[i]) })
+	d.found = append(d.found, slices.Concat(found...)...)
 }
 
-// checkProject checks one project, but waits no longer than patience.
-func (d *diagnosis) checkProject(ctx context.Context, project string) []finding {
-	found, ok := within(ctx, patience, func(ctx context.Context) []finding {
-		e := &examiner{project: project, d: d, now: time.Now()}
+// checkProject checks one project, but waits no longer than the limit.
+func (d *diagnosis) checkProject(ctx context.Context, project string) []Check {
+	run := func(ctx context.Context) *examiner {
+		e := &examiner{project: project, dir: quote.Shell(project), d: d}
 		e.run(ctx)
-		return e.findings
-	})
-	if ok {
-		return found
+		return e
 	}
-	return []finding{{name: "spool.answer", status: Failure, project: project,
-		what: fmt.Sprintf("not checked: no answer within %v (%v for all)", patience, allPatience),
-		mend: "see whether the file system's server can be reached: ls " + dir}}
+	e, ok := patience.Within(ctx, limit, run)
+	if !ok {
+		e = &examiner{project: project, dir: quote.Shell(project)}
+		e.find("spool.answer", Failure, fmt.Sprintf("not checked: no answer within %v (%v for all)", limit, allLimit),
+			"see whether the file system's server can be reached: ls "+e.dir)
+	}
+	return e.found
 }
 
 // examiner checks one project.
 type examiner struct {
-	project  string
-	d        *diagnosis
-	now      time.Time
-	served   bool // an agent serves it
-	findings []finding
+	project string
+	dir     string // the same, for a shell
+	d       *diagnosis
+	served  bool // an agent serves it
+	found   []Check
 }
 
-func (e *examiner) find(name string, status Level, what, which, mend string) {
-	e.findings = append(e.findings, finding{name: name, status: status, what: what, which: which, mend: mend, project: e.project})
+func (e *examiner) find(name string, status Level, what, mend string) {
+	e.found = append(e.found, Check{name, status, e.project + ": " + what, mend, e.project})
 }
 
 func (e *examiner) run(ctx context.Context) {
 	if which, level := spaceOf(e.project).scarce(); level != OK {
-		e.find("disk", level, "the disk is full, or nearly full; then nothing can be folded, and hooks fail to leave drops", which, "df -h "+dir+"; df -i "+dir)
+		e.find("disk", level, "the disk is full, or nearly full; then nothing can be folded, and hooks fail to leave drops: "+which, "df -h "+e.dir+"; df -i "+e.dir)
 	}
 	if name := watch.Foreign(e.project); name != "" {
-		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "", "move the project to a local disk")
+		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "move the project to a local disk")
 	}
 	if tracked(ctx, e.project) {
-		e.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs", "", "git -C "+dir+" rm -r -q --cached .spool, and commit")
+		e.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs", "git -C "+e.dir+" rm -r -q --cached .spool, and commit")
 	}
 	sp, err := spoolfiles.OpenExisting(e.project)
 	if err != nil {
@@ -106,124 +89,95 @@ func (e *examiner) run(ctx context.Context) {
 	defer sp.Close()
 	e.permissions(sp)
 	if sp.Off() {
-		e.find("spool.off", Warning, "recording is off: hooks store nothing", "", "agent on "+dir)
+		e.find("spool.off", Warning, "recording is off: hooks store nothing", "agent on "+e.dir)
 	}
 	_, e.served, _ = agent.Serving(sp) // a lock of another user has been reported
-	e.waiting(ctx, sp)
+	e.waiting(sp)
 	if n, err := sp.CountRejects(); err == nil && n > 0 {
-		e.find("spool.rejects", Warning, "something was rejected; the reasons are beside it", fmt.Sprint(n), "ls "+dir+"/.spool/rejected; rm -r what is of no use")
+		e.find("spool.rejects", Warning, fmt.Sprintf("%d rejected; the reasons are beside them", n), "ls "+e.dir+"/.spool/rejected; rm -r what is of no use")
 	}
 	e.queue(ctx, sp)
 }
 
-// usable makes a spool usable for its owner.
-const usable = "chmod -R u+rwX " + dir + "/.spool"
-
-func chown() string { return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), dir) }
+// chown and chmod make a spool its user's, and private.
+func (e *examiner) chown() string {
+	return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), e.dir)
+}
+func (e *examiner) chmod() string { return "chmod -R u+rwX,go-rwx " + e.dir + "/.spool" }
 
 // cannotOpen says why a spool cannot be opened.
 func (e *examiner) cannotOpen(err error) {
-	mend := "ls -la " + dir + "/.spool; rm what is in the place of a directory"
+	mend := "ls -la " + e.dir + "/.spool; rm what is in the place of a directory"
 	switch owner := (*spoolfiles.OwnerError)(nil); {
 	case errors.Is(err, fs.ErrNotExist):
-		e.find("project.exists", Warning, "the directory, or its .spool, is missing", "", "agent remove "+dir+", or agent add "+dir)
+		e.find("project.exists", Warning, "the directory, or its .spool, is missing", "agent remove "+e.dir+", or agent add "+e.dir)
 		return
 	case errors.As(err, &owner):
-		mend = chown()
+		mend = e.chown()
 	case errors.Is(err, fs.ErrPermission):
-		mend = usable
+		mend = e.chmod()
 	}
-	e.find("spool.permissions", Failure, "it cannot be opened", err.Error(), mend)
+	e.find("spool.permissions", Failure, "it cannot be opened: "+err.Error(), mend)
 }
 
-// permissions checks the modes of the spool's directories, and the owners of
-// the files. Modes of files do not matter in private directories.
+// permissions checks the modes of the spool's directories. Those of files do not
+// matter in private directories.
 func (e *examiner) permissions(sp *spoolfiles.Spool) {
-	var foreign []string
 	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming, sp.Work, sp.Control, sp.Rejected} {
-		path, _ := filepath.Rel(e.project, d.Path())
+		if d == nil {
+			continue
+		}
 		info, err := d.Stat()
-		switch which := fmt.Sprintf("%s is %#o", path, info.Mode.Perm()); {
+		switch mode := info.Mode.Perm(); {
 		case err != nil || runtime.GOOS == "windows":
-		case info.Mode&0o700 != 0o700:
-			e.find("spool.permissions", Failure, "its owner cannot use it", which, usable)
-		case info.Mode&0o077 != 0:
-			e.find("spool.permissions", Warning, "others can read or change it", which, "chmod -R go-rwx "+dir+"/.spool")
+		case mode&0o700 != 0o700:
+			e.find("spool.permissions", Failure, fmt.Sprintf("its owner cannot use %s: %#o", d.Path(), mode), e.chmod())
+		case mode&0o077 != 0:
+			e.find("spool.permissions", Warning, fmt.Sprintf("others can read or change %s: %#o", d.Path(), mode), e.chmod())
 		}
-		names, _ := d.List() // its mode says why it cannot be listed
-		for _, name := range names[:min(len(names), maxListed)] {
-			// Rejects are whatever was dropped.
-			if info, err := d.Lstat(name); err == nil && !info.Ours() && d != sp.Rejected {
-				foreign = append(foreign, filepath.Join(path, name))
-			}
-		}
-	}
-	if len(foreign) > 0 {
-		e.find("spool.permissions", Failure, "files in it belong to other users, and are not used", fmt.Sprintf("%d, such as %s", len(foreign), foreign[0]), chown())
 	}
 }
 
 // waiting checks how long drops, requests and replies have waited.
-func (e *examiner) waiting(ctx context.Context, sp *spoolfiles.Spool) {
+func (e *examiner) waiting(sp *spoolfiles.Spool) {
 	drops, _ := sp.ListDrops() // permissions says why it cannot be listed
 	control, _ := sp.ScanControl()
-	e.waitingIn(ctx, sp.Incoming, "drops", drops, tolerance)
-	e.waitingIn(ctx, sp.Control, "requests", entries(control.Requests), tolerance)
-	e.waitingIn(ctx, sp.Control, "replies without an acknowledgement", entries(control.Replies), e.d.facts.Options.ReplyTTL+tolerance)
+	if len(drops) > 0 {
+		e.waitingIn("drops", len(drops), drops[0], tolerance)
+	}
+	if r := control.Requests; len(r) > 0 {
+		e.waitingIn("requests", len(r), r[0].Entry, tolerance)
+	}
+	if r := control.Replies; len(r) > 0 {
+		e.waitingIn("replies without an acknowledgement", len(r), r[0].Entry, e.d.facts.Options.ReplyTTL+tolerance)
+	}
 }
 
-func entries(files []spoolfiles.ControlFile) (all []spoolfiles.Entry) {
-	for _, f := range files {
-		all = append(all, f.Entry)
-	}
-	return all
-}
-
-// waitingIn checks files of one kind, the oldest first.
-func (e *examiner) waitingIn(ctx context.Context, d *spoolfiles.Dir, what string, files []spoolfiles.Entry, allowed time.Duration) {
-	if len(files) == 0 {
-		return
-	}
-	oldest := files[0]
-	age := e.now.Sub(time.Unix(0, oldest.MTime))
-	if age <= allowed {
-		return
-	}
-	which := fmt.Sprintf("%d, the oldest for %v", len(files), age.Round(time.Second))
-	if !e.served {
-		e.find("spool.waiting", Warning, what+" wait, for no agent serves the project", which, e.d.toStart()+", or agent drain --project "+dir)
-		return
-	}
-	// It may have come this moment with an old date.
-	select {
-	case <-time.After(recheck):
-	case <-ctx.Done():
-	}
-	if info, err := d.Lstat(oldest.Name); err == nil && info.Ino == oldest.Ino {
-		e.find("spool.waiting", Failure, what+" wait although an agent serves the project", which, "see why: agent status --project "+dir+", and the agent's log; "+e.d.toRestart())
+// waitingIn checks files of one kind.
+func (e *examiner) waitingIn(what string, n int, oldest spoolfiles.Entry, allowed time.Duration) {
+	age := time.Since(time.Unix(0, oldest.MTime))
+	what = fmt.Sprintf("%d %s wait, the oldest for %v, ", n, what, age.Round(time.Second))
+	switch {
+	case age <= allowed:
+	case e.served:
+		e.find("spool.waiting", Failure, what+"although an agent serves the project", "see why: agent status --project "+e.dir+", and the agent's log; "+e.d.toRestart())
+	default:
+		e.find("spool.waiting", Warning, what+"for no agent serves the project", e.d.toStart()+", or agent drain --project "+e.dir)
 	}
 }
 
 func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
-	ctx, cancel := context.WithTimeout(ctx, shortPatience)
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
-	malformed, ahead := 0, 0
-	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(s signal.Signal) error {
-		if s.RecordedAt > uint64(e.now.Add(tolerance).Unix()) {
-			ahead++
-		}
-		return nil
-	}, func(int, error) { malformed++ })
+	malformed := 0
+	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(signal.Signal) error { return nil }, func(int, error) { malformed++ })
 	switch {
 	case err != nil && ctx.Err() != nil:
-		e.find("spool.queue", Warning, "another program holds the lock of the queue", "", "see which: fuser -v "+dir+"/.spool/"+queue.FileName)
+		e.find("spool.queue", Warning, "another program holds the lock of the queue", "see which: fuser -v "+e.dir+"/.spool/"+queue.FileName)
 	case err != nil:
-		e.find("spool.queue", Failure, "the queue cannot be read", err.Error(), "ls -la "+dir+"/.spool")
+		e.find("spool.queue", Failure, "the queue cannot be read: "+err.Error(), "ls -la "+e.dir+"/.spool")
 	case malformed > 0:
-		e.find("spool.queue", Warning, "the queue has lines that are no signals; they are rejected when it next changes", fmt.Sprint(malformed), "see them: agent peek --project "+dir)
-	}
-	if ahead > 0 {
-		e.find("spool.clock", Warning, "signals are from the future: the clock is or was wrong", fmt.Sprint(ahead), "date; and set the clock: timedatectl")
+		e.find("spool.queue", Warning, fmt.Sprintf("%d lines of the queue are no signals; they are rejected when it next changes", malformed), "see them: agent peek --project "+e.dir)
 	}
 }
 
@@ -232,7 +186,7 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 // only one that this command would run, and is overridden. If git fails, the
 // spool is taken not to be tracked.
 func tracked(ctx context.Context, project string) bool {
-	ctx, cancel := context.WithTimeout(ctx, shortPatience)
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", "-C", project, "-c", "core.fsmonitor=false", "--literal-pathspecs", "--no-optional-locks",
 		"ls-files", "--error-unmatch", "--", spoolfiles.DirName)
@@ -259,4 +213,25 @@ func (s space) scarce() (what string, level Level) {
 		return "", OK
 	}
 	return fmt.Sprintf("%.1f of %.1f MiB, %d of %d inodes", float64(s.freeBytes)/(1<<20), float64(s.bytes)/(1<<20), s.freeInodes, s.inodes), level
+}
+
+// checkHere says which project a hook gets that starts in this directory, and why.
+func checkHere(start string) Check {
+	project := spoolfiles.Find(start)
+	why := "since no directory upwards has a .spool or is the top of a git work tree"
+	if _, err := os.Lstat(filepath.Join(project, ".git")); err == nil {
+		why = "the top of the git work tree"
+	}
+	sp, err := spoolfiles.OpenExisting(project)
+	switch {
+	case err == nil:
+		defer sp.Close()
+		if sp.Off() {
+			return Check{"here", Warning, "a hook here stores nothing: recording is off in " + project, "agent on " + quote.Shell(project), ""}
+		}
+		why = "the nearest directory upwards that has a .spool"
+	case !errors.Is(err, fs.ErrNotExist):
+		return Check{"here", Warning, "a hook here stores nothing: " + err.Error(), "ls -la " + quote.Shell(filepath.Join(project, spoolfiles.DirName)), ""}
+	}
+	return Check{Name: "here", Status: OK, Detail: "a hook here stores in " + project + ", " + why}
 }

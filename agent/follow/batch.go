@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"spoolagent/spoolfiles"
@@ -17,8 +18,8 @@ type Batch struct {
 	// the follower dies and another takes over.
 	ID string
 
-	// Signals are JSON Lines in canonical form, or numbered, and complete: the
-	// file does not end early, whatever happens to the follower.
+	// Signals are JSON Lines, in canonical form but for the ids, and complete:
+	// the file does not end early, whatever happens to the follower.
 	Signals *os.File
 }
 
@@ -28,18 +29,17 @@ var errUnfit = errors.New("not a reply")
 // maxSignal is the most bytes of a reply's line.
 const maxSignal = 16 << 20
 
-// openBatch opens a reply. With ids, each line has the member "id" before its
-// others: the batch's id, a hyphen, and the number of the line, from 1. The
-// error wraps errUnfit if a strange reply, or one that gets ids, has anything
-// but signals; if it is not strange otherwise, that is taken on trust.
-func openBatch(sp *spoolfiles.Spool, id string, ids, strange bool) (Batch, error) {
-	name := id + spoolfiles.ReplySuffix
-	if info, err := sp.Control.Lstat(name); err == nil && (!info.Mode.IsRegular() || !info.Ours()) {
-		return Batch{}, fmt.Errorf("%w: no regular file of this user", errUnfit)
+// openBatch opens a copy of a reply. With ids, each line has the member "id"
+// before its others: the batch's id, a hyphen, and the number of the line, from
+// 1. The error wraps errUnfit if the reply, which may be anybody's where it is
+// taken over, has anything but signals.
+func openBatch(sp *spoolfiles.Spool, id string, ids bool) (Batch, error) {
+	f, err := sp.Control.OpenFile(id+spoolfiles.ReplySuffix, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Batch{}, err
 	}
-	f, err := sp.Control.OpenFile(name, os.O_RDONLY)
-	if err != nil || !ids && !strange {
-		return Batch{id, f}, err
+	if err != nil {
+		return Batch{}, fmt.Errorf("%w: %w", errUnfit, err)
 	}
 	defer f.Close()
 	tmp := "batch-" + spoolfiles.NewID()
@@ -50,13 +50,9 @@ func openBatch(sp *spoolfiles.Spool, id string, ids, strange bool) (Batch, error
 	// The name is not needed any more. Where an open file keeps it, it goes
 	// with the other abandoned ones.
 	sp.Tmp.Remove(tmp)
-	mark := ""
-	if ids {
-		mark = id
-	}
-	err = copySignals(out, f, mark)
-	if err == nil {
-		_, err = out.Seek(0, io.SeekStart)
+	err = copySignals(out, f, id, ids)
+	if _, serr := out.Seek(0, io.SeekStart); err == nil {
+		err = serr
 	}
 	if err != nil {
 		return Batch{}, errors.Join(fmt.Errorf("copying signals: %w", err), out.Close())
@@ -64,9 +60,9 @@ func openBatch(sp *spoolfiles.Spool, id string, ids, strange bool) (Batch, error
 	return Batch{id, out}, nil
 }
 
-// copySignals copies signals, one a line, in canonical form. If the batch's id
-// is given, each signal gets one as well.
-func copySignals(to io.Writer, from io.Reader, id string) error {
+// copySignals copies the signals of a batch, one a line, in canonical form, with
+// or without ids.
+func copySignals(to io.Writer, from io.Reader, batch string, ids bool) error {
 	in, out := bufio.NewScanner(from), bufio.NewWriter(to)
 	in.Buffer(nil, maxSignal)
 	var line []byte
@@ -77,18 +73,16 @@ func copySignals(to io.Writer, from io.Reader, id string) error {
 		}
 		line = append(s.AppendLine(line[:0]), '\n')
 		rest := line
-		if id != "" {
-			fmt.Fprintf(out, `{"id":"%s-%d",`, id, n)
+		if ids {
+			fmt.Fprintf(out, `{"id":"%s-%d",`, batch, n)
 			rest = line[1:] // a canonical line has at least recorded_at
 		}
 		if _, err := out.Write(rest); err != nil {
 			return err
 		}
 	}
-	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%w: a line of more than %d bytes", errUnfit, maxSignal)
-	} else if err != nil {
-		return err
+	if err := in.Err(); err != nil {
+		return fmt.Errorf("%w: %w", errUnfit, err)
 	}
 	return out.Flush()
 }

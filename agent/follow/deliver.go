@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"spoolagent/agent"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -16,66 +15,40 @@ import (
 // being handed over, so that it is not taken for unclaimed.
 const touchInterval = 10 * time.Second
 
-// leavePatience is how long the queue's lock is waited for on leaving.
-const leavePatience = time.Second
-
-// serve hands over all that there is.
-func (f *follower) serve(ctx context.Context, full bool) error {
-	f.drops = f.drops || full
+// serve hands over all that there is: what dead followers have left, and this
+// one could not hand over before, goes first.
+func (f *follower) serve(ctx context.Context) error {
 	if err := f.takeOver(ctx); err != nil {
 		return err
-	}
-	if full {
-		// What an agent would do, if there were one.
-		if _, served, err := agent.Serving(f.sp); err == nil && !served {
-			if err := f.sweep(ctx); err != nil {
-				return err
-			}
-		}
 	}
 	for ctx.Err() == nil {
 		waits, err := f.waits()
 		if err != nil || !waits {
+			f.empty = 0
 			return err
 		}
 		id := f.lease.nextID()
 		if err := f.cfg.Drain(ctx, f.sp, f.queue, id); err != nil {
-			f.drops = true
 			return err
 		}
-		signals, err := f.handOver(ctx, id, false)
-		if err != nil {
+		signals, err := f.handOver(ctx, id)
+		if f.empty++; err != nil || !signals {
 			return err
-		}
-		if f.empty++; !signals {
-			return nil // an event will tell when there is something
 		}
 		f.empty = 0
 	}
 	return nil
 }
 
-// waits reports whether a drain would bring anything.
+// waits reports whether a drain would bring anything, as far as can be told
+// without reading it.
 func (f *follower) waits() (bool, error) {
-	select {
-	case <-f.dropEvents:
-		f.drops = true
-	default:
+	n, err := f.sp.CountDrops()
+	if err != nil {
+		return false, fmt.Errorf("counting drops: %w", err)
 	}
-	told, due := f.drops, !f.scanAt.IsZero() && !f.scanAt.After(time.Now())
-	if told || due {
-		f.drops, f.scanAt = false, time.Time{}
-		n, err := f.sp.CountDrops()
-		if err != nil {
-			return false, fmt.Errorf("counting drops: %w", err)
-		}
-		if told && n > 0 {
-			// One that does not parse yet has to be read once more.
-			f.scanAt = time.Now().Add(queue.Grace + 10*time.Millisecond)
-		}
-		if n > 0 {
-			return true, nil
-		}
+	if n > 0 {
+		return true, nil
 	}
 	info, err := f.sp.Root.Lstat(queue.FileName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,73 +60,49 @@ func (f *follower) waits() (bool, error) {
 // takeOver hands over what this follower could not before, and what dead ones
 // have left.
 func (f *follower) takeOver(ctx context.Context) error {
-	if err := f.handOverAll(ctx, f.lease); err != nil {
-		return err
-	}
 	names, err := followers(f.sp)
 	if err != nil {
-		return fmt.Errorf("listing other followers: %w", err)
+		return fmt.Errorf("listing followers: %w", err)
 	}
 	for _, name := range names {
 		if name == f.lease.follower {
-			continue
+			err = f.inherit(ctx, f.lease)
+		} else if dead, terr := tryLease(f.sp, name); dead != nil {
+			err = errors.Join(f.inherit(ctx, dead), dead.release(f.sp))
+		} else {
+			err = terr
 		}
-		dead, err := tryLease(f.sp, name)
 		if err != nil {
-			return err
-		}
-		if dead == nil {
-			continue
-		}
-		if err := f.inherit(ctx, dead); err != nil {
-			return errors.Join(err, dead.release())
-		}
-		if err := dead.release(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// inherit withdraws the requests of a dead follower and hands over its replies.
-func (f *follower) inherit(ctx context.Context, dead *lease) error {
-	c, err := f.sp.ScanControl()
-	if err != nil {
-		return fmt.Errorf("listing requests: %w", err)
-	}
-	for _, r := range dead.belonging(c.Requests) {
-		if err := f.sp.Control.Remove(r.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("withdrawing a dead follower's request: %w", err)
+// inherit withdraws the requests that are left of a follower, and hands over its
+// replies.
+func (f *follower) inherit(ctx context.Context, of *lease) error {
+	requests, replies, err := of.files(f.sp)
+	for _, r := range requests {
+		if err == nil {
+			err = f.sp.Control.Remove(r.Name)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
 	}
-	// An answer on its way is there afterwards.
-	if err := f.recover(ctx); err != nil {
-		return err
+	if err == nil && of != f.lease { // an answer may be on its way
+		locking, cancel := context.WithTimeout(ctx, lockPatience)
+		defer cancel()
+		if err = f.queue.Recover(locking); err == nil {
+			_, replies, err = of.files(f.sp)
+		}
 	}
-	return f.handOverAll(ctx, dead)
-}
-
-func (f *follower) sweep(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	_, err := f.queue.Sweep(ctx, time.Now())
-	return err
-}
-
-func (f *follower) recover(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	return f.queue.Recover(ctx)
-}
-
-// handOverAll hands over all replies that are there of a follower.
-func (f *follower) handOverAll(ctx context.Context, of *lease) error {
-	c, err := f.sp.ScanControl()
 	if err != nil {
-		return fmt.Errorf("listing replies: %w", err)
+		return fmt.Errorf("taking over from another follower: %w", err)
 	}
-	for _, r := range of.belonging(c.Replies) {
-		if _, err := f.handOver(ctx, r.ID, true); err != nil {
+	for _, r := range replies {
+		if _, err := f.handOver(ctx, r.ID); err != nil {
 			return err
 		}
 	}
@@ -161,63 +110,47 @@ func (f *follower) handOverAll(ctx context.Context, of *lease) error {
 }
 
 // handOver delivers a reply and acknowledges it. It reports whether there was
-// anything in it. A strange reply, which may be anybody's, is checked first.
-func (f *follower) handOver(ctx context.Context, id string, strange bool) (signals bool, err error) {
-	name := id + spoolfiles.ReplySuffix
-	if !f.delivered[id] {
-		info, err := f.sp.Control.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
+// anything in it.
+func (f *follower) handOver(ctx context.Context, id string) (signals bool, err error) {
+	b, err := openBatch(f.sp, id, f.cfg.IDs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case errors.Is(err, errUnfit):
+		// What signals it has return to the queue, and the rest is set aside.
+		f.report(fmt.Errorf("%s in control goes back: %w", id+spoolfiles.ReplySuffix, err))
+		return false, f.giveBack(ctx, id, lockPatience)
+	case err != nil:
+		return false, fmt.Errorf("opening a reply: %w", err)
+	}
+	defer b.Signals.Close()
+	if info, err := b.Signals.Stat(); err == nil && info.Size() > 0 {
+		signals = true
+		stop := f.keepAlive(id)
+		err = f.cfg.Deliver(ctx, b)
+		stop()
+		if err != nil && !f.cfg.IDs {
+			if rerr := f.giveBack(context.WithoutCancel(ctx), id, time.Second); rerr != nil {
+				err = fmt.Errorf("%w; the signals cannot be given back now, so the next follower gets them, or they return to the queue after reply_ttl: %w", err, rerr)
+			}
 		}
 		if err != nil {
-			return false, err
+			return true, &deliveryError{err}
 		}
-		if signals = info.Size > 0; signals {
-			err := f.deliver(ctx, id, strange)
-			if errors.Is(err, errUnfit) {
-				return false, f.refuse(ctx, id, err)
-			}
-			if err != nil {
-				return true, err
-			}
-		}
-		f.delivered[id] = true
 	}
-	err = f.sp.Control.Remove(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return signals, fmt.Errorf("acknowledging: %w", err)
-	}
-	delete(f.delivered, id)
-	if err != nil && !f.sp.Stale() {
+	switch err := f.sp.Control.Remove(id + spoolfiles.ReplySuffix); {
+	case errors.Is(err, fs.ErrNotExist) && !f.sp.Stale():
 		f.report(errors.New("signals were handed over, but had gone back into the queue meanwhile, so they come again"))
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		// To go on would be to hand them over again and again.
+		return signals, &deliveryError{fmt.Errorf("signals were handed over, but come again, for they cannot be acknowledged: %w", err)}
 	}
 	return signals, nil
 }
 
-// deliver delivers a batch.
-func (f *follower) deliver(ctx context.Context, id string, strange bool) error {
-	b, err := openBatch(f.sp, id, f.cfg.IDs, strange)
-	if err != nil {
-		return fmt.Errorf("opening a reply: %w", err)
-	}
-	defer b.Signals.Close()
-	stop := f.keepAlive(id)
-	err = f.cfg.Deliver(ctx, b)
-	stop()
-	if err == nil {
-		return nil
-	}
-	if lerr := f.leave(ctx, id); lerr != nil {
-		err = fmt.Errorf("%w; %w", err, lerr)
-	}
-	return &deliveryError{err}
-}
-
-// refuse gives back what is no reply: what signals it has return to the queue,
-// and the rest is set aside.
-func (f *follower) refuse(ctx context.Context, id string, why error) error {
-	f.report(fmt.Errorf("%s in control goes back: %w", id+spoolfiles.ReplySuffix, why))
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+// giveBack returns a reply to the queue.
+func (f *follower) giveBack(ctx context.Context, id string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := f.queue.Return(ctx, id)
 	return err
@@ -244,17 +177,4 @@ func (f *follower) keepAlive(id string) (stop func()) {
 		close(done)
 		<-ended
 	}
-}
-
-// leave sees to a batch that was not delivered.
-func (f *follower) leave(ctx context.Context, id string) error {
-	if f.cfg.IDs {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
-	defer cancel()
-	if _, err := f.queue.Return(ctx, id); err != nil {
-		return fmt.Errorf("the signals cannot be given back now, so the next follower gets them, or they return to the queue after reply_ttl: %w", err)
-	}
-	return nil
 }

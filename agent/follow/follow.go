@@ -25,9 +25,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"spoolagent/agent"
 	"spoolagent/agent/watch"
-	"spoolagent/internal/quote"
+	"spoolagent/internal/filelock"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 )
@@ -36,16 +35,16 @@ const (
 	// pollInterval is how often a spool is scanned that is not there or cannot
 	// be watched.
 	pollInterval = time.Second
-	// movedPause is how long a spool that was deleted or moved is left alone.
-	movedPause = 250 * time.Millisecond
-	// retryMin is the pause after a first error; it doubles up to the scan
-	// interval.
-	retryMin = time.Second
+	// retryMin is the pause after a first error, which doubles up to the scan
+	// interval, and how long a spool that was deleted or moved is left alone.
+	retryMin = 250 * time.Millisecond
+	// emptyMin is half of the pause after a first answer that had nothing.
+	emptyMin = 5 * time.Millisecond
 	// lockPatience is how long the queue's lock is waited for.
 	lockPatience = 5 * time.Second
 )
 
-// errMoved says that what is open is no longer what is at the paths.
+// errMoved says that what was opened is no longer what is at the paths.
 var errMoved = errors.New("the spool has been deleted, moved or replaced")
 
 // Config says what Run is to do. The functions are called by one goroutine at a
@@ -53,7 +52,7 @@ var errMoved = errors.New("the spool has been deleted, moved or replaced")
 type Config struct {
 	Project      string        // a directory, absolute
 	Options      queue.Options // for when no agent serves the project
-	ScanInterval time.Duration // 0 means agent.DefaultScanInterval
+	ScanInterval time.Duration
 
 	// Drain obtains a reply with this id, from an agent or without one. If it
 	// returns an error nothing was taken.
@@ -80,24 +79,12 @@ type Config struct {
 // waits where there is no spool, goes on when it is deleted and made again, and
 // needs no agent. Of several followers each signal goes to one.
 func Run(ctx context.Context, cfg Config) error {
-	if !filepath.IsAbs(cfg.Project) {
-		return fmt.Errorf("project %s: not an absolute path", quote.Text(cfg.Project))
-	}
-	if cfg.ScanInterval <= 0 {
-		cfg.ScanInterval = agent.DefaultScanInterval
-	}
 	if cfg.newWatcher == nil {
 		cfg.newWatcher = watch.New
 	}
-	f := &follower{
-		cfg:         cfg,
-		table:       watch.NewTable(cfg.newWatcher),
-		queueEvents: make(chan struct{}, 1),
-		dropEvents:  make(chan struct{}, 1),
-		delivered:   map[string]bool{},
-	}
+	f := &follower{cfg: cfg, table: watch.NewTable(cfg.newWatcher), events: make(chan struct{}, 1)}
 	err := f.run(ctx)
-	if cerr := errors.Join(f.shut(), f.table.Close()); cerr != nil {
+	if cerr := errors.Join(f.release(), f.table.Close()); cerr != nil {
 		return errors.Join(err, cerr)
 	}
 	return err
@@ -105,79 +92,67 @@ func Run(ctx context.Context, cfg Config) error {
 
 // follower is the state of Run.
 type follower struct {
-	cfg   Config
-	table *watch.Table
+	cfg    Config
+	table  *watch.Table
+	events chan struct{} // has one slot: something has come
 
-	// Two, each with one slot, for they mean different things: a drop that
-	// cannot be folded stays in incoming, and is no reason to drain again when
-	// our own drain has changed the queue's file.
-	queueEvents, dropEvents chan struct{}
+	sp    *spoolfiles.Spool // as long as a scan lasts
+	queue *queue.Queue      // likewise
+	lease *lease            // nil while there is no spool
 
-	sp    *spoolfiles.Spool // nil while there is none to open
-	queue *queue.Queue
-	lease *lease
-
-	unwatched error     // why there is no watch; then the spool is polled
-	drops     bool      // incoming has not been listed since something came
-	scanAt    time.Time // a drop that does not parse ceases to be fresh
-	retryAt   time.Time // when to scan unasked
-	holdOff   bool      // events do not count until retryAt
-	failures  int       // in a row
-	empty     int       // answers in a row that had nothing
-	reported  string    // the last problem
-
-	// delivered are batches that could not be acknowledged yet.
-	delivered map[string]bool
+	unwatched error  // why there is no watch; then the spool is polled
+	empty     int    // answers in a row that had nothing
+	failures  int    // in a row
+	reported  string // the last problem
 }
 
-// deliveryError is an error of Deliver, which ends everything.
+// deliveryError is an error that ends everything.
 type deliveryError struct{ error }
 
 func (f *follower) run(ctx context.Context) error {
-	for full := true; ctx.Err() == nil; full = f.wait(ctx) {
-		err := f.scan(ctx, full)
+	for ctx.Err() == nil {
+		err := f.scan(ctx)
 		var final *deliveryError
 		if errors.As(err, &final) {
 			return final.error
 		}
 		if ctx.Err() == nil {
-			f.schedule(err)
+			f.wait(ctx, err)
 		}
 	}
 	return nil
 }
 
-// schedule notes what came of a scan, and when the next one is due unasked.
-func (f *follower) schedule(err error) {
-	f.retryAt, f.holdOff = time.Time{}, false
+// wait returns when there is reason for a scan, after one that ended with this
+// error. After an error events do not count for a while.
+func (f *follower) wait(ctx context.Context, err error) {
+	pause, events := pollInterval, f.events
 	switch {
-	case err == nil && f.empty > 3:
-		// Somebody else is quicker, or there is something in the queue that no
-		// drain takes away.
-		f.pause(min(time.Millisecond<<min(f.empty, 10), retryMin))
 	case errors.Is(err, errMoved):
-		f.pause(movedPause)
-	case f.sp == nil && errors.Is(err, fs.ErrNotExist):
-		f.failures = 0
-		f.retryAt = time.Now().Add(pollInterval)
-	case err == nil:
-		f.failures = 0
-		if f.unwatched == nil {
-			f.reported = ""
-			return // an event will tell
-		}
-		f.retryAt = time.Now().Add(pollInterval)
-		f.report(f.unwatched)
-	default:
-		f.pause(min(retryMin<<min(f.failures, 16), f.cfg.ScanInterval))
+		pause, events = retryMin, nil
+	case f.lease == nil && errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		pause, events = min(retryMin<<min(f.failures, 16), f.cfg.ScanInterval), nil
 		f.failures++
 		f.report(err)
+	case f.unwatched != nil:
+		f.failures = 0
+		f.report(fmt.Errorf("scanning every %v, for %w", pollInterval, f.unwatched))
+	case f.empty > 0:
+		// Somebody else is quicker, or no drain takes what is there; but each
+		// raises an event.
+		pause, events = min(emptyMin<<min(f.empty, 16), pollInterval), nil
+	default:
+		f.failures, f.reported = 0, ""
+		pause = f.cfg.ScanInterval
 	}
-}
-
-// pause has events not count for some time.
-func (f *follower) pause(d time.Duration) {
-	f.retryAt, f.holdOff = time.Now().Add(d), true
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-events:
+	case <-timer.C:
+	}
 }
 
 func (f *follower) report(err error) {
@@ -187,95 +162,52 @@ func (f *follower) report(err error) {
 	}
 }
 
-// wait returns when there is reason for a scan, and whether that is the scan
-// interval.
-func (f *follower) wait(ctx context.Context) (full bool) {
-	interval := time.NewTimer(f.cfg.ScanInterval)
-	defer interval.Stop()
-	at := f.retryAt
-	if !f.holdOff && !f.scanAt.IsZero() && (at.IsZero() || f.scanAt.Before(at)) {
-		at = f.scanAt
+// scan hands over all that there is.
+func (f *follower) scan(ctx context.Context) error {
+	sp, err := spoolfiles.Open(f.cfg.Project)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(err, f.release())
 	}
-	var due <-chan time.Time
-	if !at.IsZero() {
-		timer := time.NewTimer(time.Until(at))
-		defer timer.Stop()
-		due = timer.C
+	if err != nil {
+		return err
 	}
-	queueEvents, dropEvents := f.queueEvents, f.dropEvents
-	if f.holdOff {
-		queueEvents, dropEvents = nil, nil
+	defer sp.Close()
+	f.sp, f.queue = sp, queue.New(sp, f.cfg.Options, nil)
+	if f.lease != nil && !filelock.Valid(f.lease.lock) {
+		return errors.Join(errMoved, f.release())
 	}
-	select {
-	case <-ctx.Done():
-	case <-queueEvents:
-	case <-dropEvents:
-		f.drops = true
-	case <-due:
-		f.drops = f.drops || f.unwatched != nil || f.failures > 0
-	case <-interval.C:
-		return true
-	}
-	return false
-}
-
-// scan brings everything up to date: what a dead follower has left goes first,
-// then what is there.
-func (f *follower) scan(ctx context.Context, full bool) error {
-	if f.sp != nil && f.sp.Stale() {
-		return errors.Join(errMoved, f.shut())
-	}
-	if f.sp == nil {
-		if err := f.open(); err != nil {
-			return err
-		}
-		full = true
-	}
-	if full || f.unwatched != nil {
-		if err := f.watch(); err != nil {
+	if f.lease == nil {
+		if f.lease, err = newLease(sp); err != nil {
 			return err
 		}
 	}
-	err := f.serve(ctx, full)
-	if err != nil && ctx.Err() == nil && f.sp.Stale() {
-		var final *deliveryError
-		if !errors.As(err, &final) {
-			return errors.Join(errMoved, f.shut())
-		}
+	f.watch()
+	err = f.serve(ctx)
+	var final *deliveryError
+	if sp.Stale() && !errors.As(err, &final) { // the watches may be on what is there now
+		return errors.Join(errMoved, f.release())
 	}
 	return err
 }
 
-func (f *follower) open() error {
-	sp, err := spoolfiles.Open(f.cfg.Project)
-	if err != nil {
-		return err
-	}
-	l, err := newLease(sp)
-	if err != nil {
-		return errors.Join(err, sp.Close())
-	}
-	f.sp, f.lease, f.queue = sp, l, queue.New(sp, f.cfg.Options, nil)
-	return nil
-}
-
-// shut closes the spool, if it is open, and ends its watches.
-func (f *follower) shut() error {
-	if f.sp == nil {
+// release ends the watches and the lease.
+func (f *follower) release() error {
+	if f.lease == nil {
 		return nil
 	}
 	for _, dir := range f.watched() {
 		f.table.Remove(dir)
 	}
-	err := f.lease.release()
-	if f.sp.Stale() {
-		err = nil // it went with the rest
+	l := f.lease
+	f.lease = nil
+	sp, err := spoolfiles.OpenExisting(f.cfg.Project)
+	if err == nil {
+		defer sp.Close()
 	}
-	err = errors.Join(err, f.sp.Close())
-	f.sp, f.lease, f.queue = nil, nil, nil
-	f.scanAt = time.Time{}
-	clear(f.delivered)
-	return err
+	if err != nil || sp.Control == nil {
+		return l.lock.Unlock() // its file is gone, or the next follower's to remove
+	}
+	return l.release(sp)
 }
 
 // watched are the directories that are watched: the spool and incoming.
@@ -284,38 +216,23 @@ func (f *follower) watched() [2]string {
 	return [2]string{root, filepath.Join(root, "incoming")}
 }
 
-// watch has the open spool watched, or else polled.
-func (f *follower) watch() error {
+// watch has the spool, which has just been opened, watched, or else polled.
+func (f *follower) watch() {
 	dirs := f.watched()
-	err := f.table.Add(dirs[0], f.rootEvent)
-	if err == nil {
-		err = f.table.Add(dirs[1], f.dropEvent)
+	if f.unwatched = f.table.Add(dirs[0], f.rootEvent); f.unwatched == nil {
+		f.unwatched = f.table.Add(dirs[1], f.dropEvent)
 	}
-	f.unwatched = nil
-	if err != nil {
-		f.unwatched = fmt.Errorf("scanning every %v, for %w", pollInterval, err)
-	}
-	// The watches are on what the paths lead to, and that must be what is open.
-	if f.sp.Stale() {
-		return errors.Join(errMoved, f.shut())
-	}
-	return nil
 }
 
 // rootEvent: the queue was written to, or a directory is no longer what it was.
 func (f *follower) rootEvent(name string, op fsnotify.Op) {
 	switch name {
-	case queue.FileName:
-		op &= fsnotify.Create | fsnotify.Write
 	case "":
-		op = ^fsnotify.Op(0)
-	case "tmp", "incoming", "control", "rejected":
-		op &= fsnotify.Create | fsnotify.Remove | fsnotify.Rename
-	default:
-		return
-	}
-	if op != 0 {
-		wake(f.queueEvents)
+		wake(f.events)
+	case queue.FileName, "tmp", "incoming", "control", "rejected":
+		if op != fsnotify.Chmod {
+			wake(f.events)
+		}
 	}
 }
 
@@ -323,7 +240,7 @@ func (f *follower) rootEvent(name string, op fsnotify.Op) {
 // readable.
 func (f *follower) dropEvent(name string, op fsnotify.Op) {
 	if name == "" || op&(fsnotify.Create|fsnotify.Write|fsnotify.Chmod) != 0 && spoolfiles.IsDropName(name) {
-		wake(f.dropEvents)
+		wake(f.events)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spoolagent/agent/watch"
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -42,7 +43,7 @@ func followIt(t *testing.T, project string, adjust func(*Config)) *following {
 	f := &following{t: t, stop: stop, done: make(chan struct{})}
 	cfg := Config{
 		Project: project,
-		Options: options(),
+		Options: options(), ScanInterval: time.Hour,
 		Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
 			f.mu.Lock()
 			f.drains++
@@ -98,7 +99,7 @@ func (f *following) reported() string {
 
 func (f *following) has(tools ...string) {
 	f.t.Helper()
-	eventually(f.t, fmt.Sprintf("%v delivered", tools), func() bool {
+	agenttest.Until(f.t, fmt.Sprintf("%v delivered", tools), func() bool {
 		all := strings.Join(f.delivered(), "\n")
 		return !slices.ContainsFunc(tools, func(tool string) bool { return !strings.Contains(all, `"`+tool+`"`) })
 	})
@@ -106,7 +107,7 @@ func (f *following) has(tools ...string) {
 
 // Two followers and no agent: each signal goes to exactly one.
 func TestFollowTwo(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	uncapped := func(c *Config) { c.Options.Cap = 0 }
 	a, b := followIt(t, p, uncapped), followIt(t, p, uncapped)
 	const n = 300
@@ -116,11 +117,11 @@ func TestFollowTwo(t *testing.T) {
 		drop(t, p, tool)
 		want[tool] = 1
 	}
-	eventually(t, "all delivered", func() bool { return len(a.delivered())+len(b.delivered()) >= n })
+	agenttest.Until(t, "all delivered", func() bool { return len(a.delivered())+len(b.delivered()) >= n })
 	got := map[string]int{}
 	for _, line := range append(a.end(), b.end()...) {
 		s, err := signal.ParseLine([]byte(line))
-		must(t, err)
+		agenttest.Must(t, err)
 		got[*s.ToolName]++
 	}
 	for tool := range want {
@@ -130,7 +131,7 @@ func TestFollowTwo(t *testing.T) {
 	}
 	left, err := filepath.Glob(filepath.Join(p, ".spool", "control", "*"))
 	hidden, herr := filepath.Glob(filepath.Join(p, ".spool", "control", ".*"))
-	if must(t, errors.Join(err, herr)); len(left)+len(hidden) > 0 {
+	if agenttest.Must(t, errors.Join(err, herr)); len(left)+len(hidden) > 0 {
 		t.Errorf("left in control: %q %q", left, hidden)
 	}
 }
@@ -138,13 +139,14 @@ func TestFollowTwo(t *testing.T) {
 // A drop that cannot be folded yet is read once more, and is no reason to
 // drain again and again, though every drain raises events.
 func TestFollowDoesNotSpin(t *testing.T) {
-	p := dir(t)
+	t.Parallel() // it waits long
+	p := agenttest.Dir(t)
 	f := followIt(t, p, nil)
 	drop(t, p, "one")
 	f.has("one")
 	bad := filepath.Join(p, ".spool", "incoming", "bad.json")
-	must(t, os.WriteFile(bad, []byte("half"), 0o600))
-	eventually(t, "rejected", func() bool {
+	agenttest.Must(t, os.WriteFile(bad, []byte("half"), 0o600))
+	agenttest.Until(t, "rejected", func() bool {
 		_, err := os.Lstat(filepath.Join(p, ".spool", "rejected", "bad.json"))
 		return err == nil
 	})
@@ -158,7 +160,8 @@ func TestFollowDoesNotSpin(t *testing.T) {
 
 // Without a watcher the spool is polled, and that is said once.
 func TestFollowWithoutWatcher(t *testing.T) {
-	p := dir(t)
+	t.Parallel() // it waits long
+	p := agenttest.Dir(t)
 	drop(t, p, "before")
 	f := followIt(t, p, func(cfg *Config) {
 		cfg.newWatcher = func() (watch.Watcher, error) { return nil, syscall.EMFILE }
@@ -173,7 +176,8 @@ func TestFollowWithoutWatcher(t *testing.T) {
 
 // A drain that fails is tried again, and told once.
 func TestFollowRetries(t *testing.T) {
-	p := dir(t)
+	t.Parallel() // it waits long
+	p := agenttest.Dir(t)
 	failures := 0
 	f := followIt(t, p, func(cfg *Config) {
 		drain := cfg.Drain
@@ -191,13 +195,13 @@ func TestFollowRetries(t *testing.T) {
 	}
 }
 
-// What was delivered and cannot be acknowledged is not delivered again.
-func TestFollowAcknowledgesLater(t *testing.T) {
-	p := dir(t)
+// What was delivered and cannot be acknowledged ends the follower: it would be
+// delivered again and again.
+func TestFollowCannotAcknowledge(t *testing.T) {
+	p := agenttest.Dir(t)
 	drop(t, p, "one")
 	aside := filepath.Join(t.TempDir(), "aside")
 	f := followIt(t, p, func(cfg *Config) {
-		cfg.ScanInterval = 50 * time.Millisecond
 		deliver := cfg.Deliver
 		cfg.Deliver = func(ctx context.Context, b Batch) error {
 			reply := filepath.Join(p, ".spool", "control", b.ID+spoolfiles.ReplySuffix)
@@ -208,8 +212,11 @@ func TestFollowAcknowledgesLater(t *testing.T) {
 			return deliver(ctx, b)
 		}
 	})
-	f.has("one")
-	eventually(t, "reported", func() bool { return strings.Contains(f.reported(), "acknowledging") })
+	<-f.done
+	if f.err == nil || !strings.Contains(f.err.Error(), "cannot be acknowledged") {
+		t.Errorf("Run: %v", f.err)
+	}
+	f.err = nil
 	if got := f.end(); len(got) != 1 {
 		t.Errorf("delivered: %q", got)
 	}
@@ -219,7 +226,7 @@ func TestFollowAcknowledgesLater(t *testing.T) {
 func TestFollowFailedDelivery(t *testing.T) {
 	for _, ids := range []bool{false, true} {
 		t.Run(fmt.Sprintf("ids=%v", ids), func(t *testing.T) {
-			p := dir(t)
+			p := agenttest.Dir(t)
 			drop(t, p, "one")
 			broken := errors.New("broken")
 			var id string
@@ -263,10 +270,10 @@ func TestCopySignals(t *testing.T) {
 			loose.Write(append(s.AppendLine(nil), '\n'))
 		}
 		var copied, numbered bytes.Buffer
-		if err := copySignals(&copied, &loose, ""); err != nil || copied.String() != plain.String() {
+		if err := copySignals(&copied, &loose, "ID", false); err != nil || copied.String() != plain.String() {
 			t.Fatalf("%v: %q", err, copied.String())
 		}
-		if err := copySignals(&numbered, &plain, "ID"); err != nil {
+		if err := copySignals(&numbered, &plain, "ID", true); err != nil {
 			t.Fatal(err)
 		}
 		for i, line := range strings.SplitAfter(numbered.String(), "\n")[:n] {
@@ -278,7 +285,7 @@ func TestCopySignals(t *testing.T) {
 		}
 	})
 	for _, bad := range []string{"x\n", "\n", "{}\n", `{"recorded_at":1,"cwd":"/"}` + "\n\n", strings.Repeat(" ", maxSignal+1)} {
-		if err := copySignals(io.Discard, strings.NewReader(bad), ""); !errors.Is(err, errUnfit) {
+		if err := copySignals(io.Discard, strings.NewReader(bad), "ID", false); !errors.Is(err, errUnfit) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"spoolagent/internal/agenttest"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
@@ -16,25 +17,25 @@ import (
 // What looks like a dead follower's may be anybody's, and must not keep the
 // rest from being delivered.
 func TestFollowHostileReplies(t *testing.T) {
-	p := dir(t)
+	p := agenttest.Dir(t)
 	sp, err := spoolfiles.Create(p)
-	must(t, err)
+	agenttest.Must(t, err)
 	defer sp.Close()
 	secret := filepath.Join(t.TempDir(), "secret")
-	must(t, os.WriteFile(secret, []byte("{\"recorded_at\":1,\"cwd\":\"/\",\"tool_name\":\"secret\"}\n"), 0o600))
+	agenttest.Must(t, os.WriteFile(secret, []byte("{\"recorded_at\":1,\"cwd\":\"/\",\"tool_name\":\"secret\"}\n"), 0o600))
 	control := filepath.Join(p, ".spool", "control")
 	plant := func(name, content string) {
-		must(t, os.WriteFile(filepath.Join(control, name), []byte(content), 0o600))
+		agenttest.Must(t, os.WriteFile(filepath.Join(control, name), []byte(content), 0o600))
 	}
 	plant(".follow-x.lock", "")
 	plant("follow-x-1.signals", "{\"cwd\":\"/\",  \"recorded_at\":1,\"tool_name\":\"loose\",\"more\":0}\n")
 	plant("follow-x-2.signals", "\x1b[31mred\n{\"recorded_at\":1,\"cwd\":\"/\",\"tool_name\":\"beside\"}\n")
-	must(t, os.Symlink(secret, filepath.Join(control, "follow-x-3.signals")))
-	must(t, syscall.Mkfifo(filepath.Join(control, "follow-x-4.signals"), 0o600))
-	must(t, os.Mkdir(filepath.Join(control, "follow-x-5.signals"), 0o700))
+	agenttest.Must(t, os.Symlink(secret, filepath.Join(control, "follow-x-3.signals")))
+	agenttest.Must(t, syscall.Mkfifo(filepath.Join(control, "follow-x-4.signals"), 0o600))
+	agenttest.Must(t, os.Mkdir(filepath.Join(control, "follow-x-5.signals"), 0o700))
 	plant("follow-x-6.drain", "")
-	must(t, syscall.Mkfifo(filepath.Join(control, ".follow-y.lock"), 0o600))
-	must(t, os.Symlink(secret, filepath.Join(control, ".follow-z.lock")))
+	agenttest.Must(t, syscall.Mkfifo(filepath.Join(control, ".follow-y.lock"), 0o600))
+	agenttest.Must(t, os.Symlink(secret, filepath.Join(control, ".follow-z.lock")))
 	drop(t, p, "good")
 
 	f := followIt(t, p, nil)

@@ -27,7 +27,6 @@ const (
 
 // lease is the hold on the requests and replies of one follower, in one spool.
 type lease struct {
-	sp       *spoolfiles.Spool
 	follower string
 	lock     *flock.Flock
 	batches  int // that were asked for
@@ -36,8 +35,8 @@ type lease struct {
 // newLease begins to follow a spool.
 func newLease(sp *spoolfiles.Spool) (*lease, error) {
 	for {
-		l := &lease{sp: sp, follower: spoolfiles.NewID()}
-		f, err := sp.Control.Create(l.file())
+		name := spoolfiles.NewID()
+		f, err := sp.Control.Create(leasePrefix + name + leaseSuffix)
 		if err == nil {
 			err = f.Close()
 		}
@@ -45,7 +44,7 @@ func newLease(sp *spoolfiles.Spool) (*lease, error) {
 			return nil, fmt.Errorf("beginning to follow: %w", err)
 		}
 		// Another follower may have come between and cleared it away.
-		if got, err := tryLease(sp, l.follower); got != nil || err != nil {
+		if got, err := tryLease(sp, name); got != nil || err != nil {
 			return got, err
 		}
 	}
@@ -54,22 +53,20 @@ func newLease(sp *spoolfiles.Spool) (*lease, error) {
 // tryLease takes over from a dead follower. It returns nothing at all if that
 // one lives, or somebody else has taken over.
 func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
-	l := &lease{sp: sp, follower: follower}
-	info, err := sp.Control.Lstat(l.file())
+	file := leasePrefix + follower + leaseSuffix
+	info, err := sp.Control.Lstat(file)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode.IsRegular() || !info.Ours()) {
 		return nil, nil // no follower locks anything but a plain file
 	}
 	if err != nil {
 		return nil, err
 	}
-	l.lock, err = filelock.Try(filepath.Join(sp.Control.Path(), l.file()))
-	if l.lock == nil {
+	lock, err := filelock.Try(filepath.Join(sp.Control.Path(), file))
+	if lock == nil {
 		return nil, err
 	}
-	return l, nil
+	return &lease{follower: follower, lock: lock}, nil
 }
-
-func (l *lease) file() string { return leasePrefix + l.follower + leaseSuffix }
 
 // nextID is the id of the next batch.
 func (l *lease) nextID() string {
@@ -79,35 +76,26 @@ func (l *lease) nextID() string {
 
 func (l *lease) prefix() string { return batchPrefix + l.follower + "-" }
 
-// belonging are the files of this follower among those of control.
-func (l *lease) belonging(files []spoolfiles.ControlFile) (mine []spoolfiles.ControlFile) {
-	for _, f := range files {
-		if strings.HasPrefix(f.ID, l.prefix()) {
-			mine = append(mine, f)
-		}
-	}
-	return mine
+// files are the requests and the replies of this follower.
+func (l *lease) files(sp *spoolfiles.Spool) (requests, replies []spoolfiles.ControlFile, err error) {
+	c, err := sp.ScanControl()
+	foreign := func(f spoolfiles.ControlFile) bool { return !strings.HasPrefix(f.ID, l.prefix()) }
+	return slices.DeleteFunc(c.Requests, foreign), slices.DeleteFunc(c.Replies, foreign), err
 }
 
 // release gives the lease up. If anything is left that belongs to it, the next
 // follower takes it over.
-func (l *lease) release() error {
-	c, err := l.sp.ScanControl()
-	if err != nil || len(l.belonging(c.Requests))+len(l.belonging(c.Replies)) > 0 {
-		return errors.Join(err, l.lock.Unlock())
-	}
-	// Before the lock is free, so that nobody takes over what is finished;
-	// where an open file cannot be removed, after it.
-	if l.sp.Control.Remove(l.file()) == nil {
-		return l.lock.Unlock()
-	}
-	if err := l.lock.Unlock(); err != nil {
+func (l *lease) release(sp *spoolfiles.Spool) error {
+	requests, replies, err := l.files(sp)
+	err = errors.Join(err, l.lock.Unlock())
+	if err != nil || len(requests)+len(replies) > 0 {
 		return err
 	}
-	if err := l.sp.Control.Remove(l.file()); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err = sp.Control.Remove(leasePrefix + l.follower + leaseSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // followers lists who follows the spool or has died over it, the oldest first.

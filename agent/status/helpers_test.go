@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spoolagent/agent"
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -70,10 +71,10 @@ func help(t *testing.T, what string, args ...string) (kill func()) {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), helperEnv+"="+what)
 	in, err := cmd.StdinPipe()
-	must(t, err)
+	agenttest.Must(t, err)
 	out, err := cmd.StdoutPipe()
-	must(t, err)
-	must(t, cmd.Start())
+	agenttest.Must(t, err)
+	agenttest.Must(t, cmd.Start())
 	kill = sync.OnceFunc(func() {
 		cmd.Process.Kill()
 		in.Close()
@@ -102,9 +103,9 @@ func start(t *testing.T, state, project string) {
 			t.Error(err)
 		}
 	})
-	eventually(t, "the project is served", func() bool {
+	agenttest.Until(t, "the project is served", func() bool {
 		infos, err := Running(state)
-		must(t, err)
+		agenttest.Must(t, err)
 		return len(infos) == 1 && len(infos[0].Projects) == 1 && infos[0].Projects[0].State == agent.StateServing
 	})
 }
@@ -118,13 +119,13 @@ func pretend(t *testing.T, state string, said agent.ProjectState) {
 func pretendAgent(t *testing.T, state string, info agent.Info) {
 	t.Helper()
 	stem := filepath.Join(state, "agents", fmt.Sprintf("%d-pretend", info.PID))
-	must(t, os.MkdirAll(filepath.Dir(stem), 0o700))
+	agenttest.Must(t, os.MkdirAll(filepath.Dir(stem), 0o700))
 	lock := flock.New(stem + ".lock")
-	must(t, lock.Lock())
+	agenttest.Must(t, lock.Lock())
 	t.Cleanup(func() { lock.Unlock() })
 	data, err := json.Marshal(info)
-	must(t, err)
-	must(t, os.WriteFile(stem+".json", data, 0o600))
+	agenttest.Must(t, err)
+	agenttest.Must(t, os.WriteFile(stem+".json", data, 0o600))
 }
 
 func options() queue.Options {
@@ -133,19 +134,11 @@ func options() queue.Options {
 	return o
 }
 
-// dir makes a fresh directory, by its real name.
-func dir(t *testing.T) string {
-	t.Helper()
-	d, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
-	return d
-}
-
 // open opens a project's spool, for as long as the test runs.
 func open(t *testing.T, project string) *spoolfiles.Spool {
 	t.Helper()
 	sp, err := spoolfiles.Create(project)
-	must(t, err)
+	agenttest.Must(t, err)
 	t.Cleanup(func() { sp.Close() })
 	return sp
 }
@@ -153,13 +146,13 @@ func open(t *testing.T, project string) *spoolfiles.Spool {
 // drop leaves a signal, as a hook does.
 func drop(t *testing.T, project, tool string) {
 	t.Helper()
-	must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
+	agenttest.Must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
 }
 
 // queued waits until the queue has a signal of this tool.
 func queued(t *testing.T, project, tool string) {
 	t.Helper()
-	eventually(t, tool+" is queued", func() bool {
+	agenttest.Until(t, tool+" is queued", func() bool {
 		data, err := os.ReadFile(inSpool(project, queue.FileName))
 		return err == nil && strings.Contains(string(data), fmt.Sprintf("%q", tool))
 	})
@@ -169,45 +162,17 @@ func queued(t *testing.T, project, tool string) {
 func request(t *testing.T, p, id string) {
 	t.Helper()
 	tmp := inSpool(p, "tmp", id)
-	must(t, os.WriteFile(tmp, nil, 0o600))
-	must(t, os.Rename(tmp, inSpool(p, "control", id+spoolfiles.RequestSuffix)))
+	agenttest.Must(t, os.WriteFile(tmp, nil, 0o600))
+	agenttest.Must(t, os.Rename(tmp, inSpool(p, "control", id+spoolfiles.RequestSuffix)))
 }
 
 func reply(t *testing.T, p, id string) {
 	t.Helper()
-	eventually(t, "the request "+id+" is answered", func() bool {
-		return exists(inSpool(p, "control", id+spoolfiles.ReplySuffix)) && !exists(inSpool(p, "control", id+spoolfiles.RequestSuffix))
+	agenttest.Until(t, "the request "+id+" is answered", func() bool {
+		return agenttest.Exists(inSpool(p, "control", id+spoolfiles.ReplySuffix)) && !agenttest.Exists(inSpool(p, "control", id+spoolfiles.RequestSuffix))
 	})
 }
 
 func inSpool(project string, path ...string) string {
 	return filepath.Join(append([]string{project, spoolfiles.DirName}, path...)...)
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	const limit = 30 * time.Second // only met by what is broken
-	deadline := time.After(limit)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never came true: %s", what)
-		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

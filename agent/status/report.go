@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"spoolagent/agent"
+	"spoolagent/internal/patience"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -23,8 +23,6 @@ const (
 	countPatience = time.Second
 	// hangPatience is how long it waits for a project's file system.
 	hangPatience = 2 * time.Second
-	// countAtOnce is how many projects a report counts at a time.
-	countAtOnce = 16
 )
 
 // Config says what Report is to report on.
@@ -39,9 +37,9 @@ type Config struct {
 // Status is how things are. `agent status --json` shows its JSON.
 type Status struct {
 	// Running: an agent serves one of the projects, or is about to. PID,
-	// Version and StartedAt (RFC 3339) are its: of the service if it is one of
-	// several, else of the one that has run longest. While none runs, Version
-	// is Config's.
+	// Version and StartedAt (RFC 3339) are its: of several the one for all
+	// projects, else the one that has run longest. While none runs, Version is
+	// Config's.
 	Running   bool            `json:"running"`
 	PID       int             `json:"pid"`
 	Version   string          `json:"version"`
@@ -104,166 +102,124 @@ type Totals struct {
 // project's Error. It makes nothing, but finishes what a crash has left half
 // done. The error is of the agents' status files, or ctx's.
 func Report(ctx context.Context, cfg Config) (Status, error) {
+	r := Status{Version: cfg.Version, Projects: []ProjectStatus{}}
 	agents, err := Running(cfg.StateDir)
 	if err != nil {
-		return Status{}, err
+		return r, err
 	}
-	said := map[string]agent.ProjectState{}
-	caps := map[string]int{}
-	projects := map[string]bool{}
-	for _, p := range cfg.Projects {
-		projects[filepath.Clean(p)] = true
+	byPath := map[string]*ProjectStatus{}
+	for _, path := range cfg.Projects {
+		byPath[path] = &ProjectStatus{Path: path, State: agent.StateStopped, Cap: cfg.Options.Cap}
 	}
-	var server *agent.Info
-	problem := ""
-	for i, a := range agents {
+	for _, a := range agents {
 		if a.User && !cfg.Only {
-			if server == nil {
-				server = &agents[i]
-			}
-			problem = cmp.Or(problem, a.Problem)
-		}
-		byPath := map[string]agent.ProjectState{}
-		for _, s := range a.Projects {
-			byPath[s.Path] = s
+			r.identify(a.Holder, a.Service)
+			r.Problem = cmp.Or(r.Problem, a.Problem)
 		}
 		for _, s := range a.Projects {
-			if cfg.Only && !projects[s.Path] {
+			p := byPath[s.Path]
+			if p == nil && cfg.Only {
 				continue
 			}
-			if s.SameAs != "" {
-				if !cfg.Only {
-					delete(projects, s.Path)
-					continue
-				}
-				s.State, s.Error = byPath[s.SameAs].State, byPath[s.SameAs].Error
-			}
-			projects[s.Path] = true
-			if server == nil {
-				server = &agents[i]
+			r.identify(a.Holder, a.Service)
+			if p == nil {
+				p = &ProjectStatus{Path: s.Path, State: agent.StateStopped}
+				byPath[s.Path] = p
 			}
 			// One may wait for another to let go: the other one's word counts.
-			if had, ok := said[s.Path]; !ok || had.State == agent.StateHeld {
-				said[s.Path], caps[s.Path] = s, a.Cap
+			if !p.said() || p.State == agent.StateHeld {
+				p.State, p.Error, p.Cap = s.State, s.Error, a.Cap
 			}
 		}
 	}
-
-	r := Status{Version: cfg.Version, Problem: problem, Projects: make([]ProjectStatus, 0, len(projects))}
-	for p := range projects {
-		r.Projects = append(r.Projects, ProjectStatus{Path: p, State: agent.StateStopped, Cap: cfg.Options.Cap})
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		r.Projects = append(r.Projects, *byPath[path])
 	}
-	slices.SortFunc(r.Projects, func(a, b ProjectStatus) int { return strings.Compare(a.Path, b.Path) })
-
 	holders := make([]agent.Holder, len(r.Projects))
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(countAtOnce, len(r.Projects)) {
-		wg.Go(func() {
-			for i := range next {
-				p := &r.Projects[i]
-				s, known := said[p.Path]
-				if known {
-					p.State, p.Error, p.Cap = s.State, s.Error, caps[p.Path]
-				}
-				// It may have begun since it said so.
-				if known && s.State == agent.StateStopped {
-					p.Error, known = "", false
-				}
-				holders[i] = p.countOrNot(ctx, cfg.Options, known)
-				if p.State == agent.StateStopped && p.Error == "" {
-					p.Error = s.Error
-				}
-			}
-		})
-	}
-	for i := range r.Projects {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	patience.Each(len(r.Projects), func(i int) { holders[i] = r.Projects[i].countOrNot(ctx, cfg.Options) })
 	if err := ctx.Err(); err != nil {
-		return Status{}, context.Cause(ctx)
-	}
-
-	if server != nil {
-		r.Service = server.Service
-		r.identify(server.Holder)
-		return r, nil
+		return r, context.Cause(ctx)
 	}
 	// An agent with another state directory is known by its lock only.
 	for _, h := range holders {
 		if h.PID != 0 {
-			r.identify(h)
-			break
+			r.identify(h, false)
 		}
 	}
 	return r, nil
 }
 
-func (r *Status) identify(h agent.Holder) {
-	r.Running, r.PID, r.Version, r.StartedAt = true, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
+// identify notes which agent runs, if that is not known yet.
+func (r *Status) identify(h agent.Holder, service bool) {
+	if !r.Running {
+		r.Running, r.Service, r.PID, r.Version, r.StartedAt = true, service, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
+	}
 }
 
-// countOrNot is count, but does not wait for a file system that does not
-// answer: the goroutine that does is left behind.
-func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, known bool) agent.Holder {
+// said reports whether an agent has said something of the project. That it has
+// not begun does not count, for it may have begun since.
+func (p *ProjectStatus) said() bool { return p.State != agent.StateStopped }
+
+// countOrNot is count, but does not wait for a file system that does not answer.
+func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options) (h agent.Holder) {
 	type counted struct {
 		ProjectStatus
 		holder agent.Holder
 	}
-	result := make(chan counted, 1)
-	go func(c counted) {
-		c.holder = c.count(ctx, opt, known)
-		result <- c
-	}(counted{ProjectStatus: *p})
-	select {
-	case c := <-result:
+	before := *p
+	c, ok := patience.Within(ctx, hangPatience, func(ctx context.Context) counted {
+		c := counted{ProjectStatus: before}
+		c.holder = c.count(ctx, opt)
+		return c
+	})
+	if ok {
 		*p = c.ProjectStatus
 		return c.holder
-	case <-time.After(hangPatience):
-		if !known {
-			p.State = agent.StateError
-		}
-		p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
-		p.Advice = "see whether its server can be reached, or unmount it"
-		return agent.Holder{}
 	}
+	if !p.said() {
+		p.State = agent.StateError
+	}
+	p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
+	p.Advice = "see whether its server can be reached, or unmount it"
+	return h
 }
 
 // count fills in what is on the disk. Where no agent has said anything of the
 // project, it also finds out the state, and returns who holds it.
-func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool) (h agent.Holder) {
-	sp, err := spoolfiles.OpenExisting(p.Path)
+func (p *ProjectStatus) count(ctx context.Context, opt queue.Options) (h agent.Holder) {
 	defer func() {
-		if p.NeedsAttention() {
-			p.Advice = advice(p.Path, p.State, err)
+		switch dir := quote.Shell(p.Path); {
+		case p.State == agent.StateMissing:
+			p.Advice = "agent remove " + dir + ", if it does not come back"
+		case p.NeedsAttention():
+			p.Advice = "agent doctor --project " + dir + " looks closer"
 		}
 	}()
+	sp, err := spoolfiles.OpenExisting(p.Path)
 	if err != nil {
+		if !p.said() {
+			p.Error = "" // why it has not begun does not matter any more
+		}
 		unaware := p.State == agent.StateServing || p.State == agent.StatePolling // no event has told the agent yet
-		switch gone := errors.Is(err, fs.ErrNotExist); {
-		case gone && (!known || unaware):
-			p.State = agent.StateMissing
-			p.fail(errors.New(agent.ExplainMissing(p.Path)))
-		case !known:
+		if gone := errors.Is(err, fs.ErrNotExist); gone && (unaware || !p.said()) {
+			p.State, err = agent.StateMissing, errors.New(agent.ExplainMissing(p.Path))
+		} else if !p.said() {
 			p.State = agent.StateError
-			p.fail(err)
-		case p.Error == "":
+		}
+		if p.Uncounted = true; p.Error == "" {
 			p.fail(err)
 		}
-		p.Uncounted = true
 		return h
 	}
 	defer sp.Close()
 	p.Off = sp.Off()
-	if !known {
-		holder, served, serr := agent.Serving(sp)
-		if serr != nil {
-			p.fail(serr)
+	if !p.said() {
+		holder, served, err := agent.Serving(sp)
+		if err != nil {
+			p.fail(err)
 		}
 		if served {
-			h, p.State = holder, agent.StateServing
+			h, p.State, p.Error = holder, agent.StateServing, ""
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
@@ -272,12 +228,9 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 	if err != nil {
 		p.fail(err)
 	}
-	p.Queued, p.Incoming, p.Replies, p.Rejected = s.Queued, s.Incoming, s.Replies, s.Rejected
 	l := s.Ledger
-	p.Ledger = Totals{
-		Folded: l.Folded, Returned: l.Returned, External: l.External,
-		Drained: l.Drained, Evicted: l.Evicted, Rejected: l.Rejected,
-	}
+	p.Queued, p.Incoming, p.Replies, p.Rejected = s.Queued, s.Incoming, s.Replies, s.Rejected
+	p.Ledger = Totals{l.Folded, l.Returned, l.External, l.Drained, l.Evicted, l.Rejected}
 	p.EvictedSinceDrain = l.EvictedSince()
 	if !l.LastFoldAt.IsZero() {
 		p.LastFoldAt = l.LastFoldAt.Format(time.RFC3339)
@@ -288,11 +241,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, known bool
 // fail adds to what is wrong.
 func (p *ProjectStatus) fail(err error) {
 	p.Uncounted = true
-	text := quote.Error(err)
-	switch {
-	case p.Error == "":
-		p.Error = text
-	case !strings.Contains(p.Error, text):
-		p.Error += "; " + text
+	if text := quote.Error(err); !strings.Contains(p.Error, text) {
+		p.Error = strings.TrimPrefix(p.Error+"; "+text, "; ")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"spoolagent/agent"
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 )
 
@@ -21,14 +22,14 @@ func report(t *testing.T, cfg Config) Status {
 	t.Helper()
 	cfg.Options = options()
 	s, err := Report(context.Background(), cfg)
-	must(t, err)
+	agenttest.Must(t, err)
 	return s
 }
 
 func TestReportWithoutAnyAgent(t *testing.T) {
-	p, bare, gone := dir(t), dir(t), filepath.Join(dir(t), "gone")
+	p, bare, gone := agenttest.Dir(t), agenttest.Dir(t), filepath.Join(agenttest.Dir(t), "gone")
 	drop(t, p, "waits")
-	s := report(t, Config{StateDir: filepath.Join(dir(t), "none"), Projects: []string{p, bare, gone}, Version: "mine"})
+	s := report(t, Config{StateDir: filepath.Join(agenttest.Dir(t), "none"), Projects: []string{p, bare, gone}, Version: "mine"})
 	if s.Running || s.PID != 0 || s.StartedAt != "" || s.Version != "mine" {
 		t.Errorf("nobody runs, but: %+v", s)
 	}
@@ -46,15 +47,15 @@ func TestReportWithoutAnyAgent(t *testing.T) {
 		if ps := byPath[path]; ps.State != agent.StateMissing || ps.Error == "" {
 			t.Errorf("a project without a spool: %+v", ps)
 		}
-		if exists(inSpool(path)) {
+		if agenttest.Exists(inSpool(path)) {
 			t.Error("the report made a spool")
 		}
 	}
 }
 
 func TestReportOfALivingAgent(t *testing.T) {
-	p := dir(t)
-	state := dir(t)
+	p := agenttest.Dir(t)
+	state := agenttest.Dir(t)
 	start(t, state, p)
 	drop(t, p, "a")
 	queued(t, p, "a")
@@ -77,20 +78,20 @@ func TestReportOfALivingAgent(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	other := dir(t)
+	other := agenttest.Dir(t)
 	if s := report(t, Config{StateDir: state, Projects: []string{other}, Only: true}); s.Running || len(s.Projects) != 1 {
 		t.Errorf("asked for another project only: %+v", s)
 	}
 }
 
 func TestReportOfAKilledAgent(t *testing.T) {
-	p, state := dir(t), dir(t)
+	p, state := agenttest.Dir(t), agenttest.Dir(t)
 	kill := help(t, "agent", state, p)
-	eventually(t, "it is reported to live", func() bool {
+	agenttest.Until(t, "it is reported to live", func() bool {
 		s := report(t, Config{StateDir: state})
 		return s.Running && s.Version == "helper" && s.Projects[0].State == agent.StateServing
 	})
-	if s := report(t, Config{StateDir: dir(t), Projects: []string{p}}); !s.Running || s.Version != "helper" {
+	if s := report(t, Config{StateDir: agenttest.Dir(t), Projects: []string{p}}); !s.Running || s.Version != "helper" {
 		t.Errorf("it lives elsewhere, but: %+v", s)
 	}
 	kill()
@@ -105,12 +106,12 @@ func TestReportOfAKilledAgent(t *testing.T) {
 
 func TestReportDoesNotWaitForTheLock(t *testing.T) {
 	t.Parallel() // it waits long
-	p := dir(t)
+	p := agenttest.Dir(t)
 	open(t, p)
 	drop(t, p, "a")
-	must(t, os.WriteFile(inSpool(p, queue.FileName), nil, 0o600))
+	agenttest.Must(t, os.WriteFile(inSpool(p, queue.FileName), nil, 0o600))
 	unlock := help(t, "lock", inSpool(p, queue.FileName))
-	s := report(t, Config{StateDir: dir(t), Projects: []string{p}})
+	s := report(t, Config{StateDir: agenttest.Dir(t), Projects: []string{p}})
 	if ps := s.Projects[0]; !strings.Contains(ps.Error, "lock") || ps.Incoming != 1 {
 		t.Errorf("%+v", ps)
 	}
@@ -119,7 +120,7 @@ func TestReportDoesNotWaitForTheLock(t *testing.T) {
 
 func TestReportIsTheDocumentedJSON(t *testing.T) {
 	data, err := json.Marshal(Status{Projects: []ProjectStatus{{}}})
-	must(t, err)
+	agenttest.Must(t, err)
 	want := `{"running":false,"pid":0,"version":"","started_at":"","projects":[{"path":"",` +
 		`"state":"","queued":0,"incoming":0,"replies":0,"rejected":0,"cap":0,"ledger":{"folded":0,` +
 		`"returned":0,"external":0,"drained":0,"evicted":0,"rejected":0},"last_fold_at":"","error":""}]}`
@@ -132,7 +133,7 @@ func TestReportIsTheDocumentedJSON(t *testing.T) {
 // count once it has begun: its status file is written once a second.
 // No event tells an agent that an ancestor was renamed, but a look does.
 func TestReportOfAProjectThatHasJustGone(t *testing.T) {
-	p, state := filepath.Join(dir(t), "gone"), dir(t)
+	p, state := filepath.Join(agenttest.Dir(t), "gone"), agenttest.Dir(t)
 	said := agent.ProjectState{Path: p, State: agent.StateServing}
 	pretend(t, state, said)
 	ps := report(t, Config{StateDir: state}).Projects[0]
@@ -142,7 +143,7 @@ func TestReportOfAProjectThatHasJustGone(t *testing.T) {
 }
 
 func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
-	p, state := dir(t), dir(t)
+	p, state := agenttest.Dir(t), agenttest.Dir(t)
 	sp := open(t, p)
 	said := agent.ProjectState{Path: p, State: agent.StateStopped, Error: "not begun yet"}
 	pretend(t, state, said)
@@ -151,7 +152,7 @@ func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
 		t.Errorf("it has not begun, but: %+v", s)
 	}
 	lock := flock.New(filepath.Join(sp.Root.Path(), "agent.lock"))
-	must(t, lock.Lock())
+	agenttest.Must(t, lock.Lock())
 	defer lock.Unlock()
 	if ps := report(t, Config{StateDir: state}).Projects[0]; ps.State != agent.StateServing || ps.Error != "" || ps.Cap != 7 {
 		t.Errorf("it has begun, but: %+v", ps)

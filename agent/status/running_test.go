@@ -10,12 +10,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"spoolagent/agent"
+	"spoolagent/internal/agenttest"
 )
 
 // Agents that come and go while others ask: whoever lives is seen, and nobody's
 // files are taken for leftovers.
 func TestRunningWhileAgentsComeAndGo(t *testing.T) {
-	state := dir(t)
+	state := agenttest.Dir(t)
 	asking, cancel := context.WithCancel(t.Context())
 	var askers sync.WaitGroup
 	for range 2 {
@@ -35,31 +36,31 @@ func TestRunningWhileAgentsComeAndGo(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- agent.Run(ctx, agent.Config{StateDir: state, Version: version, Log: zerolog.Nop()}) }()
-		eventually(t, "it is seen", func() bool {
+		agenttest.Until(t, "it is seen", func() bool {
 			infos, err := Running(state)
-			must(t, err)
+			agenttest.Must(t, err)
 			return len(infos) == 1 && infos[0].Version == version
 		})
 		stop()
-		must(t, <-ended)
+		agenttest.Must(t, <-ended)
 		if infos, err := Running(state); len(infos) > 0 || err != nil {
 			t.Fatalf("agent %d has ended, but: %+v, %v", i, infos, err)
 		}
 	}
 }
 
-func TestRunningPutsTheServiceFirst(t *testing.T) {
-	state := dir(t)
+func TestRunningPutsThatOfAllProjectsFirst(t *testing.T) {
+	state := agenttest.Dir(t)
 	now := time.Now()
 	for _, info := range []agent.Info{
 		{Holder: agent.Holder{PID: 3, StartedAt: now}},
 		{Holder: agent.Holder{PID: 2, StartedAt: now.Add(-time.Hour)}},
-		{Holder: agent.Holder{PID: 1, StartedAt: now}, Service: true},
+		{Holder: agent.Holder{PID: 1, StartedAt: now}, User: true},
 	} {
 		pretendAgent(t, state, info)
 	}
 	infos, err := Running(state)
-	must(t, err)
+	agenttest.Must(t, err)
 	for i, info := range infos {
 		if info.PID != i+1 {
 			t.Errorf("%d. is %d", i, info.PID)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -34,13 +33,8 @@ Nothing else is changed: what is to be done is shown as a command.
 What is wrong is shown, the worst first, and which project a hook would get here;
 with --all, also what is right.
 Exit status 1 says that something does not work; warnings do not count.`,
-		Example: `  agent doctor
-  agent doctor --json | jq '.checks[] | select(.status == "failure")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.atMostOne(); err != nil {
-				return err
-			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			facts, err := o.facts(ctx)
@@ -49,9 +43,7 @@ Exit status 1 says that something does not work; warnings do not count.`,
 			}
 			checks := doctor.Examine(ctx, facts)
 			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetEscapeHTML(false)
-				err = enc.Encode(map[string][]doctor.Check{"checks": checks})
+				err = printJSON(map[string][]doctor.Check{"checks": checks})
 			} else {
 				_, err = os.Stdout.WriteString(showChecks(checks, all, painter(inColour(os.Stdout))))
 			}
@@ -72,30 +64,21 @@ Exit status 1 says that something does not work; warnings do not count.`,
 }
 
 // facts are what the doctor is told.
-func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
-	f.Version, f.Hooks = version(), hookFacts
-	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
-	if f.StateDir, err = stateDir(); err != nil {
-		return f, err
-	}
-	if f.Registry, err = projectRegistry(); err != nil {
-		return f, err
-	}
-	c, err := o.load()
+func (o *options) facts(ctx context.Context) (doctor.Facts, error) {
+	about, err := o.subject()
 	if err != nil {
-		f.ConfigErr, c = err, configs.Default()
+		return doctor.Facts{}, err
 	}
-	f.Options = queueOptions(c)
-	if f.Projects, err = o.given(); err != nil {
-		return f, err
+	f := doctor.Facts{
+		StateDir:  about.state,
+		Registry:  about.registry,
+		Version:   version(),
+		Projects:  about.projects,
+		Options:   queueOptions(about.config),
+		ConfigErr: about.refused,
+		Hooks:     hookFacts,
 	}
-	if len(f.Projects) == 0 {
-		// The doctor itself reports what is wrong with the registry.
-		all, _ := listed(f.Registry, configured(c), func(error) {})
-		for _, p := range all {
-			f.Projects = append(f.Projects, p.Path)
-		}
-	}
+	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
 	s, err := service.New()
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, servicePatience)
@@ -118,7 +101,7 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	h.Scripts = setup.Scripts(h.Connections)
 	for _, t := range hooks.Tools() {
 		connected := slices.ContainsFunc(h.Connections, func(c hooks.Connection) bool { return c.Tool.Name == t.Name })
-		if !connected && !t.OfRepository() && setup.Here(t) {
+		if !connected && !t.OfRepository() && t.Here() {
 			h.Connections = append(h.Connections, hooks.Connection{Tool: t, Status: setup.Check(ctx, t, "")})
 		}
 	}
@@ -129,6 +112,9 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 func showChecks(checks []doctor.Check, all bool, p painter) string {
 	var b strings.Builder
 	colours := map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}
+	// Of projects that have the same wrong, there may be thousands.
+	const few = 5
+	shown, left := map[string]int{}, 0
 	for _, c := range checks {
 		if c.Status == doctor.OK && !all {
 			if c.Name == "here" {
@@ -136,15 +122,17 @@ func showChecks(checks []doctor.Check, all bool, p painter) string {
 			}
 			continue
 		}
-		const indent = "          "
-		lines := strings.Split(c.Detail, "\n")
-		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, named(safe(lines[0])))
-		for _, line := range lines[1:] {
-			fmt.Fprintln(&b, indent+named(safe(line)))
+		if shown[c.Name]++; shown[c.Name] > few {
+			left++
+			continue
 		}
+		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, named(safe(c.Detail)))
 		if c.Mend != "" {
-			fmt.Fprintln(&b, indent+"mend: "+p.paint(named(safe(c.Mend)), bold))
+			fmt.Fprintln(&b, "          mend: "+p.paint(named(safe(c.Mend)), bold))
 		}
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "... and %d more of the same checks, which --json has\n", left)
 	}
 	if checks[0].Status == doctor.OK { // the worst
 		fmt.Fprintln(&b, p.paint("all is well", green))

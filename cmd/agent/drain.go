@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -24,19 +27,13 @@ func drainCommand(o *options) *cobra.Command {
 		Use:   "drain [--timeout 5s]\n  agent drain --follow [--id] [-- COMMAND [ARG]...]",
 		Short: "Take all signals",
 		Long: `Prints all signals of the project as JSON Lines, oldest first, and empties the
-queue. Drops that were there before are among them. Where an agent serves the
-project, it is asked; where none does, drain does the same by itself.
-
+queue, with an agent or without one. Drops that were there before are among them.
 The signals are taken only once standard output has them all. If it fails, or
-drain is interrupted, all go back into the queue. A standard output that is
-closed (>&-) cannot be told from /dev/null, and takes everything.
-
-Exit status 4 says that the timeout passed, and that nothing was taken.
+drain is interrupted, all go back into the queue.
 
 With --follow it stays, and prints what comes as it comes, until its reader
-ends, or SIGINT or SIGTERM comes; all of these are exit status 0. It waits where
-there is no .spool yet, or no more, and goes on when an agent starts or stops.
-What a pipe has taken counts as taken, also if the reader dies over it.
+ends, or SIGINT or SIGTERM comes; all of these are exit status 0. What a pipe
+has taken counts as taken, also if the reader dies over it.
 
 With a COMMAND nothing is printed. It is run for each batch of signals, which it
 finds on its standard input, and these are taken once it ends with status 0.
@@ -46,8 +43,7 @@ When the follower is killed the next one hands over again what had not been
 acknowledged. With --id each line begins with a member "id" that is the same
 then, and that no other signal has, so that the receiver can discard repeats. It
 ceases to be the same only if no follower comes within reply_ttl: then the
-signals go back into the queue. Without --id, what was not handed over wholly
-when the follower ends goes back at once.`,
+signals go back into the queue, as all do at once without --id.`,
 		Example: `  agent drain >signals.jsonl
   agent drain --timeout 1s | jq -r .payload
   agent drain --follow | jq --unbuffered -r .payload
@@ -68,10 +64,7 @@ when the follower ends goes back at once.`,
 			if ids {
 				return usage("--id needs --follow")
 			}
-			if timeout <= 0 {
-				return usage("--timeout must be more than 0, such as 5s or 500ms")
-			}
-			sp, q, err := o.openQueue()
+			sp, q, err := o.openQueue(spoolfiles.Open)
 			if sp == nil {
 				return err
 			}
@@ -93,11 +86,15 @@ when the follower ends goes back at once.`,
 	return cmd
 }
 
-// patience is how long the queue's lock is waited for when something must be
-// put right before leaving. A hook at the end of a session has little more.
-const patience = time.Second
+// leavePatience is how long the queue's lock, or standard output, is waited for
+// when something must be put right before leaving. A hook at the end of a session
+// has little more.
+const leavePatience = time.Second
 
-var errTimeout = errors.New("timed out")
+var (
+	errTimeout = errors.New("timed out")
+	errNoAgent = errors.New("no agent serves the project") // or not any more
+)
 
 // obtain gets a reply with this ID: from the agent that serves the project,
 // else from the queue. What had to be left behind is told.
@@ -130,26 +127,106 @@ func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) erro
 	if err != nil {
 		return err
 	}
-	if res.Failed != nil {
-		tell(fmt.Errorf("left in incoming: %w", res.Failed))
+	left := res.Failed
+	if left != nil {
+		left = fmt.Errorf("left in incoming: %w", left)
 	}
 	for _, r := range res.Rejects {
-		tell(fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
+		left = errors.Join(left, fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
+	}
+	if left != nil {
+		tell(left)
 	}
 	return nil
+}
+
+// ask drains by control file, into the reply with this ID. An error says that
+// there is no reply, and that the request is withdrawn; it is errNoAgent if
+// there is no agent to answer, or it has left.
+func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
+	if err := served(sp); err != nil {
+		return err
+	}
+	if err := sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false); err != nil {
+		return fmt.Errorf("asking the agent: %w", err)
+	}
+	done, err := await(ctx, sp, id)
+	if done {
+		return err
+	}
+	if rerr := sp.Control.Remove(id + spoolfiles.RequestSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		return fmt.Errorf("%w, and withdrawing the request: %w", err, rerr)
+	}
+	// An agent that has seen the request finishes its answer under the lock;
+	// one that died over it has left it to the next who gets the lock.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
+	defer cancel()
+	if rerr := q.Recover(ctx); rerr != nil {
+		return fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be waited for: %w", err, rerr)
+	}
+	if done, aerr := answered(sp, id); done {
+		return aerr
+	}
+	return err
+}
+
+func served(sp *spoolfiles.Spool) error {
+	_, ok, err := agent.Serving(sp)
+	if err == nil && !ok {
+		err = errNoAgent
+	}
+	return err
+}
+
+// await looks for the answer until it is there, ctx ends, or the agent leaves.
+// It looks often at first, for an answer takes a millisecond or two, which is
+// about what it would cost to set up a watch, and less and less often then.
+func await(ctx context.Context, sp *spoolfiles.Spool, id string) (done bool, err error) {
+	const slowest = 20 * time.Millisecond
+	for nap, looked := 200*time.Microsecond, time.Now(); ; nap = min(nap*5/4, slowest) {
+		if done, err := answered(sp, id); done {
+			return true, err
+		}
+		if time.Since(looked) > 5*slowest {
+			if err := served(sp); err != nil {
+				return false, err
+			}
+			looked = time.Now()
+		}
+		select {
+		case <-time.After(nap):
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// answered reports whether the answer is there; with an error if the agent
+// has refused.
+func answered(sp *spoolfiles.Spool, id string) (bool, error) {
+	if _, err := sp.Control.Lstat(id + spoolfiles.ReplySuffix); err == nil {
+		return true, nil
+	}
+	const maxRefusal = 64 << 10 // it is one line
+	line, _, err := sp.Control.ReadFile(id+spoolfiles.ErrorSuffix, maxRefusal)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return true, fmt.Errorf("reading the agent's answer: %w", err)
+	}
+	err = errors.New(strings.TrimSpace(string(line)))
+	return true, errors.Join(err, sp.Control.Remove(id+spoolfiles.ErrorSuffix))
 }
 
 // deliver copies a reply to standard output and acknowledges it. If it cannot,
 // or ctx ends first, the reply goes back into the queue.
 func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
 	name := id + spoolfiles.ReplySuffix
-	copied := make(chan error, 1)
-	go func() { copied <- copyReply(sp, name) }() // nothing else interrupts a write to a full pipe
-	var err error
-	select {
-	case err = <-copied:
-	case <-ctx.Done():
-		err = errors.New("interrupted")
+	f, err := sp.Control.OpenFile(name, os.O_RDONLY)
+	if err == nil {
+		defer f.Close()
+		err = copyOut(ctx, f)
 	}
 	if err == nil {
 		err = sp.Control.Remove(name)
@@ -160,7 +237,7 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	if err == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	n, gerr := q.Return(ctx, id)
 	if gerr != nil {
@@ -169,11 +246,30 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	return fmt.Errorf("%w; back in the queue: %d signals", err, n)
 }
 
-func copyReply(sp *spoolfiles.Spool, name string) error {
-	f, err := sp.Control.OpenFile(name, os.O_RDONLY)
-	if err != nil {
+var errInterrupted = errors.New("interrupted")
+
+// copyOut copies a file to standard output, to the disk if that is one. If ctx
+// ends, what can be written soon still is: half a batch would come again as a
+// whole.
+func copyOut(ctx context.Context, f io.Reader) error {
+	copied := make(chan error, 1)
+	go func() { // nothing else interrupts a write to a full pipe
+		_, err := io.Copy(os.Stdout, f)
+		// A file may find out only now that its disk is full.
+		if fi, serr := os.Stdout.Stat(); err == nil && serr == nil && fi.Mode().IsRegular() {
+			err = os.Stdout.Sync()
+		}
+		copied <- err
+	}()
+	select {
+	case err := <-copied:
 		return err
+	case <-ctx.Done():
 	}
-	defer f.Close()
-	return copyOut(f)
+	select {
+	case err := <-copied:
+		return err
+	case <-time.After(leavePatience):
+		return errInterrupted
+	}
 }

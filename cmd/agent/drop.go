@@ -40,6 +40,9 @@ standard output.`,
 			if err != nil {
 				return err
 			}
+			if !utf8.ValidString(tool + " " + payload) {
+				return usage("--tool and --payload must be UTF-8 text")
+			}
 			var s signal.Signal
 			if cmd.Flags().Changed("tool") {
 				s.ToolName = &tool
@@ -72,19 +75,26 @@ func dropSignal(project string, s signal.Signal) error {
 	if err != nil {
 		return err
 	}
-	for _, text := range []*string{s.ToolName, s.Payload} {
-		if text != nil && !utf8.ValidString(*text) {
-			return usage("--tool and --payload must be UTF-8 text")
-		}
-	}
 	s.RecordedAt, s.CWD = uint64(time.Now().Unix()), wd
 	return store(project, s.AppendLine(nil))
 }
 
+// dropInput drops standard input. That the configuration is refused is no
+// reason to lose it.
 func dropInput(project string, o *options) error {
-	data, err := readInput(o)
+	c, err := o.load()
 	if err != nil {
-		return err
+		c = configs.Default()
+	}
+	limit := int64(c.MaxDrop)
+	data, err := io.ReadAll(io.LimitReader(os.Stdin, limit+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the drop: %w", err)
+	case len(data) == 0:
+		return errors.New("standard input is empty; give it the drop, or use --tool and --payload")
+	case int64(len(data)) > limit:
+		return fmt.Errorf("the drop has more than %d bytes, which is the limit (max_drop in the configuration)", limit)
 	}
 	return store(project, data)
 }
@@ -108,30 +118,4 @@ func store(project string, data []byte) error {
 		complain(fmt.Errorf("the drop is stored, but: %w", err))
 	}
 	return nil
-}
-
-// readInput reads standard input as far as a drop may go. The configuration is
-// read only when it matters: an ordinary drop costs no more than it must.
-func readInput(o *options) ([]byte, error) {
-	max := configs.Default().MaxDrop
-	data, err := io.ReadAll(io.LimitReader(os.Stdin, max+1))
-	if err == nil && int64(len(data)) > max {
-		var c configs.Config
-		if c, err = o.load(); err != nil {
-			return nil, err
-		}
-		max = c.MaxDrop
-		var more []byte
-		more, err = io.ReadAll(io.LimitReader(os.Stdin, max+1-int64(len(data))))
-		data = append(data, more...)
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading the drop: %w", err)
-	case len(data) == 0:
-		return nil, errors.New("standard input is empty; give it the drop, or use --tool and --payload")
-	case int64(len(data)) > max:
-		return nil, fmt.Errorf("the drop has more than %d bytes, which is the limit (max_drop in the configuration)", max)
-	}
-	return data, nil
 }

@@ -3,11 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -33,12 +34,7 @@ hooks are always those of one repository: DIR, or where you are.`,
 		Example: `  agent hooks list
   agent hooks install claude codex
   agent hooks install git --project ~/code/one`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return fmt.Errorf("unknown command %q", args[0])
-		},
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usage("what about hooks? list, install, uninstall or print; see 'agent hooks --help'")
 		},
@@ -56,11 +52,11 @@ func hooksListCommand(o *options) *cobra.Command {
 		Use:   "list [--json]",
 		Short: "Show which tools are here, and which are connected",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
-(user), in the project, or not. "partly" says that some of its hooks are missing,
-"outdated" that they are not those of this version; to install again fixes both.
-Below that stand the other projects in which a tool was connected.`,
-		Example: `  agent hooks list
-  agent hooks list --json --project . | jq '.tools[] | select(.here)'`,
+(user), in the project, or not. It is here if its program is in your PATH. "partly"
+says that some of its hooks are missing, "outdated" that they are not those of this
+version, "gone" that somebody else has taken them out; to install again fixes these.
+"off" says that a setting of the tool keeps them from running; it is named. The
+other projects in which a tool was connected are shown as well.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := hooks.New(configs.Hook())
@@ -73,11 +69,9 @@ Below that stand the other projects in which a tool was connected.`,
 			}
 			list := listHooks(cmd.Context(), setup, project)
 			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetEscapeHTML(false)
-				return enc.Encode(list)
+				return printJSON(list)
 			}
-			return printHooks(os.Stdout, list, painter(inColour(os.Stdout)))
+			return printHooks(os.Stdout, list, project, painter(inColour(os.Stdout)))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -86,38 +80,55 @@ Below that stand the other projects in which a tool was connected.`,
 
 func hooksInstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
-		Use:   "install TOOL... [--user|--project DIR] [--dry-run]",
+		Use:   "install [TOOL...] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
-		Long: `Adds our hooks to the settings of the tools, and leaves all else in them as it is,
-to the byte. Before the first change, a copy of the file is kept beside it. Once
-connected, nothing is changed any more; what is of an older version is replaced.`,
+		Long: `Adds our hooks to the settings of the tools, or without a name to those of all
+tools whose programs are in your PATH, but for git. Those of an older version are
+replaced, and all else is left as it is, to the byte. Before the first change, a
+copy of the file is kept beside it.`,
 		Example: `  agent hooks install claude codex --dry-run
   agent hooks install gemini --project .`,
-	}, (*hooks.Setup).Install, "connected", "is connected already")
+	}, (*hooks.Setup).Install, "connected", "is connected already", here)
 }
 
 func hooksUninstallCommand(o *options) *cobra.Command {
 	return hooksEditCommand(o, &cobra.Command{
-		Use:   "uninstall TOOL... [--user|--project DIR] [--dry-run]",
+		Use:   "uninstall TOOL... [--project DIR] [--dry-run]",
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
-		Example: `  agent hooks uninstall claude
-  agent hooks uninstall git --project ~/code/one`,
-	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
+	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected", nil)
 }
 
 type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
 
-func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
-	var user, dry bool
+// here are the tools whose programs are in PATH, but for git, whose hooks are
+// those of a repository.
+func here() (names []string) {
+	for _, t := range hooks.Tools() {
+		if t.Here() && !t.OfRepository() {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// hooksEditCommand is a command that plans and applies a change for each tool that
+// is named, or for those that all returns.
+func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string, all func() []string) *cobra.Command {
+	var dry bool
 	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
-	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
-	cmd.Flags().BoolVar(&user, "user", false, "in the user's settings, as without --project")
+	cmd.Args = onlyTools
+	if all == nil {
+		cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if user && len(o.projects) > 0 {
-			return usage("--user and --project exclude each other")
+		if len(args) == 0 {
+			if args = all(); len(args) == 0 {
+				return errors.New("no program of a tool is in your PATH; name the tools to connect")
+			}
+			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
 		}
 		setup, err := hooks.New(configs.Hook())
 		if err != nil {
@@ -126,7 +137,7 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 		var errs []error
 		for _, name := range args {
 			tool, _ := toolNamed(name)
-			if err := editHooks(cmd.Context(), o, setup, tool, user, dry, plan, done, nothing); err != nil {
+			if err := editHooks(cmd.Context(), o, setup, tool, dry, plan, done, nothing); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			}
 		}
@@ -135,8 +146,14 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 	return cmd
 }
 
-func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, user, dry bool, plan planner, done, nothing string) error {
-	project, err := o.hooksProject(tool, user)
+func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, dry bool, plan planner, done, nothing string) error {
+	// The project whose settings are meant; empty: the user's.
+	project, err := "", error(nil)
+	if len(o.projects) > 0 {
+		project, err = o.project()
+	} else if tool.OfRepository() {
+		project, err = os.Getwd()
+	}
 	if err != nil {
 		return err
 	}
@@ -150,7 +167,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
 	}
-	if err := p.Apply(ctx); err != nil {
+	if err := p.Apply(); err != nil {
 		return err
 	}
 	if len(p.Changes) == 0 {
@@ -165,18 +182,10 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(tool.Note))
 	}
-	return nil
-}
-
-// hooksProject is the project whose settings are meant; empty: the user's.
-func (o *options) hooksProject(tool hooks.Tool, user bool) (string, error) {
-	switch {
-	case len(o.projects) > 0:
-		return o.project()
-	case tool.OfRepository() && !user:
-		return os.Getwd()
+	if off := setup.Check(ctx, tool, project).Off; off != "" {
+		fmt.Fprintf(os.Stderr, "%s: the hooks do not run: %s\n", tool.Name, safe(off))
 	}
-	return "", nil
+	return nil
 }
 
 func hooksPrintCommand() *cobra.Command {
@@ -184,9 +193,7 @@ func hooksPrintCommand() *cobra.Command {
 		Use:   "print TOOL",
 		Short: "Print what belongs into a tool's settings",
 		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
-plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.
-Where spool-hook is missing, they run what 'agent print hook' and 'agent print
-git-hook' print.`,
+plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.`,
 		Example:           `  agent hooks print gemini`,
 		ValidArgsFunction: completeTools(1),
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
@@ -261,138 +268,103 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 	return w.Flush()
 }
 
+// hooksList is what "hooks list" shows.
 type hooksList struct {
-	Project   string           `json:"project"`
-	Tools     []hooksTool      `json:"tools"`
-	Elsewhere []hooksElsewhere `json:"elsewhere"` // other projects in which tools are connected
-	Scripts   []hooksState     `json:"scripts"`   // and the program that all these run
-}
-
-type hooksElsewhere struct {
-	Tool    string `json:"tool"`
-	Project string `json:"project"`
-	hooksState
+	Tools       []hooksTool  `json:"tools"`
+	Connections []hooksState `json:"connections"` // of each tool the user's and the project's, connected or not, and those in other projects
+	Scripts     []hooksState `json:"scripts"`     // and the program that all these run
 }
 
 type hooksTool struct {
-	Name  string     `json:"name"`
-	Title string     `json:"title"`
-	Here  bool       `json:"here"`
-	User  hooksState `json:"user"`
-	Local hooksState `json:"project"`
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Here  bool   `json:"here"`
 }
 
 type hooksState struct {
-	File  string      `json:"file,omitempty"` // none: it cannot be connected there
-	State hooks.State `json:"state"`
-	Error string      `json:"error,omitempty"`
+	Tool    string      `json:"tool,omitempty"`
+	Project string      `json:"project,omitempty"` // none: the user's
+	File    string      `json:"file"`
+	State   hooks.State `json:"state"`
+	Error   string      `json:"error,omitempty"`
+	Off     string      `json:"off,omitempty"` // what keeps the hooks from running
 }
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
-	list := hooksList{Project: project, Elsewhere: []hooksElsewhere{}, Scripts: []hooksState{}}
-	stateOf := func(st hooks.Status) hooksState {
-		s := hooksState{File: st.File, State: st.State}
+	list := hooksList{Scripts: []hooksState{}}
+	add := func(t hooks.Tool, project string, st hooks.Status) {
+		same := func(s hooksState) bool { return s.Tool == t.Name && s.File == st.File }
+		if st.File == "" || slices.ContainsFunc(list.Connections, same) {
+			return // it cannot be connected there, or (at home) it is the user's
+		}
+		s := hooksState{Tool: t.Name, Project: project, File: st.File, State: st.State, Off: st.Off}
 		if st.Err != nil {
 			s.Error = st.Err.Error()
 		}
-		return s
-	}
-	files := map[string]string{} // of the project, by tool
-	for _, t := range hooks.Tools() {
-		user, local := stateOf(setup.Check(ctx, t, "")), stateOf(setup.Check(ctx, t, project))
-		if local.File == user.File { // at home, a project has the user's settings
-			local = hooksState{State: hooks.None}
-		}
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, setup.Here(t), user, local})
-		files[t.Name] = local.File
+		list.Connections = append(list.Connections, s)
 	}
 	connections := setup.Connections(ctx)
-	for _, c := range connections {
-		if c.Project != "" && c.File != files[c.Tool.Name] {
-			list.Elsewhere = append(list.Elsewhere, hooksElsewhere{c.Tool.Name, c.Project, stateOf(c.Status)})
+	for _, t := range hooks.Tools() {
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here()})
+		add(t, "", setup.Check(ctx, t, ""))
+		add(t, project, setup.Check(ctx, t, project))
+		for _, c := range connections {
+			if c.Tool.Name == t.Name {
+				add(t, c.Project, c.Status)
+			}
 		}
 	}
-	for path, state := range setup.Scripts(connections) {
-		list.Scripts = append(list.Scripts, hooksState{File: path, State: state})
+	scripts := setup.Scripts(connections)
+	for _, path := range slices.Sorted(maps.Keys(scripts)) {
+		list.Scripts = append(list.Scripts, hooksState{File: path, State: scripts[path]})
 	}
-	slices.SortFunc(list.Scripts, func(a, b hooksState) int { return strings.Compare(a.File, b.File) })
 	return list
 }
 
 // printHooks prints the list for people.
-func printHooks(out io.Writer, list hooksList, p painter) error {
-	w := bufio.NewWriter(out)
-	table := [][]cell{{{text: "TOOL"}, {text: "HERE"}, {text: "CONNECTED"}, {text: "SETTINGS"}}}
-	for i := range table[0] {
-		table[0][i].colour = bold
-	}
+func printHooks(out io.Writer, list hooksList, project string, p painter) error {
+	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "SETTINGS"}}}
 	var troubles []string
 	for _, t := range list.Tools {
-		here := "no"
-		if t.Here {
-			here = "yes"
-		}
-		var connected, files []string
-		shade := green
-		for _, s := range []struct {
-			hooksState
-			where string
-		}{{t.User, "user"}, {t.Local, "project"}} {
-			switch {
-			case s.File == "":
-			case s.Error != "":
-				troubles = append(troubles, fmt.Sprintf("%s: %s", t.Name, safe(s.Error)))
-				shade = red
-			case s.State == hooks.Connected:
-				connected, files = append(connected, s.where), append(files, place(s.File))
-			case s.State != hooks.None:
-				connected, files = append(connected, fmt.Sprintf("%s (%s)", s.where, s.State)), append(files, place(s.File))
+		here := map[bool]string{true: "yes", false: "no"}[t.Here]
+		none := row{"", []string{t.Name, here, "no", ""}}
+		rows := len(table)
+		for _, s := range list.Connections {
+			if s.Tool != t.Name {
+				continue
+			}
+			if s.Error != "" {
+				troubles = append(troubles, t.Name+": "+safe(s.Error))
+			}
+			if s.State == hooks.None {
+				none.cells[3] = cmp.Or(none.cells[3], place(s.File))
+				continue
+			}
+			where, shade := map[string]string{"": "user", project: "project"}[s.Project], green
+			where = cmp.Or(where, "other project")
+			if s.Off != "" {
+				where, shade = where+" (off)", yellow
+				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s do not run: %s", t.Name, place(s.File), safe(s.Off)))
+			} else if s.State != hooks.Connected {
+				where, shade = fmt.Sprintf("%s (%s)", where, s.State), yellow
 				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
-				shade = yellow
 			}
+			table = append(table, row{shade, []string{t.Name, here, where, place(s.File)}})
 		}
-		if len(connected) == 0 {
-			connected = []string{"no"}
-			if shade == green {
-				shade = ""
-			}
-			for _, s := range []hooksState{t.User, t.Local} {
-				if len(files) == 0 && s.File != "" {
-					files = append(files, place(s.File))
-				}
-			}
+		if len(table) == rows {
+			table = append(table, none)
 		}
-		table = append(table, []cell{{text: t.Name}, {text: here},
-			{text: strings.Join(connected, ", "), colour: shade}, {text: strings.Join(files, ", ")}})
-	}
-	printTable(w, table, p)
-	for i, e := range list.Elsewhere {
-		if i == 0 {
-			fmt.Fprint(w, "\nalso connected, in other projects:\n")
-		}
-		line := "  " + e.Tool + ", in " + place(e.File)
-		switch {
-		case e.Error != "":
-			line += " (" + safe(e.Error) + ")"
-		case e.State != hooks.Connected:
-			line += " (" + string(e.State) + ")"
-		}
-		fmt.Fprintln(w, line)
 	}
 	for _, s := range list.Scripts {
 		if s.State != hooks.Connected {
-			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), missingOr(s.State)))
+			state := strings.Replace(string(s.State), string(hooks.None), "missing", 1)
+			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), state))
 		}
 	}
+	lines := layTable(table, p)
 	if len(troubles) > 0 {
-		fmt.Fprintf(w, "\n%s\n", strings.Join(troubles, "\n"))
+		lines = append(append(lines, ""), troubles...)
 	}
-	return w.Flush()
-}
-
-func missingOr(s hooks.State) string {
-	if s == hooks.None {
-		return "missing"
-	}
-	return string(s)
+	_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
+	return err
 }

@@ -17,7 +17,7 @@ func main() {
 	epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
 	if err == nil {
 		date := time.Unix(epoch, 0).UTC()
-		root := newRoot(nil)
+		root := newRoot(new(options))
 		root.DisableAutoGenTag = true
 		err = doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "spool agent", Date: &date}, os.Args[1])
 	}

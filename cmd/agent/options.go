@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
 	"spoolagent/configs"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -21,43 +23,32 @@ import (
 type options struct {
 	projects []string
 	config   string
-	logLevel level
-	version  bool
+	logLevel string
 }
 
 func (o *options) addTo(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&o.projects, "project", nil, "the project is `DIR`; for run, may be repeated")
 	flags.StringVar(&o.config, "config", "", "the configuration is `FILE`")
-	flags.Var(&o.logLevel, "log-level", "log from `LEVEL` on: trace, debug, info, warn or error")
-	root.Flags().BoolVar(&o.version, "version", false, "print the version")
+	flags.StringVar(&o.logLevel, "log-level", "", "log from `LEVEL` on: "+strings.Join(configs.Levels, ", "))
 
 	root.MarkPersistentFlagDirname("project")
-	root.MarkPersistentFlagFilename("config", "toml")
-	root.RegisterFlagCompletionFunc("log-level",
-		cobra.FixedCompletions([]string{"trace", "debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(configs.Levels, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// level is the value of --log-level; empty if it was not given.
-type level string
-
-func (l *level) String() string { return string(*l) }
-func (l *level) Type() string   { return "level" }
-
-func (l *level) Set(s string) error {
-	switch s {
-	case "trace", "debug", "info", "warn", "error":
-		*l = level(s)
-		return nil
+// check refuses what no flag's type does.
+func (o *options) check(cmd *cobra.Command) error {
+	if n := len(o.projects); n > 1 && cmd.Name() != "run" {
+		return usage("--project is given %d times; only run takes more than one project", n)
 	}
-	return errors.New("must be trace, debug, info, warn or error")
+	if o.logLevel != "" && !slices.Contains(configs.Levels, o.logLevel) {
+		return usage("--log-level must be one of %s", strings.Join(configs.Levels, ", "))
+	}
+	return nil
 }
 
 // project is the project of a command that takes one: absolute, and there.
 func (o *options) project() (string, error) {
-	if err := o.atMostOne(); err != nil {
-		return "", err
-	}
 	if len(o.projects) == 0 {
 		start, err := spoolfiles.Start()
 		if err != nil {
@@ -65,7 +56,7 @@ func (o *options) project() (string, error) {
 		}
 		return spoolfiles.Find(start), nil
 	}
-	dirs, err := o.given()
+	dirs, err := absolute(o.projects)
 	if err != nil {
 		return "", err
 	}
@@ -75,29 +66,6 @@ func (o *options) project() (string, error) {
 		return "", fmt.Errorf("project %s: is not a directory", dirs[0])
 	}
 	return dirs[0], nil
-}
-
-func (o *options) atMostOne() error {
-	if n := len(o.projects); n > 1 {
-		return usage("--project is given %d times; only run takes more than one project", n)
-	}
-	return nil
-}
-
-// given are the directories of --project, absolute.
-func (o *options) given() ([]string, error) {
-	var dirs []string
-	for _, p := range o.projects {
-		if p == "" {
-			return nil, usage("--project: the directory's name is empty")
-		}
-		dir, err := filepath.Abs(p)
-		if err != nil {
-			return nil, fmt.Errorf("project %s: %w", p, err)
-		}
-		dirs = append(dirs, dir)
-	}
-	return dirs, nil
 }
 
 // directories are the projects of a command that takes several as arguments:
@@ -110,75 +78,56 @@ func (o *options) directories(args []string) ([]string, error) {
 	if len(o.projects) > 0 {
 		return nil, usage("the project is named twice: by --project and by %s", safe(args[0]))
 	}
-	return (&options{projects: args}).given()
+	return absolute(args)
 }
 
-// directories completes names of directories.
-func directories(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return nil, cobra.ShellCompDirectiveFilterDirs
-}
-
-// configured are the projects that a configuration names now.
-func configured(c configs.Config) []string {
-	all := slices.Clone(c.Projects)
-	for _, p := range c.Patterns {
-		all = append(all, agent.Expand(p)...)
+func absolute(names []string) (dirs []string, err error) {
+	for _, name := range names {
+		if name == "" {
+			return nil, usage("the directory's name is empty")
+		}
+		dir, err := filepath.Abs(name)
+		if err != nil {
+			return nil, fmt.Errorf("project %s: %w", name, err)
+		}
+		dirs = append(dirs, dir)
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return dirs, nil
 }
 
 // load reads the configuration. Only a file that was asked for must be there.
 func (o *options) load() (configs.Config, error) {
-	if o.config != "" {
-		c, err := configs.Load(o.config)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w; 'agent print config' prints one to begin with", err)
+	path := o.config
+	if path == "" {
+		dir, err := userDir("XDG_CONFIG_HOME", ".config")
+		if err != nil {
+			return configs.Config{}, fmt.Errorf("finding the configuration: %w; say where it is with --config FILE", err)
 		}
-		return c, err
-	}
-	path, err := configFile()
-	if err != nil {
-		return configs.Config{}, fmt.Errorf("finding the configuration: %w; say where it is with --config FILE", err)
+		path = filepath.Join(dir, "spool-agent", "config.toml")
 	}
 	c, err := configs.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return configs.Default(), nil
+		if o.config == "" {
+			return configs.Default(), nil
+		}
+		err = fmt.Errorf("%w; 'agent print config' prints one to begin with", err)
 	}
 	return c, err
-}
-
-// logLevelOf is the level that a configuration or, before it, the flag asks for.
-func (o *options) logLevelOf(c configs.Config) (zerolog.Level, error) {
-	name := string(o.logLevel)
-	if name == "" {
-		name = c.LogLevel
-	}
-	return zerolog.ParseLevel(name)
 }
 
 func queueOptions(c configs.Config) queue.Options {
 	return queue.Options{
 		Cap:        c.Cap,
-		MaxDrop:    c.MaxDrop,
-		MaxPayload: c.MaxPayload,
-		ReplyTTL:   c.ReplyTTL,
+		MaxDrop:    int64(c.MaxDrop),
+		MaxPayload: int(c.MaxPayload),
+		ReplyTTL:   time.Duration(c.ReplyTTL),
 		Fsync:      c.Fsync,
 	}
 }
 
 // openQueue opens the spool of the command's project, and its queue. Both are
 // nil if the project has no spool.
-func (o *options) openQueue() (*spoolfiles.Spool, *queue.Queue, error) {
-	return o.queueBy(spoolfiles.Open)
-}
-
-// lookAtQueue is openQueue for one who only reads.
-func (o *options) lookAtQueue() (*spoolfiles.Spool, *queue.Queue, error) {
-	return o.queueBy(spoolfiles.OpenExisting)
-}
-
-func (o *options) queueBy(open func(project string) (*spoolfiles.Spool, error)) (*spoolfiles.Spool, *queue.Queue, error) {
+func (o *options) openQueue(open func(project string) (*spoolfiles.Spool, error)) (*spoolfiles.Spool, *queue.Queue, error) {
 	project, err := o.project()
 	if err != nil {
 		return nil, nil, err
@@ -195,4 +144,80 @@ func (o *options) queueBy(open func(project string) (*spoolfiles.Spool, error)) 
 		return nil, nil, err
 	}
 	return sp, queue.New(sp, queueOptions(c), nil), nil
+}
+
+// The places are found when they are needed, and by hand: the usual library
+// looks for all of them, and reads a file, whenever a program starts, which is
+// a tenth of what a drop costs.
+
+// userDir is the directory that an environment variable of the XDG base
+// directory specification names, else its default below the home directory. A
+// relative path does not count, says the specification.
+func userDir(variable, fallback string) (string, error) {
+	if dir := os.Getenv(variable); filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("%w; set it, or %s", err, variable)
+	}
+	return filepath.Join(home, fallback), nil
+}
+
+// stateDir is where agents of this user say that they run.
+func stateDir() (string, error) {
+	dir, err := userDir("XDG_STATE_HOME", ".local/state")
+	return filepath.Join(dir, "spool-agent"), err
+}
+
+// projectRegistry is where projects are registered: below the home directory, which
+// all shells and hooks know, and not where a variable says that only some have.
+func projectRegistry() (registry.Registry, error) {
+	state, err := stateDir()
+	r := registry.Registry{Dir: filepath.Join(state, registry.DirName)}
+	if home, herr := os.UserHomeDir(); herr == nil && filepath.IsAbs(home) {
+		r.Old, r.Dir = r.Dir, filepath.Join(home, ".local", "state", "spool-agent", registry.DirName)
+	}
+	return r, err
+}
+
+// subject is what list, status and doctor are about.
+type subject struct {
+	config   configs.Config // the default one if it is refused
+	refused  error
+	state    string // the state directory
+	registry registry.Registry
+	projects []string // of --project, else all that are listed
+	listed   []listedProject
+	strays   []error // what is wrong with the registry
+}
+
+func (o *options) subject() (s subject, err error) {
+	if s.config, s.refused = o.load(); s.refused != nil {
+		s.config = configs.Default()
+	}
+	if s.state, err = stateDir(); err != nil {
+		return s, err
+	}
+	if s.registry, err = projectRegistry(); err != nil {
+		return s, err
+	}
+	if len(o.projects) > 0 {
+		s.projects, err = absolute(o.projects)
+		return s, err
+	}
+	s.list()
+	for _, p := range s.listed {
+		s.projects = append(s.projects, p.Path)
+	}
+	return s, nil
+}
+
+// configured are the projects that a configuration names now.
+func configured(c configs.Config) []string {
+	all := slices.Clone(c.Projects)
+	for _, p := range c.Patterns {
+		all = append(all, agent.Expand(p)...)
+	}
+	return all
 }

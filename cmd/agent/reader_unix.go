@@ -48,6 +48,3 @@ func watchReader(out *os.File, gone func()) (stop func(), err error) {
 func readerGone(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
-
-// askToEnd sends a process SIGTERM.
-func askToEnd(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

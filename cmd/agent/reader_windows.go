@@ -14,6 +14,3 @@ func watchReader(*os.File, func()) (stop func(), err error) { return func() {}, 
 func readerGone(err error) bool {
 	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
 }
-
-// askToEnd ends a process: there is no asking.
-func askToEnd(p *os.Process) error { return p.Kill() }

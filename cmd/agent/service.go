@@ -5,21 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/patience"
 	"spoolagent/internal/quote"
 	"spoolagent/service"
 )
 
 func startCommand() *cobra.Command {
 	return serviceVerb(&cobra.Command{
-		Use:     "start",
-		Short:   "Start the installed service",
-		Long:    `Starts the service that 'agent install' has installed, and waits until it serves.`,
-		Example: `  agent start`,
+		Use:   "start",
+		Short: "Start the installed service",
+		Long:  `Starts the service that 'agent install' has installed, and waits until it serves.`,
 	}, "the service runs already", (*service.Service).Start)
 }
 
@@ -29,7 +28,6 @@ func stopCommand() *cobra.Command {
 		Short: "Stop the service until the next login",
 		Long: `Stops the service. It stays installed and starts again at the next login, or
 with 'agent start'. Meanwhile drops wait in the projects' spools.`,
-		Example: `  agent stop`,
 	}, "the service does not run", (*service.Service).Stop)
 }
 
@@ -39,7 +37,6 @@ func restartCommand() *cobra.Command {
 		Short: "Restart the service, after an upgrade for example",
 		Long: `Stops the service, starts it again, and waits until it serves. If it does not
 run, it is started. What is dropped meanwhile waits, and nothing is lost.`,
-		Example: `  agent restart`,
 	}, "", (*service.Service).Restart)
 }
 
@@ -52,7 +49,6 @@ program as well. The projects'
 spools, the configuration and the list of projects stay, and so does this
 program: drops wait in the spools, and 'agent drain' works without a service.
 Hooks that are still connected are named.`,
-		Example: `  agent uninstall`,
 	}, "the service is not installed", (*service.Service).Uninstall)
 	uninstall := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -68,27 +64,19 @@ Hooks that are still connected are named.`,
 // noteHooks prints how to disconnect what is still connected. It does not wait
 // for settings on a file system that does not answer.
 func noteHooks(ctx context.Context) {
-	commands := make(chan []string, 1)
-	go func() {
-		var all []string
-		for _, c := range hookFacts(ctx).Connections {
-			command := "agent hooks uninstall " + c.Tool.Name
-			if c.Project != "" {
-				command += " --project " + quote.Shell(c.Project)
-			}
-			if c.State != hooks.None {
-				all = append(all, command)
-			}
-		}
-		commands <- all
-	}()
-	select {
-	case all := <-commands:
-		for _, command := range all {
-			fmt.Fprintln(os.Stderr, "note: a tool is still connected, and its drops will wait; disconnect it: "+named(safe(command)))
-		}
-	case <-time.After(2 * servicePatience):
+	h, ok := patience.Within(ctx, 2*servicePatience, hookFacts)
+	if !ok {
 		fmt.Fprintln(os.Stderr, named("note: tools may still be connected, but the settings cannot be read: see 'agent hooks list'"))
+	}
+	for _, c := range h.Connections {
+		if c.State == hooks.None {
+			continue
+		}
+		command := "agent hooks uninstall " + c.Tool.Name
+		if c.Project != "" {
+			command += " --project " + quote.Shell(c.Project)
+		}
+		fmt.Fprintln(os.Stderr, "note: a tool is still connected, and its drops will wait; disconnect it: "+named(safe(command)))
 	}
 }
 

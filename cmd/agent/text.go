@@ -1,35 +1,30 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"unicode/utf8"
+	"text/tabwriter"
+	"time"
 
 	"github.com/mattn/go-isatty"
+
+	"spoolagent/internal/quote"
 )
 
-// safe makes text that came from a disk fit for one line of a terminal: what
-// would break the line, steer the terminal or hide something is escaped.
-func safe(s string) string {
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-		s = s[n:]
-	}
-	return b.String()
+// safe makes text that came from a disk fit for one line of a terminal.
+func safe(s string) string { return quote.Line(s) }
+
+// oneLine is an error's text, safe to print. Joined errors have a line each.
+func oneLine(err error) string { return safe(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+
+// printJSON prints a value as one line of JSON.
+func printJSON(v any) error {
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // onTerminal reports whether a person reads f.
@@ -59,89 +54,60 @@ func (p painter) paint(s string, c colour) string {
 	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
 }
 
-// cell is one field of a table.
-type cell struct {
-	text   string
-	right  bool // flush right
+// row is one line of a table.
+type row struct {
 	colour colour
+	cells  []string // all safe to print
 }
 
-// printTable prints rows with their columns aligned.
-func printTable(w io.Writer, rows [][]cell, p painter) {
-	for _, line := range layTable(rows, columnWidths(rows), p) {
-		fmt.Fprintln(w, line)
+// layTable has a line for each row, with columns aligned.
+func layTable(rows []row, p painter) []string {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(w, strings.Join(r.cells, "\t"))
 	}
-}
-
-// columnGap is between two columns.
-const columnGap = 2
-
-func columnWidths(rows [][]cell) []int {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
-		}
-	}
-	return widths
-}
-
-// layTable has a line for each row, with columns of these widths. The standard
-// tabwriter would count the colours.
-func layTable(rows [][]cell, widths []int, p painter) []string {
-	lines := make([]string, 0, len(rows))
-	for _, row := range rows {
-		var line strings.Builder
-		for i, c := range row {
-			if i > 0 {
-				line.WriteString(strings.Repeat(" ", columnGap))
-			}
-			pad := strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(c.text), 0))
-			if c.right {
-				line.WriteString(pad)
-			}
-			line.WriteString(p.paint(c.text, c.colour))
-			if !c.right && i < len(row)-1 {
-				line.WriteString(pad)
-			}
-		}
-		lines = append(lines, line.String())
+	w.Flush()
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	for i, r := range rows {
+		lines[i] = p.paint(lines[i], r.colour)
 	}
 	return lines
 }
 
-// shortPath is a path in at most width characters: what is cut out of its
-// middle is replaced by an ellipsis. Its last component stays, if it can.
-func shortPath(path string, width int) string {
+// place is a path for people: short, and safe to print.
+func place(path string) string {
+	if home, err := os.UserHomeDir(); err == nil && home != "/" {
+		if rest, ok := strings.CutPrefix(path, home); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+			path = "~" + rest
+		}
+	}
+	return safe(path)
+}
+
+// shortened is a path in at most width characters: its end, after an ellipsis.
+func shortened(path string, width int) string {
 	runes := []rune(path)
 	if len(runes) <= width {
 		return path
 	}
-	if width < 3 {
-		return string(runes[:max(width, 0)])
-	}
-	tail := utf8.RuneCountInString(filepath.Base(path)) + 1
-	if tail > width-2 {
-		tail = (width - 1) / 2
-	}
-	return string(runes[:width-1-tail]) + "…" + string(runes[len(runes)-tail:])
+	return "…" + string(runes[len(runes)-width+1:])
 }
 
-// wrap breaks a line at blanks, so that no part is longer than width unless it
-// has no blank; further lines begin with indent. A width of 0 has no end.
-func wrap(line string, width int, indent string) []string {
-	var lines []string
-	for width > 0 && utf8.RuneCountInString(line) > width {
-		runes := []rune(line)
-		at := width
-		for at > len(indent) && runes[at] != ' ' {
-			at--
-		}
-		if at <= len(indent) {
-			break
-		}
-		lines = append(lines, string(runes[:at]))
-		line = indent + string(runes[at+1:])
+// age is for how long an event of this time, in RFC 3339, has been over.
+func age(rfc3339 string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339, rfc3339)
+	if err != nil {
+		return "never"
 	}
-	return append(lines, line)
+	d := max(now.Sub(t), 0)
+	for _, unit := range []struct {
+		time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d >= 2*unit.Duration {
+			return fmt.Sprintf("%d%s ago", d/unit.Duration, unit.name)
+		}
+	}
+	return fmt.Sprintf("%ds ago", d/time.Second)
 }

@@ -109,18 +109,24 @@ func TestInputLeftOpen(t *testing.T) {
 		`{"a":"half`:               `{"a":"half`,
 		"no event\n" + rest + "{}": "no event\n" + rest + "{}",
 	} {
-		cmd, stdin, project := start(t)
-		write(t, stdin, text)
+		t.Run("", func(t *testing.T) {
+			t.Parallel() // it waits long
+			cmd, stdin, project := start(t)
+			write(t, stdin, text)
+			wait(t, cmd)
+			if _, got := drop(t, project); got != want {
+				t.Errorf("of %.50q %.50q is stored", text, got)
+			}
+		})
+	}
+	t.Run("", func(t *testing.T) {
+		t.Parallel()
+		cmd, _, project := start(t)
 		wait(t, cmd)
-		if _, got := drop(t, project); got != want {
-			t.Errorf("of %.50q %.50q is stored", text, got)
+		if got := agenttest.List(t, project, ".spool", "incoming"); got != nil {
+			t.Errorf("of nothing there are drops %q", got)
 		}
-	}
-	cmd, _, project := start(t)
-	wait(t, cmd)
-	if got := agenttest.List(t, project, ".spool", "incoming"); got != nil {
-		t.Errorf("of nothing there are drops %q", got)
-	}
+	})
 }
 
 func TestSource(t *testing.T) {
@@ -153,10 +159,11 @@ func TestLargeEvent(t *testing.T) {
 	for _, off := range []bool{false, true} {
 		cmd, stdin, project := start(t, "claude")
 		if off {
-			if err := os.Mkdir(filepath.Join(project, ".spool"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			agenttest.Write(t, filepath.Join(project, ".spool", "off"), "")
+			// At once, for the hook may just be looking.
+			aside := filepath.Join(project, "aside")
+			agenttest.Mkdir(t, aside)
+			agenttest.Write(t, filepath.Join(aside, "off"), "")
+			agenttest.Must(t, os.Rename(aside, filepath.Join(project, ".spool")))
 		}
 		write(t, stdin, event[:last])
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))

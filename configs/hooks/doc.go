@@ -35,7 +35,8 @@
 // the copy is tried: if the file is what installing makes of the copy, then
 // nobody has changed it since, it becomes the copy again, to the byte, and the
 // copy goes. A file of which nothing but our part is there is removed in the same
-// way. Otherwise only our hooks go, and what was made to hold them.
+// way, and then the directories that this leaves empty. Otherwise only our hooks
+// go, and what was made to hold them.
 //
 // # Our own files
 //

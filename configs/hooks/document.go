@@ -22,8 +22,9 @@ type document struct {
 
 const bom = "\ufeff"
 
-// maxDepth bounds the parser's recursion.
-const maxDepth = 1000
+// maxBrackets bounds the parser's recursion. It is many times what the settings of
+// any tool have.
+const maxBrackets = 100_000
 
 // parse reads a document. One without content, or no file (nil), is an empty
 // object that has yet to be written.
@@ -39,8 +40,8 @@ func parse(data []byte) (*document, error) {
 		}
 		return nil, d.errorAt(valid, "is not UTF-8; save it as UTF-8 first")
 	}
-	if depth(d.text) > maxDepth {
-		return nil, fmt.Errorf("has brackets within brackets, more than %d deep", maxDepth)
+	if bytes.Count(d.text, []byte("["))+bytes.Count(d.text, []byte("{")) > maxBrackets {
+		return nil, fmt.Errorf("has more than %d brackets; it is left alone", maxBrackets)
 	}
 	if len(bytes.TrimSpace(d.text)) == 0 {
 		newline := "\n"
@@ -50,33 +51,6 @@ func parse(data []byte) (*document, error) {
 		d.text = []byte("{}" + newline)
 	}
 	return d, d.reparse()
-}
-
-// depth is how deep the brackets go, up to where the parser would give up.
-func depth(text []byte) (deepest int) {
-	open := 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			for i++; i < len(text) && text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
-		case '/':
-			if rest := text[i:]; bytes.HasPrefix(rest, []byte("//")) {
-				i += max(0, bytes.IndexByte(rest, '\n'))
-			} else if bytes.HasPrefix(rest, []byte("/*")) {
-				i += len("/*") + max(0, bytes.Index(rest[len("/*"):], []byte("*/"))) + len("*")
-			}
-		case '{', '[':
-			open++
-			deepest = max(deepest, open)
-		case '}', ']':
-			open--
-		}
-	}
-	return deepest
 }
 
 func (d *document) reparse() error {

@@ -19,6 +19,7 @@ const (
 	Partly    State = "partly"   // some of its events are not
 	Outdated  State = "outdated" // not as Install would do it today
 	Connected State = "yes"
+	Gone      State = "gone" // somebody else has taken the hooks out again
 )
 
 // An editor knows our part of a file. Its methods touch no file: data is what

@@ -160,7 +160,7 @@ func (w *world) golden(name string, want int) {
 }
 
 func TestEvents(t *testing.T) {
-	for _, tool := range []string{"claude", "codex", "codex-notify", "cursor", "gemini", "unknown"} {
+	for _, tool := range []string{"claude", "codex", "codex-notify", "copilot", "cursor", "gemini", "qwen", "unknown", "windsurf"} {
 		for _, sh := range agenttest.Shells {
 			t.Run(tool+" "+strings.Join(sh, " "), func(t *testing.T) {
 				w := newWorld(t)
@@ -208,7 +208,7 @@ func TestLongEvent(t *testing.T) {
 			if n, _ := strconv.Atoi(cut[1]); n < 5_000_000 || n > len(event) {
 				t.Errorf("%s of %d bytes", cut[0], len(event))
 			}
-			if len(p) > configs.Default().MaxPayload || signals[0].CWD != w.project {
+			if len(p) > int(configs.Default().MaxPayload) || signals[0].CWD != w.project {
 				t.Errorf("%d bytes, in %q", len(p), signals[0].CWD)
 			}
 		})

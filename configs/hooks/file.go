@@ -215,33 +215,19 @@ func (f file) keep(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp)
-	err = os.Link(tmp, path)
-	if err != nil && !errors.Is(err, fs.ErrExist) { // there are file systems without links
-		if _, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			return os.Rename(tmp, path)
-		}
-		err = fs.ErrExist
-	}
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		os.Remove(tmp)
 		return fmt.Errorf("%s was made by somebody else in this moment; try again", path)
 	}
-	return err
+	return os.Rename(tmp, path)
 }
 
-// missing are the directories above a path that are not there, the outermost first.
-func missing(path string) (dirs []string) {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
-			return dirs
+// removeEmpty removes a directory if nothing is in it, and then those above it
+// that are left empty, but not top.
+func removeEmpty(dir, top string) {
+	for ; dir != top && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if os.Remove(dir) != nil {
+			return
 		}
-		dirs = slices.Insert(dirs, 0, dir)
-	}
-}
-
-// removeDir removes a directory if it is one and is empty.
-func removeDir(dir string) {
-	if fi, err := os.Lstat(dir); err == nil && fi.IsDir() {
-		os.Remove(dir)
 	}
 }

@@ -1,5 +1,5 @@
-// Spool producer for OpenCode: leaves one drop for each tool call, at the end of
-// each turn, and at each compaction. Put it at ~/.config/opencode/plugins/ or, for
+// Spool producer for OpenCode: leaves one drop for each prompt, tool call and
+// answer, at the end of each turn, and at each compaction. Put it at ~/.config/opencode/plugins/ or, for
 // one project, at .opencode/plugins/; nothing else is needed, and no agent need
 // run. It is for OpenCode 1 (1.3.4 and later) and OpenCode 2.
 //
@@ -7,9 +7,13 @@
 // tool_name the tool, cwd the directory that OpenCode works in, and the rest is
 // what OpenCode tells, under its own names:
 //
-//   OpenCode 1  tool.execute.after     sessionID, callID, args, title, output, metadata
+//   OpenCode 1  chat.message           sessionID, message, parts: a prompt
+//               tool.execute.after     sessionID, callID, args, title, output, metadata
+//               message.part.updated   sessionID, part: a tool call that failed, or a text of the model's
+//               session.error          sessionID, error
 //               session.idle, session.compacted             sessionID
-//   OpenCode 2  tool.execute.after     sessionID, agent, messageID, id, input, status, result or error
+//   OpenCode 2  session.prompt         sessionID, messageID, prompt, metadata, delivery
+//               tool.execute.after     sessionID, agent, messageID, id, input, status, result or error
 //               session.execution.succeeded, .failed, .interrupted    sessionID and more
 //               session.compaction     sessionID
 //
@@ -201,19 +205,37 @@ function producer(directory) {
   return { send, settle }
 }
 
+const told = ["session.compacted", "session.error"]
+
+// isEnd reports whether a message has got a whole text of the model's, or a tool
+// call that failed: tool.execute.after is for those that succeed.
+function isEnd(type, part) {
+  if (type !== "message.part.updated") return false
+  if (part.type === "text") return Boolean(part.time?.end)
+  return part.type === "tool" && part.state?.status === "error"
+}
+
 // For OpenCode 1.
 async function server(input) {
   const directory = input?.directory
   if (typeof directory !== "string") return {}
   const { send, settle } = producer(directory)
+  const busy = new Set() // sessions
   return {
     "tool.execute.after": quietly(async ({ tool, ...call }, result) => {
       send("tool.execute.after", tool, { ...call, ...result })
       await settle()
     }),
-    event: quietly(async ({ event }) => {
-      if (event.type !== "session.idle" && event.type !== "session.compacted") return
-      send(event.type, undefined, event.properties)
+    "chat.message": quietly(async ({ sessionID }, prompt) => {
+      send("chat.message", undefined, { sessionID, ...prompt })
+      await settle()
+    }),
+    event: quietly(async ({ event: { type, properties } }) => {
+      if (type === "session.status" && properties.status?.type === "busy") busy.add(properties.sessionID)
+      // After an error, session.idle comes twice.
+      const tells = type === "session.idle" ? busy.delete(properties.sessionID) : told.includes(type) || isEnd(type, properties.part)
+      if (!tells) return
+      send(type, properties.part?.tool, properties)
       await settle()
     }),
     dispose: settle,
@@ -236,7 +258,11 @@ async function setup(context) {
   }
   const hook = quietly((domain, name, f) => context[domain].hook(name, quietly(f)))
 
-  await hook("session", "prompt", async ({ sessionID }) => seen(sessionID))
+  await hook("session", "prompt", async (prompt) => {
+    seen(prompt.sessionID)
+    send("session.prompt", undefined, prompt)
+    await settle()
+  })
   await hook("tool", "execute.after", async ({ tool, ...call }) => {
     seen(call.sessionID)
     send("tool.execute.after", tool, call)

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	if left == len(targets) {
 		return nil, errors.New(p.Notes[0])
 	}
-	if project != "" && t.Name != gitName && s.Check(ctx, t, "").State != None {
+	if project != "" && t.Name != gitName && s.Check(ctx, t, "").live() {
 		p.Notes = append(p.Notes, "is connected for all your projects already; some tools then run the hook twice")
 	}
 	return p, nil
@@ -227,14 +228,10 @@ func (p *Plan) script(name string, text []byte) error {
 
 // Apply does what was planned. After an error, what comes before it was done;
 // to apply a new plan does the rest.
-func (p *Plan) Apply(ctx context.Context) error {
+func (p *Plan) Apply() error {
 	path := p.setup.recordPath(p.tool.Name, p.project, p.File)
 	if p.connected {
-		var made []string
-		for _, c := range p.Changes {
-			made = append(made, missing(c.file.real)...)
-		}
-		if err := p.setup.record(path, connection{p.tool.Name, p.project, made}); err != nil {
+		if err := p.setup.record(path, connection{p.tool.Name, p.project}); err != nil {
 			return err
 		}
 	}
@@ -244,7 +241,12 @@ func (p *Plan) Apply(ctx context.Context) error {
 		}
 	}
 	if !p.connected {
-		return p.setup.forget(ctx, path)
+		for _, c := range p.Changes {
+			if c.New == nil {
+				removeEmpty(filepath.Dir(c.file.real), cmp.Or(p.project, p.setup.home))
+			}
+		}
+		return p.setup.forget(path)
 	}
 	return nil
 }

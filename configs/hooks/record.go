@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,11 +14,10 @@ import (
 
 // A connection is a tool that was connected: a file in the directory
 // "connected" beside the scripts. From these it is known when a script is not
-// needed any more, and which directories we have made.
+// needed any more, and what somebody else has taken out again.
 type connection struct {
-	Tool    string   `json:"tool"`
-	Project string   `json:"project,omitzero"` // empty: for the user
-	Made    []string `json:"made,omitzero"`    // directories, the outermost first
+	Tool    string `json:"tool"`
+	Project string `json:"project,omitzero"` // empty: for the user
 }
 
 const recordsDir = "connected"
@@ -37,10 +35,6 @@ func (s *Setup) recordPath(tool, project, file string) string {
 
 // record notes a connection, before it is made.
 func (s *Setup) record(path string, c connection) error {
-	old, _ := readRecord(path)
-	c.Made = slices.Concat(old.Made, c.Made, missing(path))
-	slices.Sort(c.Made) // so that the outermost come first
-	c.Made = slices.Compact(c.Made)
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -52,48 +46,22 @@ func (s *Setup) record(path string, c connection) error {
 	if err != nil {
 		return err
 	}
-	if data = append(data, '\n'); string(data) == string(f.data) {
-		return nil
-	}
-	return f.replace(data, 0o600)
+	return f.replace(append(data, '\n'), 0o600)
 }
 
-// forget removes what is noted of a connection, and of those that are gone
-// without us, with the directories that were made for them. Those that are
-// still in use are somebody else's from now on.
-func (s *Setup) forget(ctx context.Context, path string) error {
-	var left []string
-	var heir string
+// forget removes what is noted of a connection, and of projects that are gone.
+func (s *Setup) forget(path string) error {
 	for name, c := range s.records() {
-		if name != path && s.live(ctx, c) {
-			heir = name
+		if name != path && (c.Project == "" || exists(c.Project)) {
 			continue
 		}
 		if err := os.Remove(name); err != nil {
 			return err
 		}
-		left = append(left, c.Made...)
 	}
-	removeDir(s.share(recordsDir))
-	removeDir(filepath.Dir(s.share(hookProgram)))
-	removeDir(s.share(""))
-	slices.Sort(left)
-	for _, dir := range slices.Backward(left) {
-		removeDir(dir)
-	}
-	left = slices.DeleteFunc(left, func(dir string) bool {
-		_, err := os.Lstat(dir)
-		return err != nil
-	})
-	if len(left) == 0 || heir == "" {
-		return nil
-	}
-	c, err := readRecord(heir)
-	if err != nil {
-		return err
-	}
-	c.Made = append(c.Made, left...)
-	return s.record(heir, c)
+	removeEmpty(filepath.Dir(s.share(hookProgram)), s.share(""))
+	removeEmpty(s.share(recordsDir), s.home)
+	return nil
 }
 
 // records are all connections that are noted, by the files that note them.
@@ -102,11 +70,17 @@ func (s *Setup) records() map[string]connection {
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
-		if c, err := readRecord(path); err == nil {
+		var c connection
+		if data, _, err := read(path); err == nil && json.Unmarshal(data, &c) == nil {
 			all[path] = c
 		}
 	}
 	return all
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // live reports whether a connection that is noted is still there, or cannot be
@@ -118,16 +92,5 @@ func (s *Setup) live(ctx context.Context, c connection) bool {
 }
 
 func (st Status) live() bool {
-	return st.State != None || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
-}
-
-func readRecord(path string) (c connection, err error) {
-	data, _, err := read(path)
-	if err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
+	return st.State != None && st.State != Gone || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
 }

@@ -15,10 +15,11 @@ import (
 // which each event has an array of hooks. In the nested form these are groups,
 // with a matcher and with the hooks proper in an array of their own.
 type settings struct {
-	source  string // the tool's name
-	events  []event
-	nested  bool
-	version int // of the format, in a member "version"; 0: it has none
+	source   string // the tool's name
+	events   []event
+	matchers map[string]string // of the groups of some events; only in the nested form
+	nested   bool
+	version  int // of the format, in a member "version"; 0: it has none
 }
 
 // An event of a tool, and the hook that it gets.
@@ -27,12 +28,24 @@ type event struct {
 	hook object // without the command
 }
 
+// each has the same hook in several events.
+func each(hook object, names ...string) (events []event) {
+	for _, name := range names {
+		events = append(events, event{name, hook})
+	}
+	return events
+}
+
 // group is what belongs into the event's array.
 func (s settings) group(e event) object {
 	if !s.nested {
 		return append(object{{"command", s.command()}}, e.hook...)
 	}
-	return object{{"hooks", array{append(object{{"type", "command"}, {"command", s.command()}}, e.hook...)}}}
+	group := object{{"hooks", array{append(object{{"type", "command"}, {"command", s.command()}}, e.hook...)}}}
+	if matcher, ok := s.matchers[e.name]; ok {
+		group = append(object{{"matcher", matcher}}, group...)
+	}
+	return group
 }
 
 // hooksOf is the document's "hooks" and its index; nil if it has none.
@@ -355,12 +368,6 @@ func (s settings) disconnect(data, before []byte) ([]byte, error) {
 			}
 		}
 	}
-	untouched := d.bytes()
-	if err := s.prune(d, func(find) bool { return true }, func(event string) bool { return had[event] }); err != nil {
-		return nil, err
-	}
-	if reflect.DeepEqual(untouched, d.bytes()) {
-		return data, nil
-	}
-	return d.bytes(), nil
+	err = s.prune(d, func(find) bool { return true }, func(event string) bool { return had[event] })
+	return d.bytes(), err
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 
@@ -48,14 +49,21 @@ func Tools() []Tool { return tools() }
 // beside it.
 func GitHook() string { return gitHook }
 
-// Here reports whether a tool is there: its program, or its directory.
-func (s *Setup) Here(t Tool) bool { return t.here(s.home) }
+// Here reports whether a program of the tool is in PATH. A directory of the tool's
+// would prove nothing: Install makes it.
+func (t Tool) Here() bool {
+	return slices.ContainsFunc(t.programs, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil
+	})
+}
 
 // Status is how a tool is connected, for the user or in one project.
 type Status struct {
 	File  string // its settings; for git, the directory of the hooks; empty if there can be none
 	State State
-	Err   error // why that cannot be told
+	Err   error  // why that cannot be told
+	Off   string // what keeps the hooks from running, though they are connected; empty if nothing does
 }
 
 // Check looks at a tool's settings: the user's, or those of a project.
@@ -85,7 +93,13 @@ func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
 		st.State = Connected
 	case count[None] < len(targets):
 		st.State = Partly
+	default:
+		if _, err := os.Lstat(s.recordPath(t.Name, project, st.File)); err == nil {
+			st.State = Gone
+		}
+		return st
 	}
+	st.Off = s.off(t, project, st.File)
 	return st
 }
 
@@ -96,8 +110,8 @@ type Connection struct {
 	Status
 }
 
-// Connections are what is connected now. Of projects those are known that were
-// connected by Install; one that cannot be looked at is among them.
+// Connections are what is connected now, or was and is [Gone]. Of projects those
+// are known that were connected by Install; one that cannot be looked at is among them.
 func (s *Setup) Connections(ctx context.Context) []Connection {
 	var all []Connection
 	tools := Tools()
@@ -113,7 +127,7 @@ func (s *Setup) Connections(ctx context.Context) []Connection {
 		if i < 0 || project == "" {
 			continue
 		}
-		if st := s.Check(ctx, tools[i], project); st.live() {
+		if st := s.Check(ctx, tools[i], project); st.live() || st.State == Gone && exists(project) {
 			all = append(all, Connection{tools[i], project, st})
 		}
 	}

@@ -54,7 +54,7 @@ func install(t *testing.T, s *Setup, name, project string) *Plan {
 	t.Helper()
 	p, err := s.Install(t.Context(), tool(t, name), project)
 	if err == nil {
-		err = p.Apply(t.Context())
+		err = p.Apply()
 	}
 	if err != nil {
 		t.Fatalf("installing %s: %v", name, err)
@@ -66,7 +66,7 @@ func uninstall(t *testing.T, s *Setup, name, project string) *Plan {
 	t.Helper()
 	p, err := s.Uninstall(t.Context(), tool(t, name), project)
 	if err == nil {
-		err = p.Apply(t.Context())
+		err = p.Apply()
 	}
 	if err != nil {
 		t.Fatalf("uninstalling %s: %v", name, err)
@@ -78,7 +78,7 @@ func refused(t *testing.T, s *Setup, name, project, want string) {
 	t.Helper()
 	p, err := s.Install(t.Context(), tool(t, name), project)
 	if err == nil {
-		err = p.Apply(t.Context())
+		err = p.Apply()
 	}
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("installing %s: %v\nwant an error with: %s", name, err, want)
@@ -331,7 +331,7 @@ func describe(t *testing.T, dir string) string {
 // A huge file is a file.
 func TestHuge(t *testing.T) {
 	s := newSetup(t)
-	text := "{\n  \"notes\": [\n" + strings.Repeat("    \"a line of many, {[\",\n", 120_000) + "    \"\"\n  ]\n}\n"
+	text := "{\n  \"notes\": [\n" + strings.Repeat("    \"a line of many, of many\",\n", 120_000) + "    \"\"\n  ]\n}\n"
 	path := put(t, text, s.home, ".gemini", "settings.json")
 	install(t, s, "gemini", "")
 	checkState(t, s, "gemini", "", Connected)
@@ -415,7 +415,7 @@ func TestChangedMeanwhile(t *testing.T) {
 		}
 		change()
 		before := tree(t, filepath.Dir(path))
-		if err := p.Apply(t.Context()); err == nil || !strings.Contains(err.Error(), "was changed by somebody else") {
+		if err := p.Apply(); err == nil || !strings.Contains(err.Error(), "was changed by somebody else") {
 			t.Errorf("%s: %v", name, err)
 		}
 		after := tree(t, filepath.Dir(path))
@@ -430,7 +430,7 @@ func TestChangedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, "{}\n", path) // it was not there
-	if err := p.Apply(t.Context()); err == nil || get(t, path) != "{}\n" {
+	if err := p.Apply(); err == nil || get(t, path) != "{}\n" {
 		t.Errorf("a new file: %v", err)
 	}
 }
@@ -455,7 +455,7 @@ func TestOutdated(t *testing.T) {
 		if got := get(t, s.share(hookScript)) + get(t, s.share(hookProgram)); got != hookText+programText {
 			t.Errorf("the script and the program are %s", got)
 		}
-		if got := get(t, path); strings.Count(got, "hook.sh") != 7 || strings.Contains(got, "async") {
+		if got := get(t, path); strings.Count(got, "hook.sh") != len(tool(t, "claude").edit.(settings).events) || strings.Contains(got, "async") {
 			t.Errorf("the settings are %s", got)
 		}
 		if got := tree(t, filepath.Dir(path)); len(got) != 2 { // a backup is of what others had
@@ -584,7 +584,7 @@ func TestAtOnce(t *testing.T) {
 			go func() {
 				p, err := s.Install(t.Context(), tool(t, "claude"), "")
 				if err == nil {
-					err = p.Apply(t.Context())
+					err = p.Apply()
 				}
 				results <- err
 			}()

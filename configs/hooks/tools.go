@@ -2,7 +2,6 @@ package hooks
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 )
@@ -19,6 +18,7 @@ type Tool struct {
 	file     string              // what we edit, in either
 	edit     editor
 	scripts  []string // what its hooks run
+	blockers []blocker
 }
 
 const (
@@ -42,79 +42,91 @@ func tools() []Tool {
 		Name: "claude", Title: "Claude Code",
 		Note:     "sessions that are open already may not use the hooks before they are started again",
 		programs: []string{"claude"},
-		home:     variableOr("CLAUDE_CONFIG_DIR", ".claude"),
+		home:     below("CLAUDE_CONFIG_DIR", "", ".claude"),
 		project:  ".claude", file: "settings.json", scripts: []string{hookProgram, hookScript},
-		edit: settings{source: "claude", nested: true, events: []event{
-			{"UserPromptSubmit", seconds(5)},
-			{"PostToolUse", seconds(5)},
-			{"PostToolUseFailure", seconds(5)},
-			{"SubagentStop", seconds(5)},
-			{"Stop", seconds(5)},
-			{"PreCompact", seconds(5)},
-			// All hooks of this event have 1.5 s together; a greater timeout
-			// would lengthen that, and the exit of every session with it.
-			{"SessionEnd", seconds(1)},
-		}},
+		blockers: []blocker{
+			{"settings.json", []string{"disableAllHooks"}, true},
+			{"settings.local.json", []string{"disableAllHooks"}, true},
+			{"/etc/claude-code/managed-settings.json", []string{"disableAllHooks"}, true},
+			{"/etc/claude-code/managed-settings.json", []string{"allowManagedHooksOnly"}, true},
+			{"/Library/Application Support/ClaudeCode/managed-settings.json", []string{"disableAllHooks"}, true},
+			{"/Library/Application Support/ClaudeCode/managed-settings.json", []string{"allowManagedHooksOnly"}, true},
+		},
+		// All hooks of SessionEnd have 1.5 s together; a greater timeout would
+		// lengthen that, and the exit of every session with it. StopFailure comes
+		// instead of Stop where the API fails. Its own helpers, at a compaction, end
+		// with a SubagentStop that names no agent.
+		edit: settings{source: "claude", nested: true, matchers: map[string]string{"SubagentStop": ".+"}, events: append(
+			each(seconds(5), "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
+				"Stop", "StopFailure", "PreCompact", "PostCompact"),
+			event{"SessionEnd", seconds(1)})},
 	}, {
 		Name: "codex", Title: "Codex",
-		Note:     "Codex runs a new or changed hook only once you have trusted it: type /hooks in it",
 		programs: []string{"codex"},
-		home:     variableOr("CODEX_HOME", ".codex"),
+		home:     below("CODEX_HOME", "", ".codex"),
 		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
-		edit: settings{source: "codex", nested: true, events: []event{
-			{"UserPromptSubmit", seconds(5)},
-			{"PostToolUse", seconds(5)},
-			{"SubagentStop", seconds(5)},
-			{"Stop", seconds(5)},
-			{"PreCompact", seconds(5)},
-			{"SessionEnd", seconds(3)}, // of more it would warn at each start
-		}},
+		blockers: []blocker{{"config.toml", []string{"features", "hooks"}, false}},
+		// Of a SessionEnd with more than 3 s it would warn at each start.
+		edit: settings{source: "codex", nested: true, events: append(
+			each(seconds(5), "UserPromptSubmit", "PostToolUse", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
+			event{"SessionEnd", seconds(3)})},
 	}, {
 		Name: "cursor", Title: "Cursor",
 		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
 		programs: []string{"cursor", "cursor-agent"},
-		home:     variableOr("", ".cursor"),
+		home:     below("", "", ".cursor"),
 		project:  ".cursor", file: "hooks.json", scripts: []string{hookProgram, hookScript},
 		// postToolUse has what afterShellExecution, afterMCPExecution and
 		// afterFileEdit have: with these, everything would be there twice.
-		edit: settings{source: "cursor", version: 1, events: []event{
-			{"postToolUse", seconds(5)},
-			{"postToolUseFailure", seconds(5)},
-			{"afterAgentResponse", seconds(5)},
-			{"subagentStop", seconds(5)},
-			{"stop", seconds(5)},
-			{"preCompact", seconds(5)},
-			{"sessionEnd", seconds(5)},
-		}},
+		edit: settings{source: "cursor", version: 1, events: each(seconds(5),
+			"postToolUse", "postToolUseFailure", "afterAgentResponse", "subagentStop", "stop", "preCompact", "sessionEnd")},
 	}, {
 		Name: "gemini", Title: "Gemini CLI",
 		programs: []string{"gemini"},
-		home: func(home string) string {
-			if dir := os.Getenv("GEMINI_CLI_HOME"); filepath.IsAbs(dir) {
-				home = dir
-			}
-			return filepath.Join(home, ".gemini")
-		},
-		project: ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
-		// AfterAgent has the prompt as well. Timeouts are in milliseconds.
-		edit: settings{source: "gemini", nested: true, events: []event{
-			{"AfterTool", millis(5000)},
-			{"AfterAgent", millis(5000)},
-			{"PreCompress", millis(5000)},
-			{"SessionEnd", millis(1000)},
-		}},
+		home:     below("GEMINI_CLI_HOME", ".gemini", ".gemini"),
+		project:  ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		blockers: []blocker{{"settings.json", []string{"hooksConfig", "enabled"}, false}},
+		// AfterAgent has the prompt as well. PreCompress comes before each request
+		// to the model, whether or not anything is compressed. Timeouts are in
+		// milliseconds.
+		edit: settings{source: "gemini", nested: true, events: append(
+			each(millis(5000), "AfterTool", "AfterAgent"),
+			event{"SessionEnd", millis(1000)})},
 	}, {
 		Name: "opencode", Title: "OpenCode",
 		Note:     "OpenCode loads the plugin when it starts",
 		programs: []string{"opencode"},
-		home: func(home string) string {
-			if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
-				return filepath.Join(dir, "opencode")
-			}
-			return filepath.Join(home, ".config", "opencode")
-		},
-		project: ".opencode", file: "plugins/spool-agent.js",
+		home:     below("XDG_CONFIG_HOME", "opencode", ".config/opencode"),
+		project:  ".opencode", file: "plugins/spool-agent.js",
 		edit: whole(plugin),
+	}, {
+		Name: "qwen", Title: "Qwen Code",
+		programs: []string{"qwen"},
+		home:     below("QWEN_HOME", "", ".qwen"),
+		project:  ".qwen", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		blockers: []blocker{{"settings.json", []string{"disableAllHooks"}, true}},
+		// UserPromptSubmit also comes, with an empty prompt, whenever tools have run.
+		// But no other event has the prompt.
+		edit: settings{source: "qwen", nested: true, events: each(seconds(5),
+			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
+			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd")},
+	}, {
+		Name: "copilot", Title: "GitHub Copilot CLI",
+		programs: []string{"copilot"},
+		home:     below("COPILOT_HOME", "", ".copilot"),
+		project:  ".github", file: "hooks/spool-agent.json", scripts: []string{hookProgram, hookScript},
+		// Under these names events come in the form of Claude Code's. Only that of
+		// SubagentStart has no name in it.
+		edit: settings{source: "copilot", version: 1, events: each(object{{"type", "command"}, {"timeoutSec", 5}},
+			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd")},
+	}, {
+		Name: "windsurf", Title: "Windsurf",
+		programs: []string{"windsurf"},
+		home:     below("", "", ".codeium/windsurf"),
+		project:  ".windsurf", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		// No event has the prompt after the fact. A hook has no timeout.
+		edit: settings{source: "windsurf", events: each(nil,
+			"pre_user_prompt", "post_write_code", "post_run_command", "post_mcp_tool_use", "post_cascade_response")},
 	}, {
 		Name: gitName, Title: "git",
 		programs: []string{"git"}, scripts: []string{gitScript, hookScript}, // one runs the other
@@ -122,30 +134,15 @@ func tools() []Tool {
 	}}
 }
 
-// variableOr is the directory that an environment variable names, else the one
-// below the home directory.
-func variableOr(variable, name string) func(home string) string {
+// below is a directory below the one that an environment variable names, or
+// without it, another below the home directory.
+func below(variable, name, otherwise string) func(home string) string {
 	return func(home string) string {
-		if variable != "" {
-			if dir := os.Getenv(variable); filepath.IsAbs(dir) {
-				return dir
-			}
+		if dir := os.Getenv(variable); filepath.IsAbs(dir) {
+			return filepath.Join(dir, name)
 		}
-		return filepath.Join(home, name)
+		return filepath.Join(home, otherwise)
 	}
-}
-
-// here reports whether the tool seems to be installed for this user.
-func (t Tool) here(home string) bool {
-	if t.home != nil {
-		if fi, err := os.Stat(t.home(home)); err == nil && fi.IsDir() {
-			return true
-		}
-	}
-	return slices.ContainsFunc(t.programs, func(name string) bool {
-		_, err := exec.LookPath(name)
-		return err == nil
-	})
 }
 
 // Fragment is what Install puts into the tool's settings, as a file of its own;

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // User is a user of the agent, with a home directory of the test's own. Nothing
@@ -21,6 +20,7 @@ type User struct {
 	Home  string   // absolute, without symbolic links
 	Env   []string // of commands, beside HOME and PATH
 	agent string
+	who   *syscall.Credential // nil: who runs the test
 }
 
 // NewUser makes one, who has the program.
@@ -37,6 +37,30 @@ func NewUserIn(t testing.TB, dir string) *User {
 		t.Fatal(err)
 	}
 	return &User{TB: t, Home: home, agent: Binary(t)}
+}
+
+// Become has the user's commands run as another user of the machine, who gets
+// the home directory and, in its bin, the programs. Only root can do so.
+func (u *User) Become(id uint32) {
+	u.Helper()
+	for _, program := range []string{u.agent, Hook(u)} {
+		data, path := Read(u, program), filepath.Join(u.Home, "bin", filepath.Base(program))
+		Mkdir(u, filepath.Dir(path))
+		if err := os.WriteFile(path, []byte(data), 0o700); err != nil {
+			u.Fatal(err)
+		}
+	}
+	u.agent = filepath.Join(u.Home, "bin", filepath.Base(u.agent))
+	u.who = &syscall.Credential{Uid: id, Gid: id}
+	err := filepath.WalkDir(u.Home, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(id), int(id))
+	})
+	if err != nil {
+		u.Fatal(err)
+	}
 }
 
 // State is the agent's state directory.
@@ -87,7 +111,7 @@ func (u *User) Command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = u.Home
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.Home}, u.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: u.who}
 	return cmd
 }
 
@@ -242,75 +266,3 @@ func (p *Process) Log() string { return p.log.String() }
 
 // KillGroup ends what [User.Command] made, and all that it has started.
 func KillGroup(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-
-// patience is for whatever must happen at all, on the slowest machine.
-const patience = 3 * time.Minute
-
-// Until waits for a condition.
-func Until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	Within(t, 5*time.Millisecond, what, ok)
-}
-
-// Within is Until for those who measure: it sees the condition come true within
-// this time.
-func Within(t testing.TB, exact time.Duration, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(exact)
-	defer tick.Stop()
-	for end := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("never came true: %s", what)
-		}
-	}
-}
-
-// Mkdir makes a directory, and those above it.
-func Mkdir(t testing.TB, elem ...string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Join(elem...), 0o700); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Write writes a file.
-func Write(t testing.TB, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Read reads a file.
-func Read(t testing.TB, elem ...string) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
-
-// List returns the names in a directory; none if it does not exist.
-func List(t testing.TB, elem ...string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(elem...))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
-// Tool returns the path of a program that a test needs. A machine without it is
-// one that the test is not for: see .ci/run for what to install.
-func Tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("%v; .ci/run installs all that the tests need", err)
-	}
-	return path
-}

@@ -12,11 +12,16 @@ import (
 // long is how many bytes of a text are shown.
 const long = 300
 
-// Text returns harmless text as it is, and other text as a Go string literal.
+// Text is Line, but no longer than is good in a message.
 func Text(s string) string {
 	if len(s) > long {
 		s = s[:long] + "..."
 	}
+	return Line(s)
+}
+
+// Line returns harmless text as it is, and other text as a Go string literal.
+func Line(s string) string {
 	if !utf8.ValidString(s) {
 		return strconv.Quote(s)
 	}

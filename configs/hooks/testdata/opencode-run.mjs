@@ -24,10 +24,22 @@ const stop = await setup({
   tool: register("tool"),
   event: { subscribe },
 })
+// event is an event of OpenCode 1 among such as the plugin passes over; after an
+// error, session.idle comes twice.
+async function event(event) {
+  const { sessionID } = event.properties
+  await one.event({ event: { type: "session.status", properties: { sessionID, status: { type: "busy" } } } })
+  await one.event({ event: { type: "message.part.updated", properties: { sessionID, part: { type: "text", text: "" } } } })
+  await one.event({ event })
+  if (event.type === "session.idle") await one.event({ event })
+}
+
 for (const line of readFileSync(fixtures, "utf8").trim().split("\n")) {
   const { event: given } = JSON.parse(line)
   if (given.api === 1 && given.call) await one["tool.execute.after"](given.call, given.result)
-  else if (given.api === 1) await one.event({ event: given.event })
+  else if (given.message) await one["chat.message"](given.message, given.prompt)
+  else if (given.api === 1) await event(given.event)
+  else if (given.prompt) await hooks["session prompt"](given.prompt)
   else if (given.tool) await hooks["tool execute.after"](given.tool)
   else if (given.compaction) await hooks["session compaction"](given.compaction)
   else {

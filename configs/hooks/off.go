@@ -1,0 +1,98 @@
+package hooks
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// A blocker is a setting with which a tool runs none of our hooks.
+type blocker struct {
+	file  string // beside the tool's own settings, or absolute
+	names []string
+	value any
+}
+
+// off says what keeps the hooks in a tool's settings from running. What cannot be
+// read is taken for not there: the tool itself complains of it.
+func (s *Setup) off(t Tool, project, file string) string {
+	for _, b := range t.blockers {
+		paths := []string{filepath.Join(t.home(s.home), b.file)}
+		if project != "" {
+			paths = append(paths, filepath.Join(project, t.project, b.file))
+		}
+		if filepath.IsAbs(b.file) {
+			paths = []string{b.file}
+		}
+		for _, path := range paths {
+			if at(load(path), b.names...) == b.value {
+				return fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), b.value, path)
+			}
+		}
+	}
+	if t.Name == "codex" {
+		return s.untrusted(t, project, file)
+	}
+	return ""
+}
+
+// untrusted says what Codex has to be told before it runs the hooks in a file:
+// that the project is trusted, and that the hooks are. It notes these by the file,
+// the event and the place in it. If others have hooks there, theirs count, too.
+func (s *Setup) untrusted(t Tool, project, file string) string {
+	config := load(filepath.Join(t.home(s.home), "config.toml"))
+	if project != "" && at(config, "projects", project, "trust_level") != "trusted" {
+		return "Codex does not trust the project: start it there, and say that you do"
+	}
+	hooks, _ := at(config, "hooks", "state").(map[string]any)
+	for _, e := range t.edit.(settings).events {
+		trusted := false
+		for key, hook := range hooks {
+			_, hash := at(hook, "trusted_hash").(string)
+			trusted = trusted || hash && at(hook, "enabled") != false && strings.HasPrefix(key, file+":"+snake(e.name)+":")
+		}
+		if !trusted {
+			return fmt.Sprintf("Codex does not trust the hook of %s: type /hooks in it", e.name)
+		}
+	}
+	return ""
+}
+
+var words = regexp.MustCompile("([a-z])([A-Z])")
+
+// snake spells PostToolUse as post_tool_use.
+func snake(name string) string { return strings.ToLower(words.ReplaceAllString(name, "${1}_$2")) }
+
+// load is what a file of JSON, with comments, or of TOML has; nil if it has neither.
+func load(path string) (v any) {
+	data, _, err := read(path)
+	if err != nil {
+		return nil
+	}
+	if filepath.Ext(path) == ".toml" {
+		err = toml.Unmarshal(data, &v)
+	} else if d, jerr := parse(data); jerr == nil {
+		d.root.Standardize()
+		err = json.Unmarshal(d.root.Pack(), &v)
+	}
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// at is what stands under the names, one within another; nil if nothing does.
+func at(v any, names ...string) any {
+	for _, name := range names {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[name]
+	}
+	return v
+}

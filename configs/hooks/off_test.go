@@ -1,0 +1,115 @@
+//go:build unix
+
+package hooks
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Each setting that keeps hooks from running is named, and with another value it
+// is not.
+func TestBlockers(t *testing.T) {
+	for _, tool := range Tools() {
+		for _, b := range tool.blockers {
+			for _, blocks := range []bool{true, false} {
+				s := newSetup(t)
+				path := b.file
+				if filepath.IsAbs(path) {
+					path = filepath.Join(s.home, "managed"+filepath.Ext(path))
+				} else {
+					path = filepath.Join(tool.home(s.home), path)
+				}
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				value := b.value == blocks
+				text := fmt.Sprintf("{%q: %v} // a comment", b.names[len(b.names)-1], value)
+				if len(b.names) > 1 {
+					text = fmt.Sprintf("{%q: %s\n}", b.names[0], text)
+				}
+				if filepath.Ext(path) == ".toml" {
+					text = fmt.Sprintf("%s = %v", strings.Join(b.names, "."), value)
+				}
+				put(t, text, path)
+				only := tool
+				only.Name = "any" // without what Codex has besides
+				only.blockers = []blocker{{path, b.names, b.value}}
+				got := s.off(only, "", "")
+				want := ""
+				if blocks {
+					want = fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), b.value, path)
+				}
+				if got != want {
+					t.Errorf("%s: off is %q, want %q", text, got, want)
+				}
+			}
+		}
+	}
+}
+
+// A project's own settings count for the hooks in it. What is broken or absent
+// keeps nothing from running.
+func TestBlockersOfProject(t *testing.T) {
+	s := newSetup(t)
+	project := filepath.Join(s.home, "p")
+	claude := tool(t, "claude")
+	if off := s.off(claude, project, ""); off != "" {
+		t.Errorf("off is %q", off)
+	}
+	path := put(t, `{"disableAllHooks": true}`, project, ".claude", "settings.local.json")
+	if off := s.off(claude, project, ""); !strings.Contains(off, path) {
+		t.Errorf("off is %q", off)
+	}
+	if off := s.off(claude, "", ""); off != "" {
+		t.Errorf("for the user, off is %q", off)
+	}
+	for _, text := range []string{"{", `[]`, `{"disableAllHooks": "true"}`, `{"disableAllHooks": {}}`, "\xff"} {
+		put(t, text, path)
+		if off := s.off(claude, project, ""); off != "" {
+			t.Errorf("%s: off is %q", text, off)
+		}
+	}
+}
+
+// What somebody else has taken out is gone until it is connected again or
+// disconnected; what is gone with its project is forgotten.
+func TestGone(t *testing.T) {
+	s := newSetup(t)
+	project := filepath.Join(s.home, "p")
+	if err := os.Mkdir(project, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, where := range []string{"", project} {
+		install(t, s, "gemini", where)
+		dir := filepath.Join(s.home, ".gemini")
+		if where != "" {
+			dir = filepath.Join(where, ".gemini")
+		}
+		put(t, "{}\n", dir, "settings.json")
+		checkState(t, s, "gemini", where, Gone)
+		if all := s.Connections(t.Context()); len(all) != 1 || all[0].State != Gone {
+			t.Errorf("connections: %+v", all)
+		}
+		install(t, s, "gemini", where)
+		checkState(t, s, "gemini", where, Connected)
+		put(t, "{}\n", dir, "settings.json")
+		uninstall(t, s, "gemini", where)
+		checkState(t, s, "gemini", where, None)
+	}
+	install(t, s, "gemini", project)
+	install(t, s, "claude", "")
+	if err := os.RemoveAll(project); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.Connections(t.Context()); len(all) != 1 || all[0].Tool.Name != "claude" {
+		t.Errorf("connections: %+v", all)
+	}
+	uninstall(t, s, "claude", "")
+	if left := s.records(); len(left) > 0 {
+		t.Errorf("noted: %v", left)
+	}
+}
