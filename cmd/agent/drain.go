@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -24,20 +25,22 @@ func drainCommand(o *options) *cobra.Command {
 	var timeout time.Duration
 	var following, ids bool
 	cmd := &cobra.Command{
-		Use:   "drain [--timeout 5s]\n  agent drain --follow [--id] [-- COMMAND [ARG]...]",
+		Use:   "drain [--timeout 5s] [-- COMMAND [ARG]...]\n  agent drain --follow [--id] [-- COMMAND [ARG]...]",
 		Short: "Take all signals",
 		Long: `Prints all signals of the project as JSON Lines, oldest first, and empties the
 queue, with an agent or without one. Drops that were there before are among them.
 The signals are taken only once standard output has them all. If it fails, or
 drain is interrupted, all go back into the queue.
 
+With a COMMAND nothing is printed. If there are signals, it is run and finds them
+on its standard input. They are taken once it ends with status 0, else all go
+back into the queue.
+
 With --follow it stays, and prints what comes as it comes, until its reader
 ends, or SIGINT or SIGTERM comes; all of these are exit status 0. What a pipe
-has taken counts as taken, also if the reader dies over it.
-
-With a COMMAND nothing is printed. It is run for each batch of signals, which it
-finds on its standard input, and these are taken once it ends with status 0.
-With another status it gets the same batch again, after a pause.
+has taken counts as taken, also if the reader dies over it. A COMMAND is run for
+each batch of signals. With another status than 0 it gets the same batch again,
+after a pause.
 
 When the follower is killed the next one hands over again what had not been
 acknowledged. With --id each line begins with a member "id" that is the same
@@ -46,11 +49,18 @@ ceases to be the same only if no follower comes within reply_ttl: then the
 signals go back into the queue, as all do at once without --id.`,
 		Example: `  agent drain >signals.jsonl
   agent drain --timeout 1s | jq -r .payload
+  agent drain -- sh digest.sh
   agent drain --follow | jq --unbuffered -r .payload
   agent drain --follow --id -- sh publish.sh`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 && (!following || cmd.ArgsLenAtDash() != 0) {
-				return fmt.Errorf("unknown argument %q; a command is given as --follow -- COMMAND", args[0])
+			if len(args) == 0 {
+				return nil
+			}
+			if cmd.ArgsLenAtDash() != 0 {
+				return fmt.Errorf("unknown argument %q; a command is given as -- COMMAND", args[0])
+			}
+			if _, err := exec.LookPath(args[0]); err != nil {
+				return fmt.Errorf("the command that is to take the signals: %w", err)
 			}
 			return nil
 		},
@@ -69,15 +79,14 @@ signals go back into the queue, as all do at once without --id.`,
 				return err
 			}
 			defer sp.Close()
-			// A closed pipe is to be an error to react to, not the end.
-			signal.Ignore(syscall.SIGPIPE)
+			noticeClosedPipe()
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			id := spoolfiles.NewID()
 			if err := obtain(ctx, sp, q, id, timeout, complain); err != nil {
 				return err
 			}
-			return deliver(ctx, sp, q, id)
+			return deliver(ctx, sp, q, id, command)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "wait no longer than `TIME` for the signals")
@@ -219,19 +228,28 @@ func answered(sp *spoolfiles.Spool, id string) (bool, error) {
 	return true, errors.Join(err, sp.Control.Remove(id+spoolfiles.ErrorSuffix))
 }
 
-// deliver copies a reply to standard output and acknowledges it. If it cannot,
-// or ctx ends first, the reply goes back into the queue.
-func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
+// noticeClosedPipe makes a closed pipe an error to react to, not the end. If the
+// signal were ignored, a command that is run would ignore it, too.
+func noticeClosedPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
+// deliver copies a reply to standard output, or has a command take it, and
+// acknowledges it. If that fails, or ctx ends first, the reply goes back into the
+// queue.
+func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string, command []string) error {
 	name := id + spoolfiles.ReplySuffix
 	f, err := sp.Control.OpenFile(name, os.O_RDONLY)
 	if err == nil {
 		defer f.Close()
-		err = copyOut(ctx, f)
+		if len(command) == 0 {
+			err = copyOut(ctx, f)
+		} else {
+			err = hand(ctx, sp, f, name, command)
+		}
 	}
 	if err == nil {
 		err = sp.Control.Remove(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return errors.New("standard output took longer than reply_ttl, so the signals went back into the queue; the next drain has them again")
+			return errors.New("it took longer than reply_ttl to hand the signals over, so the signals went back into the queue; the next drain has them again")
 		}
 	}
 	if err == nil {
@@ -245,6 +263,30 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	}
 	return fmt.Errorf("%w; back in the queue: %d signals", err, n)
 }
+
+// hand runs a command on a reply that has signals, and keeps the reply meanwhile
+// from being taken for unclaimed.
+func hand(ctx context.Context, sp *spoolfiles.Spool, reply *os.File, name string, command []string) error {
+	if info, err := reply.Stat(); err != nil || info.Size() == 0 {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- runOn(ctx, reply, command) }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				err = fmt.Errorf("%s: %w", command[0], err)
+			}
+			return err
+		case <-time.After(touchInterval):
+			_ = sp.Control.Touch(name) // if it has gone, the acknowledgement says so
+		}
+	}
+}
+
+// touchInterval is far less than any sensible reply_ttl.
+const touchInterval = time.Second
 
 var errInterrupted = errors.New("interrupted")
 

@@ -29,9 +29,7 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 	if err != nil {
 		return err
 	}
-	// Being told of SIGPIPE makes a closed pipe an error to react to; ignoring
-	// it would have the command ignore it, too.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	noticeClosedPipe()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cfg := follow.Config{
@@ -62,9 +60,6 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 		return err
 	}
 	if len(command) > 0 {
-		if _, err := exec.LookPath(command[0]); err != nil {
-			return fmt.Errorf("the command that is to take the signals: %w", err)
-		}
 		cfg.Deliver = func(ctx context.Context, b follow.Batch) error { return feed(ctx, b, command) }
 	}
 	ctx, gone := context.WithCancel(ctx)
@@ -89,7 +84,7 @@ const followTimeout = 10 * time.Second
 // feed runs the command on a batch until it succeeds.
 func feed(ctx context.Context, b follow.Batch, command []string) error {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := runOn(ctx, b, command)
+		err := runOn(ctx, b.Signals, command)
 		if err == nil {
 			return nil
 		}
@@ -106,14 +101,14 @@ func feed(ctx context.Context, b follow.Batch, command []string) error {
 
 // runOn runs the command once. If ctx ends, the command gets SIGTERM, and has a
 // little time to end well.
-func runOn(ctx context.Context, b follow.Batch, command []string) error {
+func runOn(ctx context.Context, signals *os.File, command []string) error {
 	// The command reads a file, not a pipe: were we killed, a pipe would end
 	// within a line. Its offset is the command's, too.
-	if _, err := b.Signals.Seek(0, io.SeekStart); err != nil {
+	if _, err := signals.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
-	c.Stdin, c.Stdout, c.Stderr = b.Signals, os.Stdout, os.Stderr
+	c.Stdin, c.Stdout, c.Stderr = signals, os.Stdout, os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) } // on Windows an error: it is killed
 	c.WaitDelay = 5 * time.Second
 	err := c.Run()
