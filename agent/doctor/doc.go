@@ -5,14 +5,14 @@
 //
 //	agent.running      no agent, or one that refuses its configuration
 //	agent.version      an agent of another version
-//	agent.rivals       two agents in each other's way
 //	service            not installed, not enabled, not running, without lingering; a
 //	                   program that does not exist, or is another one
 //	config             a configuration that is refused
 //	registry           files that name no project
 //	hooks              tools that are installed but not connected; hooks that are
-//	                   incomplete or outdated; scripts that are missing
-//	limits             no inotify watches, inotify instances or descriptors left
+//	                   incomplete, outdated, taken out again, or kept from running by
+//	                   a setting; scripts that are missing
+//	limits             no inotify watches or instances left
 //	project.exists     projects, or spools, that do not exist
 //	spool.answer       a file system that does not answer
 //	spool.permissions  links, other owners, permissions that are too wide or too narrow
@@ -22,7 +22,6 @@
 //	spool.rejects      drops that were rejected
 //	spool.queue        a queue that cannot be read, is kept locked, or has malformed lines
 //	spool.filesystem   a file system that must be polled
-//	spool.clock        signals from the future
 //	disk               too little space, too few inodes
 //	here               which project a hook gets in this directory, and why; that it
 //	                   stores nothing
