@@ -6,6 +6,12 @@
 //	macOS     a LaunchAgent of launchd   ~/Library/LaunchAgents/spool-agent.plist
 //	Windows   a logon task               %LOCALAPPDATA%\spool-agent\task.xml (our copy)
 //
+// On Linux the log is 'journalctl --user -u spool-agent', settings of the user's
+// own are made with 'systemctl --user edit spool-agent', and 'systemctl --user
+// reload spool-agent' has the agent read its configuration again. On macOS the log
+// is ~/Library/Logs/spool-agent/agent.log, which nothing rotates; on Windows there
+// is none. There, 'agent restart' reads the configuration again.
+//
 // # What always holds
 //
 // All verbs may be repeated. Each asks the manager how things are, does what is

@@ -1,5 +1,31 @@
 // Package doctor finds out what is wrong with a user's set-up of the agent, and
-// how to fix it. See README.md for what it checks.
+// how to fix it.
+//
+// # The checks
+//
+//	agent.running      no agent, or one that refuses its configuration
+//	agent.version      an agent of another version
+//	service            not installed, not enabled, not running, without lingering; a
+//	                   program that does not exist, or is another one
+//	config             a configuration that is refused
+//	registry           files that name no project
+//	hooks              tools that are installed but not connected; hooks that are
+//	                   incomplete, outdated, taken out again, or kept from running by
+//	                   a setting; scripts that are missing
+//	limits             no inotify watches or instances left
+//	project.exists     projects, or spools, that do not exist
+//	spool.answer       a file system that does not answer
+//	spool.permissions  links, other owners, permissions that are too wide or too narrow
+//	spool.off          projects in which recording is off
+//	spool.git          a spool that is tracked by git
+//	spool.waiting      drops, requests and replies that wait for too long
+//	spool.rejects      drops that were rejected
+//	spool.queue        a queue that cannot be read, is kept locked, or has malformed lines
+//	spool.filesystem   a file system that must be polled
+//	disk               too little space, too few inodes
+//	here               which project a hook gets in this directory, and why; that it
+//	                   stores nothing
+//	selftest           a signal that goes through a project of its own, from drop to drain
 //
 // # Invariants
 //
