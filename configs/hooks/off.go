@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -14,7 +15,7 @@ import (
 type blocker struct {
 	file  string // beside the tool's own settings, or absolute
 	names []string
-	value any
+	value any // what stands there, or is among what does
 }
 
 // off says what keeps the hooks in a tool's settings from running. What cannot be
@@ -29,7 +30,8 @@ func (s *Setup) off(t Tool, project, file string) string {
 			paths = []string{b.file}
 		}
 		for _, path := range paths {
-			if at(load(path), b.names...) == b.value {
+			value := at(load(path), b.names...)
+			if list, _ := value.([]any); value == b.value || slices.Contains(list, b.value) {
 				return fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), b.value, path)
 			}
 		}

@@ -26,7 +26,13 @@ func TestBlockers(t *testing.T) {
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 					t.Fatal(err)
 				}
-				value := b.value == blocks
+				var value any = b.value == blocks
+				if text, ok := b.value.(string); ok {
+					value = `["other"]`
+					if blocks {
+						value = fmt.Sprintf(`["other", %q]`, text)
+					}
+				}
 				text := fmt.Sprintf("{%q: %v} // a comment", b.names[len(b.names)-1], value)
 				if len(b.names) > 1 {
 					text = fmt.Sprintf("{%q: %s\n}", b.names[0], text)

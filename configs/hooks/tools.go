@@ -85,7 +85,10 @@ func tools() []Tool {
 		programs: []string{"gemini"},
 		home:     below("GEMINI_CLI_HOME", ".gemini", ".gemini"),
 		project:  ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
-		blockers: []blocker{{"settings.json", []string{"hooksConfig", "enabled"}, false}},
+		blockers: []blocker{
+			{"settings.json", []string{"hooksConfig", "enabled"}, false},
+			{"settings.json", []string{"hooksConfig", "disabled"}, "spool-agent"},
+		},
 		// AfterAgent has the prompt as well. PreCompress comes before each request
 		// to the model, whether or not anything is compressed. Timeouts are in
 		// milliseconds.
@@ -117,6 +120,7 @@ func tools() []Tool {
 		project:  ".github", file: "hooks/spool-agent.json", scripts: []string{hookProgram, hookScript},
 		// Under these names events come in the form of Claude Code's. Only that of
 		// SubagentStart has no name in it.
+		blockers: []blocker{{"hooks/spool-agent.json", []string{"disableAllHooks"}, true}},
 		edit: settings{source: "copilot", version: 1, events: each(object{{"type", "command"}, {"timeoutSec", 5}},
 			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd")},
 	}, {

@@ -20,15 +20,14 @@ type client struct {
 	env     func(m *model) []string
 	args    func(prompt string) []string // of a session that does not ask anybody
 	connect func(u *user)                // what is to be done once the hooks are installed; may be nil
-	tasks   map[string]task              // that it does otherwise than others
+	call    func(m *model, c call) (tool string, args any)
+	tasks   map[string]task // that it does otherwise than others
 
 	transcripts   []string // the events that name one; nil: all
 	helperSession bool     // a subagent has a session of its own
 
-	settings []string // patterns, below the home directory
-	rewrite  []string // a command that has the client write its settings
-	rewrites bool     // they are those that our hooks are in
-	call     func(m *model, c call) (tool string, args any)
+	settings []string // the files that our hooks are in, and those beside them, as patterns
+	rewrite  []string // a command that has the client write these; nil if it never does
 }
 
 // A session is one run of a client.
@@ -62,7 +61,7 @@ func (m *model) file(c call) string { return filepath.Join(m.dir, "mark-"+c.mark
 var clients = []client{{
 	name: "claude", program: "@anthropic-ai/claude-code-linux-" + arch + "/claude",
 	settings: []string{".claude/settings.json"},
-	rewrite:  []string{"plugin", "marketplace", "add", "../market"}, rewrites: true,
+	rewrite:  []string{"plugin", "marketplace", "add", "../market"},
 	prepare: func(m *model, home string) {
 		write(m, filepath.Join(home, ".claude", "settings.json"), object{"theme": "light"})
 		write(m, filepath.Join(home, "market", ".claude-plugin", "marketplace.json"), object{
@@ -120,8 +119,8 @@ trust_level = "trusted"
 }, {
 	name: "gemini", program: ".bin/gemini",
 	settings: []string{".gemini/settings.json"},
-	rewrite:  []string{"mcp", "add", "-s", "user", "one", "echo"}, rewrites: true,
-	tasks: map[string]task{"help": {steps: [][]call{{{shell, "helped"}}, {{awaits, "done"}}}}},
+	rewrite:  []string{"mcp", "add", "-s", "user", "one", "echo"},
+	tasks:    map[string]task{"help": {steps: [][]call{{{shell, "helped"}}, {{awaits, "done"}}}}},
 	prepare: func(m *model, home string) {
 		write(m, filepath.Join(home, ".gemini", "settings.json"), object{"security": object{"auth": object{"selectedType": "gemini-api-key"}}})
 	},
@@ -169,7 +168,7 @@ trust_level = "trusted"
 }, {
 	name: "qwen", program: ".bin/qwen",
 	settings: []string{".qwen/settings.json"},
-	rewrite:  []string{"mcp", "add", "-s", "user", "one", "echo"}, rewrites: true,
+	rewrite:  []string{"mcp", "add", "-s", "user", "one", "echo"},
 	prepare: func(m *model, home string) {
 		write(m, filepath.Join(home, ".qwen", "settings.json"), object{"security": object{"auth": object{"selectedType": "openai"}}})
 	},

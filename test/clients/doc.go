@@ -8,4 +8,6 @@
 // print the same and end with the same status.
 //
 //	make clients    needs npm, and minutes
+//
+// With SPOOL_CLIENTS_LOG=DIR, what the tools ask the model is written there.
 package clients

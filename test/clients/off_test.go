@@ -89,6 +89,8 @@ func TestOff(t *testing.T) {
 		{"codex", "codex", ".codex/config.toml", "[model_providers", "[features]\nhooks = false\n[model_providers", "features.hooks = false"},
 		{"codex untrusted", "codex", ".codex/config.toml", "", "", "Codex does not trust the hook of UserPromptSubmit"},
 		{"gemini", "gemini", ".gemini/settings.json", "{", `{"hooksConfig": {"enabled": false},`, "hooksConfig.enabled = false"},
+		{"gemini, one", "gemini", ".gemini/settings.json", "{", `{"hooksConfig": {"disabled": ["spool-agent"]},`, "hooksConfig.disabled = spool-agent"},
+		{"copilot", "copilot", ".copilot/hooks/spool-agent.json", "{", `{"disableAllHooks": true,`, "disableAllHooks = true"},
 		{"qwen", "qwen", ".qwen/settings.json", "{", `{"disableAllHooks": true,`, "disableAllHooks = true"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
