@@ -19,6 +19,10 @@
 // drains, and none is lost when the tool ends. Timeouts are for a machine under
 // load; a hook takes some milliseconds.
 //
+// Git LFS finds its hooks in order, with ours behind them: where it is set up, they
+// are put there first, and stay when ours go. Where it is set up after ours, our
+// pre-push pushes its objects; to install ours again makes room for its own.
+//
 // A hook is ours if its command is one of those that were ever installed, to
 // the letter. Others are never touched.
 //

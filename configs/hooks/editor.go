@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
-
-	"spoolagent/internal/place"
 )
 
 // State says how far a tool is connected.
@@ -67,40 +66,80 @@ func (w whole) disconnect(data, _ []byte) ([]byte, error) {
 // runs the script again, without itself, with the same name, arguments and
 // input, and has its status: so theirs is not changed by anything that ours
 // does. Then it tells the spool agent, unless it was a pre-push that was refused.
-// That this is the second run shows in a variable with the script's path, which
-// also ends any chain of hooks that cause one another. From a terminal, where it
-// is somebody who tries the hook, it does nothing: git gives its hooks no terminal.
-type block struct{}
+// That this is the second run shows in a variable, which is unset before theirs
+// begins. From a terminal, where it is somebody who tries the hook, it does
+// nothing: git gives its hooks no terminal. pre-commit(1) runs a hook that it
+// found under its name with ".legacy" behind it.
+//
+// Git LFS takes a hook for its own if nothing but its own text is in the first
+// KiB. Otherwise it neither installs nor replaces it, and objects are not pushed.
+// So its text comes first, and the block after that KiB, where it cannot have the
+// input any more. If Git LFS comes later, a hook that we made pushes for it.
+type block struct {
+	lfs []byte // the hook that Git LFS installs under this name; nil if it installs none
+}
 
 const (
 	blockBegin = "# >>> spool agent >>>"
 	blockEnd   = "# <<< spool agent <<<"
 	blockText  = blockBegin + ` 'agent hooks uninstall git' removes these lines
 if [ "${SPOOL_AGENT_HOOK-}" != "$PWD/$0" ] && [ -x "$0" ] && [ "${0##*/}" != "$0" ] &&
-	[ ! -t 0 ] && [ -r "${HOME-}/` + place.Share + "/" + gitScript + `" ]; then
-	spool_status=0
-	case ${0##*/} in
+	[ ! -t 0 ] && [ -r "${HOME-}/` + gitScriptPath + `" ]; then
+	spool_status=0 spool_input='' spool_name=${0##*/}
+	spool_name=${spool_name%.legacy}
+	case $spool_name in
 	pre-push | post-rewrite)
 		spool_input=$(cat && echo .)
 		printf %s "${spool_input%.}" 2>/dev/null |
 			SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
 		;;
 	*)
-		spool_input=
 		SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
 		;;
 	esac
-	case ${0##*/}:$spool_status in
+	case $spool_name:$spool_status in
 	pre-push:0 | post-*)
 		printf %s "${spool_input%.}" 2>/dev/null |
-			sh "$HOME/` + place.Share + "/" + gitScript + `" "${0##*/}" "$@" >/dev/null 2>&1 || :
+			sh "$HOME/` + gitScriptPath + `" "$spool_name" "$@" >/dev/null 2>&1 || :
 		;;
 	esac
 	exit "$spool_status"
 fi
+unset SPOOL_AGENT_HOOK
+` + blockEnd + "\n"
+	blockAfterLFS = blockBegin + ` 'agent hooks uninstall git' removes these lines
+spool_status=$?
+case ${0##*/}:$spool_status in
+pre-push:0 | post-*)
+	[ ! -r "${HOME-}/` + gitScriptPath + `" ] ||
+		sh "$HOME/` + gitScriptPath + `" "${0##*/}" "$@" </dev/null >/dev/null 2>&1
+	;;
+esac
+exit "$spool_status"
 ` + blockEnd + "\n"
 	shebang = "#!/bin/sh\n"
+	// withoutLFS is the rest of a hook that we make.
+	withoutLFS = `case ${0##*/} in pre-push*) ! command -v git-lfs >/dev/null 2>&1 || git lfs pre-push "$@" ;; esac # as Git LFS would` + "\n"
 )
+
+// lfsReads is how much of a hook Git LFS reads.
+const lfsReads = 1024
+
+var lfsHook = regexp.MustCompile(`^#!/bin/sh\n(command -v git-lfs [^\n]*\n)?git lfs [a-z-]+ "\$@"\n$`)
+
+// padLFS is a hook of Git LFS as long as what Git LFS reads of it.
+func padLFS(data []byte) []byte {
+	return slices.Concat(data, bytes.Repeat([]byte(" "), max(0, lfsReads-1-len(data))), []byte("\n"))
+}
+
+// unpadLFS is the hook of Git LFS that begins the data; nil if none does.
+func unpadLFS(data []byte) []byte {
+	hook := append(bytes.TrimRight(data[:min(len(data), lfsReads)], " \n"), '\n')
+	if len(data) < lfsReads || !lfsHook.Match(hook) {
+		return nil
+	}
+	return hook
+}
 
 // gitHooks are the hooks of git that tell us what has happened.
 var gitHooks = [...]string{"post-commit", "post-checkout", "post-merge", "post-rewrite", "pre-push"}
@@ -120,6 +159,9 @@ func (block) split(data []byte) (from, to int, err error) {
 		return 0, 0, foreign("is not a shell script")
 	}
 	begin := bytes.Index(data, []byte("\n"+blockBegin))
+	if begin < 0 && unpadLFS(data) != nil {
+		return lfsReads, lfsReads, nil
+	}
 	if begin < 0 {
 		return from, from, nil
 	}
@@ -148,23 +190,52 @@ func isShell(line []byte) bool {
 	return len(fields) > 0 && slices.Contains([]string{"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"}, path.Base(fields[0]))
 }
 
+// text is the block for this place in the script.
+func (block) text(data []byte, from int) string {
+	if from >= lfsReads && unpadLFS(data) != nil {
+		return blockAfterLFS
+	}
+	return blockText
+}
+
+// byHand reports whether somebody has a hook run git.sh.
+func byHand(data []byte) bool {
+	return bytes.Contains(data, []byte(gitScriptPath)) && !bytes.Contains(data, []byte(blockBegin))
+}
+
 func (b block) state(data []byte) (State, error) {
 	if data == nil {
 		return None, nil
+	}
+	if byHand(data) {
+		return Connected, nil
 	}
 	from, to, err := b.split(data)
 	switch {
 	case err != nil || from == to:
 		return None, err
-	case string(data[from:to]) != blockText:
+	case string(data[from:to]) != b.text(data, from):
 		return Outdated, nil
 	}
 	return Connected, nil
 }
 
 func (b block) connect(data []byte) ([]byte, error) {
-	if data == nil {
-		return []byte(shebang + blockText), nil
+	if byHand(data) {
+		return data, nil
+	}
+	theirs, err := b.disconnect(data, nil)
+	if err != nil {
+		return nil, err
+	}
+	if theirs == nil || string(theirs) == shebang {
+		if b.lfs == nil {
+			return []byte(shebang + blockText + withoutLFS), nil
+		}
+		theirs, data = b.lfs, b.lfs
+	}
+	if lfsHook.Match(theirs) {
+		data = padLFS(theirs)
 	}
 	from, to, err := b.split(data)
 	if err != nil {
@@ -174,20 +245,23 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if !bytes.HasSuffix(first, []byte("\n")) {
 		first = append(slices.Clip(first), '\n')
 	}
-	return slices.Concat(first, []byte(blockText), rest), nil
+	return slices.Concat(first, []byte(b.text(data, from)), rest), nil
 }
 
 func (b block) disconnect(data, before []byte) ([]byte, error) {
-	if data == nil {
-		return nil, nil
+	if data == nil || byHand(data) {
+		return data, nil
 	}
 	from, to, err := b.split(data)
-	if err != nil {
-		return nil, err
+	if err != nil || from == to {
+		return data, err
 	}
-	rest := slices.Concat(data[:from], data[to:])
-	if before == nil && from != to && string(rest) == shebang {
+	first, rest := data[:from], bytes.Replace(data[to:], []byte(withoutLFS), nil, 1)
+	if lfs := unpadLFS(first); lfs != nil && from == lfsReads {
+		first = lfs
+	}
+	if before == nil && len(rest) == 0 && string(first) == shebang {
 		return nil, nil
 	}
-	return rest, nil
+	return slices.Concat(first, rest), nil
 }

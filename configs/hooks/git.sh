@@ -16,7 +16,8 @@
 #     post-rewrite   command ("amend", "rebase"), branch, rewritten
 #     pre-push       remote, url (without a password), branch, refs
 #
-# Members that are empty are left out; branch is, where HEAD is detached. Each of
+# Members that are empty are left out; branch is, where HEAD is detached, and refs,
+# where Git LFS has read them before. Each of
 # files has status (A, M, D, T) and path, each of rewritten from and to, each of
 # refs local, commit, remote and previous. Those that do not fit are left out,
 # and counted: files_omitted is how many at least. Long texts end in a marker

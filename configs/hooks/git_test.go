@@ -203,8 +203,7 @@ cd "$HOME/other" && git -c user.name=A -c user.email=a@b commit -q --allow-empty
 	install(t, s, gitName, dir)
 	install(t, s, gitName, other)
 	runGit(t, dir, "commit", "-q", "--allow-empty", "-m", "outer")
-	// The one within the same hook of the same repository is not told.
-	if got, want := calls(t, s), "<post-commit>\n<post-commit>\n"; got != want {
+	if got, want := calls(t, s), "<post-commit>\n<post-commit>\n<post-commit>\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -330,11 +329,139 @@ func TestGitPlaces(t *testing.T) {
 	refused(t, s, gitName, dir, "are run in all your repositories (core.hooksPath, global)")
 }
 
+// What a user's hook starts has no variable of ours.
+func TestGitEnvironment(t *testing.T) {
+	s, dir := newGitSetup(t)
+	hook(t, "#!/bin/sh\nenv | sort >>\"$HOME/env\"\n", dir, "post-checkout")
+	runGit(t, dir, "checkout", "-q", "-b", "topic")
+	alone := get(t, s.home, "env")
+	install(t, s, gitName, dir)
+	put(t, "", s.home, "env")
+	runGit(t, dir, "checkout", "-q", "main")
+	if got := get(t, s.home, "env"); got != alone {
+		t.Errorf("with ours, its environment is\n%s\nnot\n%s", got, alone)
+	}
+	if got := calls(t, s); !strings.HasPrefix(got, "<post-checkout>") {
+		t.Errorf("%q", got)
+	}
+}
+
+// pre-commit moves a hook away and runs it itself, under another name.
+func TestGitLegacy(t *testing.T) {
+	s, dir := newGitSetup(t)
+	install(t, s, gitName, dir)
+	for _, name := range gitHooks {
+		path := filepath.Join(dir, ".git", "hooks", name)
+		if err := os.Rename(path, path+".legacy"); err != nil {
+			t.Fatal(err)
+		}
+		hook(t, "#!/usr/bin/env bash\n\"$0.legacy\" \"$@\"\n", dir, name)
+	}
+	checkState(t, s, gitName, dir, Connected)
+	if p := install(t, s, gitName, dir); len(p.Changes) > 0 {
+		t.Errorf("it was connected once more: %v", p.Changes)
+	}
+	runGit(t, dir, "commit", "-q", "--allow-empty", "-m", "x")
+	bare := filepath.Join(s.home, "bare")
+	runGit(t, s.home, "init", "-q", "--bare", bare)
+	runGit(t, dir, "push", "-q", bare, "HEAD:refs/heads/main")
+	if got, want := calls(t, s), "<post-commit>\n<pre-push><"+bare+"><"+bare+">\nHEAD "; !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q and more", got, want)
+	}
+	uninstall(t, s, gitName, dir)
+	if _, err := os.Lstat(filepath.Join(dir, ".git", "hooks", "post-commit.legacy")); err == nil {
+		t.Error("ours is still there")
+	}
+}
+
+// husky writes its directory anew at any time. What it runs from the one above stays.
+func TestGitHusky(t *testing.T) {
+	s, dir := newGitSetup(t)
+	runGit(t, dir, "config", "core.hooksPath", ".husky/_")
+	husky := func() {
+		for _, name := range gitHooks {
+			text := "#!/usr/bin/env sh\nuser=${0%_/*}" + name + "\n[ ! -f \"$user\" ] || sh -e \"$user\" \"$@\"\n"
+			if err := os.Chmod(put(t, text, dir, ".husky", "_", name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	husky()
+	commit := func(want string) {
+		t.Helper()
+		runGit(t, dir, "commit", "-q", "--allow-empty", "-m", "x")
+		if got := calls(t, s); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	p := install(t, s, gitName, dir)
+	if len(p.Notes) != 1 || !strings.HasPrefix(p.Notes[0], "husky writes .husky/_ anew at each npm install") {
+		t.Fatalf("notes: %q", p.Notes)
+	}
+	commit("<post-commit>\n")
+	husky()
+	checkState(t, s, gitName, dir, Gone)
+	commit("")
+
+	// As the note says.
+	uninstall(t, s, gitName, dir)
+	_, line, _ := strings.Cut(p.Notes[0], "install again:  ")
+	for _, name := range gitHooks {
+		put(t, strings.Replace(line, "HOOK", name, 1)+"\necho more\n", dir, ".husky", name)
+	}
+	commit("") // without the script, nothing
+	p = install(t, s, gitName, dir)
+	if len(p.Notes) > 0 {
+		t.Errorf("notes: %q", p.Notes)
+	}
+	husky()
+	commit("<post-commit>\n")
+	checkState(t, s, gitName, dir, Connected)
+	p = uninstall(t, s, gitName, dir)
+	if len(p.Notes) != len(gitHooks) || !strings.HasSuffix(p.Notes[0], "post-commit has git.sh run: that is for you to take out") {
+		t.Errorf("notes: %q", p.Notes)
+	}
+	commit("")
+}
+
+// Where git runs no hooks, or those of a repository without files, none are put.
+func TestGitNoHooks(t *testing.T) {
+	s, dir := newGitSetup(t)
+	bare := filepath.Join(s.home, "bare")
+	runGit(t, s.home, "clone", "-q", "--bare", dir, bare)
+	refused(t, s, gitName, bare, "is in no work tree")
+	for _, value := range []string{"", "/dev/null"} {
+		runGit(t, dir, "config", "core.hooksPath", value)
+		refused(t, s, gitName, dir, fmt.Sprintf("git runs no hooks here, since core.hooksPath is %q; if that is not wanted: git config --local --unset core.hooksPath", value))
+	}
+	if out := runGit(t, dir, "status", "--short"); out != "" {
+		t.Errorf("in the work tree is %s", out)
+	}
+	runGit(t, dir, "config", "core.hooksPath", "hooks")
+	put(t, "", dir, "hooks", "README")
+	p := install(t, s, gitName, dir)
+	if want := "core.hooksPath is " + filepath.Join(dir, "hooks") + ", in the work tree"; len(p.Notes) != 1 || !strings.HasPrefix(p.Notes[0], want) {
+		t.Errorf("notes: %q, want %s", p.Notes, want)
+	}
+	// The files of a bare repository that has work trees beside it.
+	tree := filepath.Join(s.home, "tree")
+	runGit(t, bare, "worktree", "add", "-q", tree)
+	install(t, s, gitName, tree)
+	checkState(t, s, gitName, tree, Connected)
+}
+
+// lfsText is a hook as Git LFS makes it.
+const lfsText = "#!/bin/sh\ncommand -v git-lfs >/dev/null 2>&1 || { echo >&2 none; exit 2; }\ngit lfs pre-push \"$@\"\n"
+
 // Whatever the script is, our lines leave no trace.
 func FuzzBlock(f *testing.F) {
 	f.Add([]byte("#!/bin/sh\nexit 0\n"))
 	f.Add([]byte("#! /usr/bin/env -S bash -e"))
 	f.Add([]byte(shebang + blockText + "x"))
+	f.Add([]byte(shebang))
+	f.Add([]byte(lfsText))
+	f.Add([]byte(shebang + blockText + strings.TrimPrefix(lfsText, shebang)))
+	f.Add([]byte(`sh "$HOME/.local/share/spool-agent/git.sh"` + "\n"))
 	f.Add([]byte(shebang + blockBegin + "\n" + blockEnd + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if data == nil {

@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"spoolagent/internal/place"
 )
 
 // A Change is what is done to one file.
@@ -47,6 +45,15 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 		return nil, err
 	}
 	p.File = t.fileOf(targets)
+	if t.Name == gitName {
+		note, err := prepareGit(ctx, project, p.File, targets)
+		if err != nil {
+			return nil, err
+		}
+		if note != "" {
+			p.Notes = append(p.Notes, note)
+		}
+	}
 	for _, name := range t.scripts {
 		text, ok := s.scripts[name]
 		if _, inSystem := besideUs(); !ok && !inSystem {
@@ -63,7 +70,7 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	for _, target := range targets {
 		c, err := s.install(t, target)
 		if errors.As(err, new(foreign)) {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s %v: it was left alone; %s", target.path, err, byHand))
+			p.Notes = append(p.Notes, fmt.Sprintf("%s %v: it was left alone; %s", target.path, err, runByHand))
 			left++
 			continue
 		}
@@ -73,7 +80,7 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 		p.add(c)
 	}
 	if left == len(targets) {
-		return nil, errors.New(p.Notes[0])
+		return nil, errors.New(p.Notes[len(p.Notes)-left])
 	}
 	if project != "" && t.Name != gitName && s.Check(ctx, t, "").live() {
 		p.Notes = append(p.Notes, "is connected for all your projects already; some tools then run the hook twice")
@@ -81,7 +88,7 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	return p, nil
 }
 
-const byHand = `have it run:  sh "$HOME/` + place.Share + "/" + gitScript + `" HOOK ARGUMENTS...`
+const runByHand = `have it run:  sh "$HOME/` + gitScriptPath + `" HOOK ARGUMENTS...`
 
 func (p *Plan) add(c Change) {
 	if c.Old == nil && c.New == nil || c.Old != nil && c.New != nil && bytes.Equal(c.Old, c.New) {
@@ -95,18 +102,18 @@ func (s *Setup) install(t Tool, target target) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	if t.Name == gitName && f.info != nil {
+	if t.Name == gitName && f.info != nil && !byHand(f.data) {
 		if err := editable(f); err != nil {
 			return Change{}, err
 		}
 	}
-	state, err := t.edit.state(f.data)
+	state, err := target.edit.state(f.data)
 	if err != nil {
 		return Change{}, wrap(target.path, err)
 	}
-	_, own := t.edit.(whole)
+	_, own := target.edit.(whole)
 	c := Change{Path: target.path, Old: f.data, Own: own, file: f, mode: target.mode}
-	if c.New, err = t.edit.connect(f.data); err != nil {
+	if c.New, err = target.edit.connect(f.data); err != nil {
 		return Change{}, wrap(target.path, err)
 	}
 	if bytes.Equal(c.Old, c.New) {
@@ -163,6 +170,9 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		if err != nil {
 			return nil, err
 		}
+		if t.Name == gitName && byHand(c.New) {
+			p.Notes = append(p.Notes, target.path+" has "+gitScript+" run: that is for you to take out")
+		}
 		p.add(c)
 	}
 	// The scripts go with the last that needs them.
@@ -182,7 +192,7 @@ func (s *Setup) uninstall(t Tool, target target) (Change, error) {
 		return Change{}, err
 	}
 	c := Change{Path: target.path, Old: f.data, New: f.data, file: f, mode: target.mode}
-	state, err := t.edit.state(f.data)
+	state, err := target.edit.state(f.data)
 	if err != nil || state == None {
 		return c, wrap(target.path, err)
 	}
@@ -199,16 +209,16 @@ func (s *Setup) uninstall(t Tool, target target) (Change, error) {
 		if i == 0 {
 			before = b.data
 		}
-		if made, err := t.edit.connect(b.data); err == nil && bytes.Equal(made, f.data) {
+		if made, err := target.edit.connect(b.data); err == nil && bytes.Equal(made, f.data) {
 			c.New, c.Restores = b.data, b.real
 			return c, nil
 		}
 	}
-	if made, err := t.edit.connect(nil); err == nil && bytes.Equal(made, f.data) {
+	if made, err := target.edit.connect(nil); err == nil && bytes.Equal(made, f.data) {
 		c.New = nil
 		return c, nil
 	}
-	c.New, err = t.edit.disconnect(f.data, before)
+	c.New, err = target.edit.disconnect(f.data, before)
 	return c, wrap(target.path, err)
 }
 

@@ -78,7 +78,7 @@ func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
 		f, err := open(target.path, target.project)
 		state := None
 		if err == nil {
-			state, err = t.edit.state(f.data)
+			state, err = target.edit.state(f.data)
 		}
 		if err != nil && !errors.As(err, new(foreign)) {
 			st.Err = fmt.Errorf("%s: %w", target.path, err)
@@ -163,6 +163,7 @@ type target struct {
 	path    string
 	project string // it must not lead out of this directory; empty: it may lead anywhere
 	mode    fs.FileMode
+	edit    editor
 }
 
 func (s *Setup) targets(ctx context.Context, t Tool, project string) ([]target, error) {
@@ -176,13 +177,13 @@ func (s *Setup) targets(ctx context.Context, t Tool, project string) ([]target, 
 		}
 		var targets []target
 		for _, name := range gitHooks {
-			targets = append(targets, target{filepath.Join(dir, name), "", 0o755})
+			targets = append(targets, target{gitHookPath(dir, name), "", 0o755, t.edit})
 		}
 		return targets, nil
 	case project != "":
-		return []target{{filepath.Join(project, t.project, filepath.FromSlash(t.file)), project, 0o644}}, nil
+		return []target{{filepath.Join(project, t.project, filepath.FromSlash(t.file)), project, 0o644, t.edit}}, nil
 	}
-	return []target{{filepath.Join(t.home(s.home), filepath.FromSlash(t.file)), "", 0o600}}, nil
+	return []target{{filepath.Join(t.home(s.home), filepath.FromSlash(t.file)), "", 0o600, t.edit}}, nil
 }
 
 // fileOf names all targets of a tool by one path.

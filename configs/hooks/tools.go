@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"spoolagent/internal/place"
 )
 
 // A Tool is a program whose events become signals.
@@ -24,6 +26,8 @@ type Tool struct {
 const (
 	hookScript = "hook.sh"
 	gitScript  = "git.sh"
+
+	gitScriptPath = place.Share + "/" + gitScript // below the home directory
 )
 
 // gitName is the tool whose hooks are those of a repository.
