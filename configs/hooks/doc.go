@@ -32,7 +32,9 @@
 // byte: comments, order, indentation, line ends. If it does not parse, or is not
 // what it should be where we need it, it is left alone. It is replaced by a
 // rename, after a last look whether it still is what was read, with its owner and
-// permissions; a link to it stays a link. To install twice changes nothing.
+// permissions (on Linux also its access list); a link to it stays a link. A file that
+// is a mount of its own is written in place. Root changes nothing in the home
+// directory of a user. To install twice changes nothing.
 //
 // Before our part is first put into a file, a copy is made beside it, called
 // NAME.before-spool-agent (-2, -3, ...; none is ever overwritten). To uninstall,

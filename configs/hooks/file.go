@@ -119,8 +119,8 @@ func (f file) writable() error {
 	return nil
 }
 
-// draft writes data to a new file beside f, with the permissions and the owner
-// of f, or with mode, and returns its name.
+// draft writes data to a new file beside f, with the permissions, the access list
+// and the owner of f, or with mode, and returns its name.
 func (f file) draft(data []byte, mode fs.FileMode) (name string, err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(f.real), "."+filepath.Base(f.real)+".*")
 	if err != nil {
@@ -136,6 +136,9 @@ func (f file) draft(data []byte, mode fs.FileMode) (name string, err error) {
 		if err := keepOwner(tmp, f.info); err != nil {
 			return "", fmt.Errorf("%s belongs to somebody else: %w", f.real, err)
 		}
+		if err := keepACL(tmp, f.real); err != nil {
+			return "", fmt.Errorf("keeping the access list of %s: %w", f.real, err)
+		}
 	}
 	if _, err := tmp.Write(data); err != nil {
 		return "", err
@@ -147,19 +150,36 @@ func (f file) draft(data []byte, mode fs.FileMode) (name string, err error) {
 }
 
 // replace puts data in the file's place, whole or not at all. It fails if the
-// file is not what was read any more.
+// file is not what was read any more. One that is a mount of its own, as in a
+// container, has a place that cannot be taken: it is overwritten.
 func (f file) replace(data []byte, mode fs.FileMode) error {
 	tmp, err := f.draft(data, mode)
 	if err != nil {
 		return err
 	}
 	if err = f.changed(); err == nil {
-		err = os.Rename(tmp, f.real)
+		if err = os.Rename(tmp, f.real); err == nil {
+			return nil
+		}
 	}
-	if err != nil {
-		os.Remove(tmp)
+	if errors.Is(err, syscall.EBUSY) {
+		if err = f.overwrite(data); err != nil {
+			return fmt.Errorf("%s, a mount of its own, was not written whole, and should be what %s is: %w", f.real, tmp, err)
+		}
 	}
+	os.Remove(tmp)
 	return err
+}
+
+func (f file) overwrite(data []byte) error {
+	w, err := os.OpenFile(f.real, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if _, err = w.Write(data); err == nil {
+		err = errors.Join(w.Truncate(int64(len(data))), w.Sync())
+	}
+	return errors.Join(err, w.Close())
 }
 
 // remove removes the file, if it is still what was read.

@@ -12,3 +12,5 @@ const exe = ".exe"
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
 func hardLinks(fs.FileInfo) uint64 { return 1 }
+
+func homeOfOthers(fs.FileInfo) bool { return false }

@@ -115,7 +115,7 @@ func TestGone(t *testing.T) {
 		t.Errorf("connections: %+v", all)
 	}
 	uninstall(t, s, "claude", "")
-	if left := s.records(); len(left) > 0 {
+	if left := s.noted(t.Context()); len(left) > 0 {
 		t.Errorf("noted: %v", left)
 	}
 }

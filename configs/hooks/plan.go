@@ -33,13 +33,17 @@ type Plan struct {
 	setup     *Setup
 	tool      Tool
 	project   string
-	connected bool // afterwards
+	connected bool     // afterwards
+	stale     []string // what is noted of projects that are gone
 }
 
 // Install plans to connect a tool, for the user or in a project. The error says
 // why that cannot be done; then nothing will be changed.
 func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, error) {
 	p := &Plan{setup: s, tool: t, project: project, connected: true}
+	if err := s.owned(); err != nil {
+		return nil, err
+	}
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, err
@@ -157,6 +161,9 @@ func (f file) backupName() (string, error) {
 // Uninstall plans to disconnect a tool.
 func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, error) {
 	p := &Plan{setup: s, tool: t, project: project}
+	if err := s.owned(); err != nil {
+		return nil, err
+	}
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, err
@@ -175,9 +182,15 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		}
 		p.add(c)
 	}
+	noted := s.noted(ctx)
+	for path, c := range noted {
+		if c.gone {
+			p.stale = append(p.stale, path)
+		}
+	}
 	// The scripts go with the last that needs them.
 	for _, name := range t.scripts {
-		if !s.needed(ctx, name, t, project) {
+		if !p.needed(ctx, name, noted) {
 			if err := p.script(name, nil); err != nil {
 				return nil, err
 			}
@@ -256,7 +269,7 @@ func (p *Plan) Apply() error {
 				removeEmpty(filepath.Dir(c.file.real), cmp.Or(p.project, p.setup.home))
 			}
 		}
-		return p.setup.forget(path)
+		return p.setup.forget(append(p.stale, path))
 	}
 	return nil
 }
@@ -285,19 +298,16 @@ func (c Change) apply() error {
 }
 
 // needed reports whether any connection but this one needs a script.
-func (s *Setup) needed(ctx context.Context, script string, but Tool, project string) bool {
-	all := Tools()
-	for _, c := range s.records() {
-		i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == c.Tool })
-		same := c.Tool == but.Name && (project != "") == (c.Project != "") &&
-			s.Check(ctx, but, c.Project).File == s.Check(ctx, but, project).File
-		if i >= 0 && slices.Contains(all[i].scripts, script) && !same && s.live(ctx, c) {
+func (p *Plan) needed(ctx context.Context, script string, noted map[string]Connection) bool {
+	for _, c := range noted {
+		same := c.Tool.Name == p.tool.Name && (p.project != "") == (c.Project != "") && c.File == p.File
+		if slices.Contains(c.Tool.scripts, script) && !same && c.live() {
 			return true
 		}
 	}
 	// Somebody may have put a fragment in its place by hand.
-	return slices.ContainsFunc(all, func(t Tool) bool {
-		return slices.Contains(t.scripts, script) && !(t.Name == but.Name && project == "") && s.Check(ctx, t, "").live()
+	return slices.ContainsFunc(Tools(), func(t Tool) bool {
+		return slices.Contains(t.scripts, script) && !(t.Name == p.tool.Name && p.project == "") && p.setup.Check(ctx, t, "").live()
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 )
 
 // A connection is a tool that was connected: a file in the directory
@@ -49,13 +50,10 @@ func (s *Setup) record(path string, c connection) error {
 	return f.replace(append(data, '\n'), 0o600)
 }
 
-// forget removes what is noted of a connection, and of projects that are gone.
-func (s *Setup) forget(path string) error {
-	for name, c := range s.records() {
-		if name != path && (c.Project == "" || exists(c.Project)) {
-			continue
-		}
-		if err := os.Remove(name); err != nil {
+// forget removes what is noted of connections.
+func (s *Setup) forget(paths []string) error {
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -64,33 +62,42 @@ func (s *Setup) forget(path string) error {
 	return nil
 }
 
-// records are all connections that are noted, by the files that note them.
-func (s *Setup) records() map[string]connection {
-	all := map[string]connection{}
+// noted are all connections that are noted, by the files that note them.
+func (s *Setup) noted(ctx context.Context) map[string]Connection {
+	all := map[string]Connection{}
+	var mu sync.Mutex
+	var looking sync.WaitGroup
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
 		var c connection
-		if data, _, err := read(path); err == nil && json.Unmarshal(data, &c) == nil {
-			all[path] = c
+		data, _, err := read(path)
+		if err != nil || json.Unmarshal(data, &c) != nil {
+			continue
 		}
+		tools := Tools()
+		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == c.Tool })
+		if i < 0 {
+			continue
+		}
+		looking.Go(func() {
+			gone := false
+			st := s.Check(ctx, tools[i], c.Project)
+			if c.Project != "" && !errors.Is(st.Err, errDead) {
+				_, err := os.Stat(c.Project)
+				gone = err != nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all[path] = Connection{tools[i], c.Project, st, gone}
+		})
 	}
+	looking.Wait()
 	return all
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // live reports whether a connection that is noted is still there, or cannot be
 // told to be gone.
-func (s *Setup) live(ctx context.Context, c connection) bool {
-	all := Tools()
-	i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == c.Tool })
-	return i >= 0 && s.Check(ctx, all[i], c.Project).live()
-}
-
 func (st Status) live() bool {
 	return st.State != None && st.State != Gone || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
 }

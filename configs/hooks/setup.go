@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"spoolagent/internal/place"
 )
@@ -66,8 +68,28 @@ type Status struct {
 	Off   string // what keeps the hooks from running, though they are connected; empty if nothing does
 }
 
-// Check looks at a tool's settings: the user's, or those of a project.
+// patience is how long a project's files may take to answer.
+const patience = 2 * time.Second
+
+var errDead = errors.New("does not answer; is its file system dead?")
+
+// Check looks at a tool's settings: the user's, or those of a project. It gives
+// up, and leaves what waits for them behind, if these do not answer.
 func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	done := make(chan Status, 1)
+	go func() { done <- s.check(ctx, t, project) }()
+	select {
+	case st := <-done:
+		return st
+	case <-ctx.Done():
+		where := cmp.Or(project, s.home)
+		return Status{File: where, State: None, Err: fmt.Errorf("%s %w", where, errDead)}
+	}
+}
+
+func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return Status{State: None, Err: err}
@@ -108,27 +130,22 @@ type Connection struct {
 	Tool    Tool
 	Project string // empty: for the user
 	Status
+	gone bool // the project is
 }
 
 // Connections are what is connected now, or was and is [Gone]. Of projects those
 // are known that were connected by Install; one that cannot be looked at is among them.
 func (s *Setup) Connections(ctx context.Context) []Connection {
 	var all []Connection
-	tools := Tools()
-	for _, t := range tools {
+	for _, t := range Tools() {
 		if st := s.Check(ctx, t, ""); st.State != None {
-			all = append(all, Connection{t, "", st})
+			all = append(all, Connection{t, "", st, false})
 		}
 	}
-	records := s.records()
-	for _, name := range slices.Sorted(maps.Keys(records)) {
-		project := records[name].Project
-		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == records[name].Tool })
-		if i < 0 || project == "" {
-			continue
-		}
-		if st := s.Check(ctx, tools[i], project); st.live() || st.State == Gone && exists(project) {
-			all = append(all, Connection{tools[i], project, st})
+	noted := s.noted(ctx)
+	for _, name := range slices.Sorted(maps.Keys(noted)) {
+		if c := noted[name]; c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
+			all = append(all, c)
 		}
 	}
 	return all
@@ -152,6 +169,15 @@ func (s *Setup) Scripts(of []Connection) map[string]State {
 		}
 	}
 	return states
+}
+
+// owned refuses the home directory of somebody else, for instance of the user who
+// has called sudo: what we put there would be root's.
+func (s *Setup) owned() error {
+	if info, err := os.Stat(s.home); err == nil && homeOfOthers(info) {
+		return fmt.Errorf("%s, the home directory, is not root's; do this as its owner", s.home)
+	}
+	return nil
 }
 
 func (s *Setup) share(name string) string {
