@@ -233,6 +233,9 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", limit), "agent hooks list, in each project that has hooks")
 	}
 	for _, c := range h.Connections {
+		if c.Doubled != "" {
+			d.found = append(d.found, Check{"hooks", Warning, c.Doubled, "", c.Project})
+		}
 		mend := "agent hooks install " + c.Tool.Name
 		if c.Project != "" {
 			mend += " --project " + quote.Shell(c.Project)

@@ -19,7 +19,7 @@ func keepACL(f *os.File, old string) error {
 	if errors.Is(err, unix.ENODATA) {
 		err = unix.Fremovexattr(int(f.Fd()), name)
 	}
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOENT) { // replacing finds that out
 		return nil
 	}
 	return err

@@ -22,14 +22,7 @@ type blocker struct {
 // read is taken for not there: the tool itself complains of it.
 func (s *Setup) off(t Tool, project, file string) string {
 	for _, b := range t.blockers {
-		paths := []string{filepath.Join(t.home(s.home), b.file)}
-		if project != "" {
-			paths = append(paths, filepath.Join(project, t.project, b.file))
-		}
-		if filepath.IsAbs(b.file) {
-			paths = []string{b.file}
-		}
-		for _, path := range paths {
+		for _, path := range s.settings(t, project, b.file) {
 			value := at(load(path), b.names...)
 			if list, _ := value.([]any); value == b.value || slices.Contains(list, b.value) {
 				return fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), b.value, path)
@@ -38,6 +31,34 @@ func (s *Setup) off(t Tool, project, file string) string {
 	}
 	if t.Name == "codex" {
 		return s.untrusted(t, project, file)
+	}
+	return ""
+}
+
+// settings are the files of this name that a tool reads: the user's, the project's.
+func (s *Setup) settings(t Tool, project, name string) []string {
+	if filepath.IsAbs(name) {
+		return []string{name}
+	}
+	paths := []string{filepath.Join(t.home(s.home), name)}
+	if project != "" {
+		paths = append(paths, filepath.Join(project, t.project, name))
+	}
+	return paths
+}
+
+var originalHook = regexp.MustCompile(`\bspool-[a-z_-]+\.sh\b`)
+
+// doubled says that a tool runs hooks of the original spool as well; empty if not.
+func (s *Setup) doubled(t Tool, project string) string {
+	if t.OfRepository() {
+		return ""
+	}
+	for _, path := range s.settings(t, project, t.file) {
+		data, _, _ := read(path)
+		if hook := originalHook.Find(data); hook != nil {
+			return fmt.Sprintf("%s also has %s, a hook of the original spool: every event is recorded twice; take its hooks out, or: agent hooks uninstall %s", path, hook, t.Name)
+		}
 	}
 	return ""
 }

@@ -86,6 +86,9 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	if left == len(targets) {
 		return nil, errors.New(p.Notes[len(p.Notes)-left])
 	}
+	if doubled := s.doubled(t, project); doubled != "" {
+		p.Notes = append(p.Notes, doubled)
+	}
 	if project != "" && t.Name != gitName && s.Check(ctx, t, "").live() {
 		p.Notes = append(p.Notes, "is connected for all your projects already; some tools then run the hook twice")
 	}

@@ -62,10 +62,11 @@ func (t Tool) Here() bool {
 
 // Status is how a tool is connected, for the user or in one project.
 type Status struct {
-	File  string // its settings; for git, the directory of the hooks; empty if there can be none
-	State State
-	Err   error  // why that cannot be told
-	Off   string // what keeps the hooks from running, though they are connected; empty if nothing does
+	File    string // its settings; for git, the directory of the hooks; empty if there can be none
+	State   State
+	Err     error  // why that cannot be told
+	Off     string // what keeps the hooks from running, though they are connected; empty if nothing does
+	Doubled string // which other hooks record the same events; empty if none do
 }
 
 // patience is how long a project's files may take to answer.
@@ -121,7 +122,7 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 		}
 		return st
 	}
-	st.Off = s.off(t, project, st.File)
+	st.Off, st.Doubled = s.off(t, project, st.File), s.doubled(t, project)
 	return st
 }
 
