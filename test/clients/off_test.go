@@ -61,24 +61,23 @@ func trust(u *user) {
 	u.Fatalf("Codex does not tell its hooks: %v", lines.Err())
 }
 
-// off is what "agent hooks list" says that keeps the hooks from running.
+// off is what "agent hooks list" says that keeps the hooks from running, which are
+// connected for the user.
 func (u *user) off() string {
 	u.Helper()
 	var list struct {
-		Tools []struct {
-			Name string
-			User struct{ Off string }
-		}
+		Connections []struct{ Tool, Project, State, Off string }
 	}
 	if err := json.Unmarshal([]byte(u.Do(u.Agent("hooks", "list", "--json"))), &list); err != nil {
 		u.Fatal(err)
 	}
-	for _, t := range list.Tools {
-		if t.Name == u.client.name {
-			return t.User.Off
+	for _, c := range list.Connections {
+		if c.Tool == u.client.name && c.Project == "" && c.State == "yes" {
+			return c.Off
 		}
 	}
-	return "unknown"
+	u.Fatalf("%s is not connected: %+v", u.client.name, list)
+	return ""
 }
 
 // Where "agent hooks list" says that a tool does not run its hooks, no signal
