@@ -59,12 +59,14 @@ signals go back into the queue, as all do at once without --id.`,
 			if cmd.ArgsLenAtDash() != 0 {
 				return fmt.Errorf("unknown argument %q; a command is given as -- COMMAND", args[0])
 			}
-			if _, err := exec.LookPath(args[0]); err != nil {
-				return fmt.Errorf("the command that is to take the signals: %w", err)
-			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, command []string) error {
+			if len(command) > 0 {
+				if _, err := exec.LookPath(command[0]); err != nil {
+					return fmt.Errorf("the command that is to take the signals: %w", err)
+				}
+			}
 			if following {
 				if cmd.Flags().Changed("timeout") {
 					return usage("--timeout and --follow exclude each other, for who follows waits")
@@ -236,20 +238,21 @@ func noticeClosedPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE
 // acknowledges it. If that fails, or ctx ends first, the reply goes back into the
 // queue.
 func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string, command []string) error {
-	name := id + spoolfiles.ReplySuffix
+	name, taker := id+spoolfiles.ReplySuffix, "standard output"
 	f, err := sp.Control.OpenFile(name, os.O_RDONLY)
 	if err == nil {
 		defer f.Close()
 		if len(command) == 0 {
 			err = copyOut(ctx, f)
 		} else {
+			taker = command[0]
 			err = hand(ctx, sp, f, name, command)
 		}
 	}
 	if err == nil {
 		err = sp.Control.Remove(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return errors.New("it took longer than reply_ttl to hand the signals over, so the signals went back into the queue; the next drain has them again")
+			return fmt.Errorf("%s took longer than reply_ttl, so the signals went back into the queue; the next drain has them again", taker)
 		}
 	}
 	if err == nil {

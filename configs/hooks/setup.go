@@ -1,7 +1,6 @@
 package hooks
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"spoolagent/internal/patience"
 	"spoolagent/internal/place"
 )
 
@@ -69,25 +69,22 @@ type Status struct {
 	Doubled string // which other hooks record the same events; empty if none do
 }
 
-// patience is how long a project's files may take to answer.
-const patience = 2 * time.Second
+// answerTime is how long a project's files may take to answer.
+const answerTime = 3 * time.Second
 
 var errDead = errors.New("does not answer; is its file system dead?")
 
 // Check looks at a tool's settings: the user's, or those of a project. It gives
-// up, and leaves what waits for them behind, if these do not answer.
+// up, and leaves what waits for them behind, if a project does not answer.
 func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	done := make(chan Status, 1)
-	go func() { done <- s.check(ctx, t, project) }()
-	select {
-	case st := <-done:
-		return st
-	case <-ctx.Done():
-		where := cmp.Or(project, s.home)
-		return Status{File: where, State: None, Err: fmt.Errorf("%s %w", where, errDead)}
+	if project == "" {
+		return s.check(ctx, t, project)
 	}
+	st, ok := patience.Within(ctx, answerTime, func(ctx context.Context) Status { return s.check(ctx, t, project) })
+	if !ok {
+		return Status{File: project, State: None, Err: fmt.Errorf("%s %w", project, errDead)}
+	}
+	return st
 }
 
 func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
