@@ -92,7 +92,7 @@ func TestPackage(t *testing.T) {
 	b.nothingLost()
 
 	b.run(b.agent, "hooks", "uninstall", "claude")
-	b.check(os.Remove(filepath.Join(b.home, ".claude")))
+	b.check(os.RemoveAll(filepath.Join(b.home, ".claude")))
 	b.says("uninstall", "stopped it", "disabled it")
 	if diff := cmp.Diff(before, b.files()); diff != "" {
 		t.Error("files are left (-before +after):\n", diff)
