@@ -834,7 +834,7 @@ func (b *box) uninstall(before []string) {
 	b.run(b.agent, "hooks", "install", "claude")
 	b.says("uninstall", "stopped it", "disabled it", "removed "+b.unit, "removed "+b.program, "agent hooks uninstall claude")
 	b.run(b.agent, "hooks", "uninstall", "claude")
-	b.check(os.Remove(filepath.Join(b.home, ".claude")))
+	b.check(os.RemoveAll(filepath.Join(b.home, ".claude")))
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		b.Errorf("the process is still there: %v", err)
 	}
