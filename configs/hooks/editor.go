@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,45 +80,14 @@ type block struct {
 
 const (
 	blockBegin = "# >>> spool agent >>>"
-	blockEnd   = "# <<< spool agent <<<"
-	blockText  = blockBegin + ` 'agent hooks uninstall git' removes these lines
-if [ "${SPOOL_AGENT_HOOK-}" != "$PWD/$0" ] && [ -x "$0" ] && [ "${0##*/}" != "$0" ] &&
-	[ ! -t 0 ] && [ -r "${HOME-}/` + gitScriptPath + `" ]; then
-	spool_status=0 spool_input='' spool_name=${0##*/}
-	spool_name=${spool_name%.legacy}
-	case $spool_name in
-	pre-push | post-rewrite)
-		spool_input=$(cat && echo .)
-		printf %s "${spool_input%.}" 2>/dev/null |
-			SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
-		;;
-	*)
-		SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
-		;;
-	esac
-	case $spool_name:$spool_status in
-	pre-push:0 | post-*)
-		printf %s "${spool_input%.}" 2>/dev/null |
-			sh "$HOME/` + gitScriptPath + `" "$spool_name" "$@" >/dev/null 2>&1 || :
-		;;
-	esac
-	exit "$spool_status"
-fi
-unset SPOOL_AGENT_HOOK
-` + blockEnd + "\n"
-	blockAfterLFS = blockBegin + ` 'agent hooks uninstall git' removes these lines
-spool_status=$?
-case ${0##*/}:$spool_status in
-pre-push:0 | post-*)
-	[ ! -r "${HOME-}/` + gitScriptPath + `" ] ||
-		sh "$HOME/` + gitScriptPath + `" "${0##*/}" "$@" </dev/null >/dev/null 2>&1
-	;;
-esac
-exit "$spool_status"
-` + blockEnd + "\n"
-	shebang = "#!/bin/sh\n"
-	// withoutLFS is the rest of a hook that we make.
-	withoutLFS = `case ${0##*/} in pre-push*) ! command -v git-lfs >/dev/null 2>&1 || git lfs pre-push "$@" ;; esac # as Git LFS would` + "\n"
+	blockEnd   = "# <<< spool agent <<<\n"
+	shebang    = "#!/bin/sh\n"
+)
+
+var (
+	blockText     = gitHookText[len(shebang) : strings.Index(gitHookText, blockEnd)+len(blockEnd)]
+	withoutLFS    = gitHookText[len(shebang)+len(blockText):] // the rest of a hook that we make
+	blockAfterLFS = gitHookAfterLFS[len(shebang):]
 )
 
 // lfsReads is how much of a hook Git LFS reads.
@@ -155,7 +123,7 @@ func (block) split(data []byte) (from, to int, err error) {
 	if from == 0 {
 		from = len(data)
 	}
-	if !isShell(data[:from]) {
+	if !shellLine.Match(data[:from]) {
 		return 0, 0, foreign("is not a shell script")
 	}
 	begin := bytes.Index(data, []byte("\n"+blockBegin))
@@ -166,29 +134,15 @@ func (block) split(data []byte) (from, to int, err error) {
 		return from, from, nil
 	}
 	begin++
-	length := bytes.Index(data[begin:], []byte("\n"+blockEnd+"\n"))
+	length := bytes.Index(data[begin:], []byte("\n"+blockEnd))
 	if length < 0 {
-		return 0, 0, fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd)
+		return 0, 0, fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
 	}
-	return begin, begin + length + len("\n"+blockEnd+"\n"), nil
+	return begin, begin + length + len("\n"+blockEnd), nil
 }
 
-// isShell reports whether a script's first line is that of a shell in which
-// the block works.
-func isShell(line []byte) bool {
-	rest, ok := bytes.CutPrefix(line, []byte("#!"))
-	if !ok || bytes.Contains(line, []byte("\r")) {
-		return false
-	}
-	fields := strings.Fields(string(rest))
-	if len(fields) > 1 && path.Base(fields[0]) == "env" {
-		fields = fields[1:]
-		if len(fields) > 1 && fields[0] == "-S" {
-			fields = fields[1:]
-		}
-	}
-	return len(fields) > 0 && slices.Contains([]string{"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"}, path.Base(fields[0]))
-}
+// shellLine is the first line of a script in whose shell the block works.
+var shellLine = regexp.MustCompile(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?\n?$`)
 
 // text is the block for this place in the script.
 func (block) text(data []byte, from int) string {
@@ -230,7 +184,7 @@ func (b block) connect(data []byte) ([]byte, error) {
 	}
 	if theirs == nil || string(theirs) == shebang {
 		if b.lfs == nil {
-			return []byte(shebang + blockText + withoutLFS), nil
+			return []byte(gitHookText), nil
 		}
 		theirs, data = b.lfs, b.lfs
 	}

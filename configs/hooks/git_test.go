@@ -274,7 +274,7 @@ func TestGitBlockAmongOthers(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	// An older block is replaced where it stands; a broken one is not touched.
-	put(t, shebang+blockBegin+"\nold\n"+blockEnd+"\necho theirs\n", path)
+	put(t, shebang+blockBegin+"\nold\n"+blockEnd+"echo theirs\n", path)
 	os.Chmod(path, 0o755)
 	checkState(t, s, gitName, dir, Outdated)
 	install(t, s, gitName, dir)
@@ -462,7 +462,7 @@ func FuzzBlock(f *testing.F) {
 	f.Add([]byte(lfsText))
 	f.Add([]byte(shebang + blockText + strings.TrimPrefix(lfsText, shebang)))
 	f.Add([]byte(`sh "$HOME/.local/share/spool-agent/git.sh"` + "\n"))
-	f.Add([]byte(shebang + blockBegin + "\n" + blockEnd + "\n"))
+	f.Add([]byte(shebang + blockBegin + "\n" + blockEnd))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if data == nil {
 			return

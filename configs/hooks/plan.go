@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // A Change is what is done to one file.
@@ -41,21 +42,14 @@ type Plan struct {
 // why that cannot be done; then nothing will be changed.
 func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, error) {
 	p := &Plan{setup: s, tool: t, project: project, connected: true}
-	if err := s.owned(); err != nil {
-		return nil, err
-	}
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, err
 	}
 	p.File = t.fileOf(targets)
 	if t.Name == gitName {
-		note, err := prepareGit(ctx, project, p.File, targets)
-		if err != nil {
+		if err := p.prepareGit(ctx, targets); err != nil {
 			return nil, err
-		}
-		if note != "" {
-			p.Notes = append(p.Notes, note)
 		}
 	}
 	for _, name := range t.scripts {
@@ -158,15 +152,14 @@ func (f file) backupName() (string, error) {
 	if bytes.Equal(old[0].data, f.data) {
 		return "", nil
 	}
-	return fmt.Sprintf("%s%s-%d", f.real, backupSuffix, old[0].number+1), nil
+	var number int // of the newest; the first has none
+	fmt.Sscanf(strings.TrimPrefix(old[0].path, f.real+backupSuffix), "-%d", &number)
+	return fmt.Sprintf("%s%s-%d", f.real, backupSuffix, max(2, number+1)), nil
 }
 
 // Uninstall plans to disconnect a tool.
 func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, error) {
 	p := &Plan{setup: s, tool: t, project: project}
-	if err := s.owned(); err != nil {
-		return nil, err
-	}
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, err
@@ -255,6 +248,9 @@ func (p *Plan) script(name string, text []byte) error {
 // Apply does what was planned. After an error, what comes before it was done;
 // to apply a new plan does the rest.
 func (p *Plan) Apply() error {
+	if err := p.setup.owned(); err != nil {
+		return err
+	}
 	path := p.setup.recordPath(p.tool.Name, p.project, p.File)
 	if p.connected {
 		if err := p.setup.record(path, connection{p.tool.Name, p.project}); err != nil {

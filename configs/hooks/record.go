@@ -67,29 +67,24 @@ func (s *Setup) noted(ctx context.Context) map[string]Connection {
 	all := map[string]Connection{}
 	var mu sync.Mutex
 	var looking sync.WaitGroup
+	tools := Tools()
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
 		var c connection
 		data, _, err := read(path)
-		if err != nil || json.Unmarshal(data, &c) != nil {
-			continue
+		if err == nil {
+			err = json.Unmarshal(data, &c)
 		}
-		tools := Tools()
-		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == c.Tool })
+		i := slices.IndexFunc(tools, func(t Tool) bool { return err == nil && t.Name == c.Tool })
 		if i < 0 {
 			continue
 		}
 		looking.Go(func() {
-			gone := false
 			st := s.Check(ctx, tools[i], c.Project)
-			if c.Project != "" && !errors.Is(st.Err, errDead) {
-				_, err := os.Stat(c.Project)
-				gone = err != nil
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			all[path] = Connection{tools[i], c.Project, st, gone}
+			all[path] = Connection{tools[i], c.Project, st}
 		})
 	}
 	looking.Wait()
