@@ -97,13 +97,16 @@ var lfsHook = regexp.MustCompile(`^#!/bin/sh\n(command -v git-lfs [^\n]*\n)?git 
 
 // padLFS is a hook of Git LFS as long as what Git LFS reads of it.
 func padLFS(data []byte) []byte {
-	return slices.Concat(data, bytes.Repeat([]byte(" "), max(0, lfsReads-1-len(data))), []byte("\n"))
+	return slices.Concat(data, bytes.Repeat([]byte(" "), lfsReads-1-len(data)), []byte("\n"))
 }
 
 // unpadLFS is the hook of Git LFS that begins the data; nil if none does.
 func unpadLFS(data []byte) []byte {
-	hook := append(bytes.TrimRight(data[:min(len(data), lfsReads)], " \n"), '\n')
-	if len(data) < lfsReads || !lfsHook.Match(hook) {
+	if len(data) < lfsReads {
+		return nil
+	}
+	hook := slices.Concat(bytes.TrimRight(data[:lfsReads], " \n"), []byte("\n"))
+	if !lfsHook.Match(hook) {
 		return nil
 	}
 	return hook
@@ -182,13 +185,13 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if theirs == nil || string(theirs) == shebang {
+	if theirs == nil || strings.TrimSuffix(string(theirs), "\n")+"\n" == shebang {
 		if b.lfs == nil {
 			return []byte(gitHookText), nil
 		}
 		theirs, data = b.lfs, b.lfs
 	}
-	if lfsHook.Match(theirs) {
+	if lfsHook.Match(theirs) && len(theirs) < lfsReads {
 		data = padLFS(theirs)
 	}
 	from, to, err := b.split(data)
