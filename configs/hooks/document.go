@@ -75,9 +75,9 @@ func (d *document) changed() error {
 
 // A box is an array or an object.
 type box struct {
-	items    []item
-	tail     *hujson.Extra // between the last item, or the comma after it, and the bracket
-	trailing bool          // there is a comma after the last item
+	items []item
+	tail  *hujson.Extra // between the last item, or the comma after it, and the bracket
+	comma hujson.Extra  // empty; not nil if there is a comma after the last item
 }
 
 // An item is an element of an array, or a member of an object: what stands before
@@ -99,7 +99,7 @@ func boxOf(v *hujson.Value) box {
 		}
 	}
 	if n := len(b.items); n > 0 {
-		b.trailing = b.items[n-1].last.AfterExtra != nil
+		b.comma = b.items[n-1].last.AfterExtra[:0:0]
 	}
 	return b
 }

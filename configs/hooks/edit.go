@@ -115,10 +115,6 @@ func (d *document) add(to *hujson.Value, what any, broken bool) error {
 		indent = indentOf(d.text, last.first.StartOffset)
 		broken = bytes.ContainsRune(d.text[last.first.StartOffset:last.last.EndOffset], '\n')
 	}
-	var after hujson.Extra
-	if b.trailing {
-		after = hujson.Extra{}
-	}
 	value := func(before string, v any) hujson.Value {
 		return hujson.Value{BeforeExtra: hujson.Extra(before), Value: hujson.Literal(d.style.render(v, indent, broken))}
 	}
@@ -126,11 +122,11 @@ func (d *document) add(to *hujson.Value, what any, broken bool) error {
 	switch c := to.Value.(type) {
 	case *hujson.Array:
 		c.Elements = append(c.Elements, value(before, what))
-		c.Elements[len(c.Elements)-1].AfterExtra = after
+		c.Elements[len(c.Elements)-1].AfterExtra = b.comma
 	case *hujson.Object:
 		m := what.(member)
 		c.Members = append(c.Members, hujson.ObjectMember{Name: value(before, m.name), Value: value(d.style.space, m.value)})
-		c.Members[len(c.Members)-1].Value.AfterExtra = after
+		c.Members[len(c.Members)-1].Value.AfterExtra = b.comma
 	}
 	*b.tail = hujson.Extra(tail)
 	return d.changed()
@@ -150,7 +146,7 @@ func (d *document) remove(from *hujson.Value, index int) error {
 	}
 	if index > 0 && index == len(b.items)-1 {
 		last := b.items[index-1].last
-		if b.trailing {
+		if b.comma != nil {
 			last.AfterExtra = append(hujson.Extra{}, last.AfterExtra...) // not nil
 		} else {
 			*rest = slices.Concat(last.AfterExtra, *rest)

@@ -93,7 +93,13 @@ var (
 // lfsReads is how much of a hook Git LFS reads.
 const lfsReads = 1024
 
-var lfsHook = regexp.MustCompile(`^#!/bin/sh\n(command -v git-lfs [^\n]*\n)?git lfs [a-z-]+ "\$@"\n$`)
+// lfsHook is a hook of Git LFS, and lfsPadded one that goes on behind spaces.
+var (
+	lfsHook   = regexp.MustCompile("^" + lfsText + "$")
+	lfsPadded = regexp.MustCompile("^(" + lfsText + ") *\n")
+)
+
+const lfsText = `#!/bin/sh\n(?:command -v git-lfs [^\n]*\n)?git lfs [a-z-]+ "\$@"\n`
 
 // padLFS is a hook of Git LFS as long as what Git LFS reads of it.
 func padLFS(data []byte) []byte {
@@ -102,14 +108,10 @@ func padLFS(data []byte) []byte {
 
 // unpadLFS is the hook of Git LFS that begins the data; nil if none does.
 func unpadLFS(data []byte) []byte {
-	if len(data) < lfsReads {
-		return nil
+	if found := lfsPadded.FindSubmatch(data); found != nil && len(found[0]) == lfsReads {
+		return found[1]
 	}
-	hook := slices.Concat(bytes.TrimRight(data[:lfsReads], " \n"), []byte("\n"))
-	if !lfsHook.Match(hook) {
-		return nil
-	}
-	return hook
+	return nil
 }
 
 // gitHooks are the hooks of git that tell us what has happened.
@@ -120,40 +122,37 @@ type foreign string
 
 func (f foreign) Error() string { return string(f) }
 
-// split finds the block. Without one, from and to are where it belongs.
-func (block) split(data []byte) (from, to int, err error) {
+// split finds the block, and what it should be. Without one, from and to are where
+// it belongs.
+func (block) split(data []byte) (from, to int, text string, err error) {
+	lfs := unpadLFS(data)
 	from = bytes.IndexByte(data, '\n') + 1
 	if from == 0 {
 		from = len(data)
 	}
 	if !shellLine.Match(data[:from]) {
-		return 0, 0, foreign("is not a shell script")
+		return 0, 0, "", foreign("is not a shell script")
 	}
-	begin := bytes.Index(data, []byte("\n"+blockBegin))
-	if begin < 0 && unpadLFS(data) != nil {
-		return lfsReads, lfsReads, nil
+	if lfs != nil {
+		from = lfsReads
 	}
-	if begin < 0 {
-		return from, from, nil
+	to = from
+	if begin := bytes.Index(data, []byte("\n"+blockBegin)); begin >= 0 {
+		length := bytes.Index(data[begin+1:], []byte("\n"+blockEnd))
+		if length < 0 {
+			return 0, 0, "", fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
+		}
+		from = begin + 1
+		to = from + length + len("\n"+blockEnd)
 	}
-	begin++
-	length := bytes.Index(data[begin:], []byte("\n"+blockEnd))
-	if length < 0 {
-		return 0, 0, fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
+	if lfs != nil && from >= lfsReads {
+		return from, to, blockAfterLFS, nil
 	}
-	return begin, begin + length + len("\n"+blockEnd), nil
+	return from, to, blockText, nil
 }
 
 // shellLine is the first line of a script in whose shell the block works.
 var shellLine = regexp.MustCompile(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?\n?$`)
-
-// text is the block for this place in the script.
-func (block) text(data []byte, from int) string {
-	if from >= lfsReads && unpadLFS(data) != nil {
-		return blockAfterLFS
-	}
-	return blockText
-}
 
 // byHand reports whether somebody has a hook run git.sh.
 func byHand(data []byte) bool {
@@ -167,11 +166,11 @@ func (b block) state(data []byte) (State, error) {
 	if byHand(data) {
 		return Connected, nil
 	}
-	from, to, err := b.split(data)
+	from, to, text, err := b.split(data)
 	switch {
 	case err != nil || from == to:
 		return None, err
-	case string(data[from:to]) != b.text(data, from):
+	case string(data[from:to]) != text:
 		return Outdated, nil
 	}
 	return Connected, nil
@@ -194,7 +193,7 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if lfsHook.Match(theirs) && len(theirs) < lfsReads {
 		data = padLFS(theirs)
 	}
-	from, to, err := b.split(data)
+	from, to, text, err := b.split(data)
 	if err != nil {
 		return nil, err
 	}
@@ -202,14 +201,14 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if !bytes.HasSuffix(first, []byte("\n")) {
 		first = append(slices.Clip(first), '\n')
 	}
-	return slices.Concat(first, []byte(b.text(data, from)), rest), nil
+	return slices.Concat(first, []byte(text), rest), nil
 }
 
 func (b block) disconnect(data, before []byte) ([]byte, error) {
 	if data == nil || byHand(data) {
 		return data, nil
 	}
-	from, to, err := b.split(data)
+	from, to, _, err := b.split(data)
 	if err != nil || from == to {
 		return data, err
 	}

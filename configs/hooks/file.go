@@ -159,16 +159,14 @@ func (f file) replace(data []byte, mode fs.FileMode) error {
 		return err
 	}
 	if err = f.changed(); err == nil {
-		if err = os.Rename(tmp, f.real); err == nil {
-			return nil
-		}
+		err = os.Rename(tmp, f.real)
 	}
 	if errors.Is(err, syscall.EBUSY) {
 		if err = os.WriteFile(f.real, data, 0); err != nil {
 			return fmt.Errorf("%s, a mount of its own, was not written whole, and should be what %s is: %w", f.real, tmp, err)
 		}
 	}
-	os.Remove(tmp)
+	os.Remove(tmp) // it may have become the file
 	return err
 }
 

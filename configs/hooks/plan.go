@@ -34,8 +34,8 @@ type Plan struct {
 	setup     *Setup
 	tool      Tool
 	project   string
-	connected bool     // afterwards
-	stale     []string // what is noted of projects that are gone
+	connected bool         // afterwards
+	noted     []Connection // if not
 }
 
 // Install plans to connect a tool, for the user or in a project. The error says
@@ -178,15 +178,10 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		}
 		p.add(c)
 	}
-	noted := s.noted(ctx)
-	for path, c := range noted {
-		if c.gone {
-			p.stale = append(p.stale, path)
-		}
-	}
+	p.noted = s.noted(ctx)
 	// The scripts go with the last that needs them.
 	for _, name := range t.scripts {
-		if !p.needed(ctx, name, noted) {
+		if !p.needed(ctx, name) {
 			if err := p.script(name, nil); err != nil {
 				return nil, err
 			}
@@ -268,7 +263,7 @@ func (p *Plan) Apply() error {
 				removeEmpty(filepath.Dir(c.file.real), cmp.Or(p.project, p.setup.home))
 			}
 		}
-		return p.setup.forget(append(p.stale, path))
+		return p.setup.forget(path, p.noted)
 	}
 	return nil
 }
@@ -297,8 +292,8 @@ func (c Change) apply() error {
 }
 
 // needed reports whether any connection but this one needs a script.
-func (p *Plan) needed(ctx context.Context, script string, noted map[string]Connection) bool {
-	for _, c := range noted {
+func (p *Plan) needed(ctx context.Context, script string) bool {
+	for _, c := range p.noted {
 		same := c.Tool.Name == p.tool.Name && (p.project != "") == (c.Project != "") && c.File == p.File
 		if slices.Contains(c.Tool.scripts, script) && !same && c.live() {
 			return true

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,6 +131,7 @@ type Connection struct {
 	Tool    Tool
 	Project string // empty: for the user
 	Status
+	record string // the file that notes it; empty: none does
 }
 
 // Connections are what is connected now, or was and is [Gone]. Of projects those
@@ -140,12 +140,11 @@ func (s *Setup) Connections(ctx context.Context) []Connection {
 	var all []Connection
 	for _, t := range Tools() {
 		if st := s.Check(ctx, t, ""); st.State != None {
-			all = append(all, Connection{t, "", st})
+			all = append(all, Connection{Tool: t, Status: st})
 		}
 	}
-	noted := s.noted(ctx)
-	for _, name := range slices.Sorted(maps.Keys(noted)) {
-		if c := noted[name]; c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
+	for _, c := range s.noted(ctx) {
+		if c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
 			all = append(all, c)
 		}
 	}
