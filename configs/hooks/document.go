@@ -11,8 +11,8 @@ import (
 )
 
 // A document is a settings file in JSON, with comments and trailing commas if
-// its owner put some in. It is changed by splicing bytes at the offsets that
-// the parser found, so that all else stays as it stands.
+// its owner put some in. The parser keeps all white space and comments, so that all
+// else stays as it stands when a part is changed.
 type document struct {
 	mark  []byte // a byte order mark
 	text  []byte // what follows it
@@ -34,11 +34,7 @@ func parse(data []byte) (*document, error) {
 		d.mark, d.text = data[:len(bom)], data[len(bom):]
 	}
 	if !utf8.Valid(d.text) {
-		valid := 0
-		for r, n := utf8.DecodeRune(d.text); r != utf8.RuneError || n > 1; r, n = utf8.DecodeRune(d.text[valid:]) {
-			valid += n
-		}
-		return nil, d.errorAt(valid, "is not UTF-8; save it as UTF-8 first")
+		return nil, d.errorAt(bytes.IndexRune(d.text, utf8.RuneError), "is not UTF-8; save it as UTF-8 first")
 	}
 	if bytes.Count(d.text, []byte("["))+bytes.Count(d.text, []byte("{")) > maxBrackets {
 		return nil, fmt.Errorf("has more than %d brackets; it is left alone", maxBrackets)
@@ -53,16 +49,13 @@ func parse(data []byte) (*document, error) {
 	return d, d.reparse()
 }
 
-func (d *document) reparse() error {
-	root, err := hujson.Parse(d.text)
-	if err != nil {
-		// To the parser, a line comment that ends with the file is an error.
-		var again error
-		if root, again = hujson.Parse(append(slices.Clip(d.text), '\n')); again != nil {
-			return fmt.Errorf("is not JSON: %.200s; fix it first", strings.TrimPrefix(err.Error(), "hujson: "))
-		}
+// reparse parses the text, and a line feed: without it, a line comment that ends
+// with the file would be an error.
+func (d *document) reparse() (err error) {
+	if d.root, err = hujson.Parse(append(slices.Clip(d.text), '\n')); err != nil {
+		_, err = hujson.Parse(d.text)
+		return fmt.Errorf("is not JSON: %.200s; fix it first", strings.TrimPrefix(err.Error(), "hujson: "))
 	}
-	d.root = root
 	d.style = styleOf(d)
 	return nil
 }
@@ -74,55 +67,39 @@ func (d *document) errorAt(offset int, format string, args ...any) error {
 	return fmt.Errorf("line %d: %s", 1+bytes.Count(d.text[:offset], []byte("\n")), fmt.Sprintf(format, args...))
 }
 
-// A splice replaces text[from:to].
-type splice struct {
-	from, to int
-	text     string
-}
-
-// apply changes the text; splices are in order and do not overlap.
-func (d *document) apply(splices ...splice) error {
-	var out []byte
-	at := 0
-	for _, s := range splices {
-		out = append(append(out, d.text[at:s.from]...), s.text...)
-		at = s.to
-	}
-	d.text = append(out, d.text[at:]...)
+// changed is what follows a change of a part of root.
+func (d *document) changed() error {
+	d.text = bytes.TrimSuffix(d.root.Pack(), []byte("\n"))
 	return d.reparse()
 }
 
-// An item is an element of an array or a member of an object, as it stands in
-// the text: before it white space and comments, and after it up to the comma.
-type item struct {
-	before, after hujson.Extra
-	start, end    int
+// A box is an array or an object.
+type box struct {
+	items []item
+	tail  *hujson.Extra // between the last item, or the comma after it, and the bracket
+	comma hujson.Extra  // empty; not nil if there is a comma after the last item
 }
 
-// A box is an array or an object as it stands in the text.
-type box struct {
-	open, close int // the offsets of its brackets
-	items       []item
-	tail        hujson.Extra // between the last item, or the comma after it, and the bracket
-	trailing    bool         // there is a comma after the last item
-}
+// An item is an element of an array, or a member of an object: what stands before
+// it is before first, and what stands up to the comma behind last.
+type item struct{ first, last *hujson.Value }
 
 func boxOf(v *hujson.Value) box {
-	b := box{open: v.StartOffset, close: v.EndOffset - 1}
+	b := box{tail: new(hujson.Extra)}
 	switch c := v.Value.(type) {
 	case *hujson.Array:
-		b.tail = c.AfterExtra
-		for _, e := range c.Elements {
-			b.items = append(b.items, item{e.BeforeExtra, e.AfterExtra, e.StartOffset, e.EndOffset})
+		b.tail = &c.AfterExtra
+		for i := range c.Elements {
+			b.items = append(b.items, item{&c.Elements[i], &c.Elements[i]})
 		}
 	case *hujson.Object:
-		b.tail = c.AfterExtra
-		for _, m := range c.Members {
-			b.items = append(b.items, item{m.Name.BeforeExtra, m.Value.AfterExtra, m.Name.StartOffset, m.Value.EndOffset})
+		b.tail = &c.AfterExtra
+		for i := range c.Members {
+			b.items = append(b.items, item{&c.Members[i].Name, &c.Members[i].Value})
 		}
 	}
 	if n := len(b.items); n > 0 {
-		b.trailing = b.items[n-1].after != nil
+		b.comma = b.items[n-1].last.AfterExtra[:0:0]
 	}
 	return b
 }
@@ -130,15 +107,15 @@ func boxOf(v *hujson.Value) box {
 // broken reports whether the box goes over several lines; an empty one may
 // leave it open.
 func (b box) broken(ifEmpty bool) bool {
-	if len(b.items) == 0 && !bytes.ContainsRune(b.tail, '\n') {
+	if len(b.items) == 0 && !bytes.ContainsRune(*b.tail, '\n') {
 		return ifEmpty
 	}
 	for _, i := range b.items {
-		if bytes.ContainsRune(i.before, '\n') || bytes.ContainsRune(i.after, '\n') {
+		if bytes.ContainsRune(i.first.BeforeExtra, '\n') || bytes.ContainsRune(i.last.AfterExtra, '\n') {
 			return true
 		}
 	}
-	return bytes.ContainsRune(b.tail, '\n')
+	return bytes.ContainsRune(*b.tail, '\n')
 }
 
 // comments is an extra without the white space at its end, and whether that

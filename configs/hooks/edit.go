@@ -56,8 +56,9 @@ func indentOf(text []byte, offset int) string {
 // indent is the white space before the items of a broken box.
 func (b box) indent(otherwise string) string {
 	for _, i := range slices.Backward(b.items) {
-		if at := bytes.LastIndexByte(i.before, '\n'); at >= 0 && len(bytes.Trim(i.before[at:], " \t\n")) == 0 {
-			return string(i.before[at+1:])
+		before := i.first.BeforeExtra
+		if at := bytes.LastIndexByte(before, '\n'); at >= 0 && len(bytes.Trim(before[at:], " \t\n")) == 0 {
+			return string(before[at+1:])
 		}
 	}
 	return otherwise
@@ -80,7 +81,7 @@ func (s style) render(v any, indent string, broken bool) string {
 		}
 	case object:
 		for _, m := range v {
-			parts = append(parts, s.renderMember(m, indent+s.indent, broken))
+			parts = append(parts, string(hujson.String(m.name))+":"+s.space+s.render(m.value, indent+s.indent, broken))
 		}
 	default:
 		panic(fmt.Sprintf("hooks: a %T in a settings file", v))
@@ -92,94 +93,93 @@ func (s style) render(v any, indent string, broken bool) string {
 	return brackets[:1] + line + s.indent + strings.Join(parts, ","+line+s.indent) + line + brackets[1:]
 }
 
-func (s style) renderMember(m member, indent string, broken bool) string {
-	return string(hujson.String(m.name)) + ":" + s.space + s.render(m.value, indent, broken)
-}
-
 // add puts an item behind the last one of an array or object: a value, or a
 // member. An empty one is laid out over several lines if broken says so.
 func (d *document) add(to *hujson.Value, what any, broken bool) error {
 	b := boxOf(to)
-	own := indentOf(d.text, b.open)
-	write := func(indent string, broken bool) string {
-		if m, ok := what.(member); ok {
-			return d.style.renderMember(m, indent, broken)
-		}
-		return d.style.render(what, indent, broken)
-	}
-	kept, _ := comments(b.tail)
-	at := b.close - len(b.tail) + len(kept) // behind the comments
-
-	if len(b.items) == 0 {
-		if !b.broken(broken) {
-			return d.apply(splice{at, b.close, write("", false)})
-		}
-		line := d.style.newline + own
-		return d.apply(splice{at, b.close, line + d.style.indent + write(own+d.style.indent, true) + line})
-	}
-
-	last := b.items[len(b.items)-1]
-	var text string
+	own := indentOf(d.text, to.StartOffset)
+	kept, _ := comments(*b.tail)
+	before, indent, tail := d.style.space, "", string((*b.tail)[len(kept):])
+	empty := len(b.items) == 0
 	switch {
+	case empty && !b.broken(broken):
+		before, tail, broken = "", "", false
+	case empty:
+		indent = own + d.style.indent
+		before, tail, broken = d.style.newline+indent, d.style.newline+own, true
 	case b.broken(false):
-		indent := b.indent(own + d.style.indent)
-		text = d.style.newline + indent + write(indent, true)
-	case bytes.ContainsRune(d.text[last.start:last.end], '\n'): // [{ and }] stand in one line each
-		text = d.style.space + write(indentOf(d.text, last.start), true)
-	default:
-		text = d.style.space + write("", false)
+		indent = b.indent(own + d.style.indent)
+		before, broken = d.style.newline+indent, true
+	default: // [{ and }] may stand in one line each
+		last := b.items[len(b.items)-1]
+		indent = indentOf(d.text, last.first.StartOffset)
+		broken = bytes.ContainsRune(d.text[last.first.StartOffset:last.last.EndOffset], '\n')
 	}
-	if b.trailing {
-		return d.apply(splice{at, at, text + ","})
+	value := func(before string, v any) hujson.Value {
+		return hujson.Value{BeforeExtra: hujson.Extra(before), Value: hujson.Literal(d.style.render(v, indent, broken))}
 	}
-	return d.apply(splice{last.end, last.end, ","}, splice{at, at, text})
+	before = string(kept) + before
+	switch c := to.Value.(type) {
+	case *hujson.Array:
+		c.Elements = append(c.Elements, value(before, what))
+		c.Elements[len(c.Elements)-1].AfterExtra = b.comma
+	case *hujson.Object:
+		m := what.(member)
+		c.Members = append(c.Members, hujson.ObjectMember{Name: value(before, m.name), Value: value(d.style.space, m.value)})
+		c.Members[len(c.Members)-1].Value.AfterExtra = b.comma
+	}
+	*b.tail = hujson.Extra(tail)
+	return d.changed()
 }
 
 // remove takes the item with an index out of an array or object, so that what
 // add has put there leaves no trace. Comments stay.
 func (d *document) remove(from *hujson.Value, index int) error {
 	b := boxOf(from)
-	it := b.items[index]
-	kept, line := comments(it.before)
-	start := it.start - len(it.before) + len(kept)
-	switch last := index == len(b.items)-1; {
-	case len(b.items) == 1:
-		end := it.end + len(it.after)
-		if b.trailing {
-			end++
-		}
-		after, _ := comments(it.after)
-		tail, _ := comments(b.tail)
-		if len(kept)+len(after)+len(tail) == 0 {
-			end = b.close // it becomes {} or []
-		}
-		return d.apply(d.cut(start, end, line, it.after))
-	case last && !b.trailing:
-		before := b.items[index-1]
-		comma := before.end + len(before.after)
-		return d.apply(splice{comma, comma + 1, ""}, d.cut(start, it.end, line, nil))
-	default:
-		return d.apply(d.cut(start, it.end+len(it.after)+len(","), line, it.after))
+	it, rest := b.items[index], b.tail
+	if index < len(b.items)-1 {
+		rest = &b.items[index+1].first.BeforeExtra
 	}
+	*rest = d.join(it.first.BeforeExtra, it.last.AfterExtra, *rest)
+	if kept, _ := comments(*rest); len(b.items) == 1 && len(kept) == 0 {
+		*rest = nil // it becomes {} or []
+	}
+	if index > 0 && index == len(b.items)-1 {
+		last := b.items[index-1].last
+		if b.comma != nil {
+			last.AfterExtra = append(hujson.Extra{}, last.AfterExtra...) // not nil
+		} else {
+			*rest = slices.Concat(last.AfterExtra, *rest)
+			last.AfterExtra = nil
+		}
+	}
+	switch c := from.Value.(type) {
+	case *hujson.Array:
+		c.Elements = slices.Delete(c.Elements, index, index+1)
+	case *hujson.Object:
+		c.Members = slices.Delete(c.Members, index, index+1)
+	}
+	return d.changed()
 }
 
-// cut is the removal of text[from:to], in which an extra has comments that
-// stay. If a line comment stands before it, a line feed must follow.
-func (d *document) cut(from, to int, line bool, extra hujson.Extra) splice {
-	stays, stillLine := comments(extra)
+// join is what stays where an item was: the comments before and after it, and what
+// followed. After a line comment there must be a line feed.
+func (d *document) join(before, after, rest hujson.Extra) hujson.Extra {
+	kept, line := comments(before)
+	stays, stillLine := comments(after)
 	if len(stays) > 0 {
 		if line {
-			stays = append([]byte(d.style.newline), stays...)
+			kept = append(slices.Clip(kept), d.style.newline...)
 		}
 		line = stillLine
 	}
 	if line {
-		rest := bytes.TrimLeft(d.text[to:], " \t")
-		if bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n")) {
-			to = len(d.text) - len(rest)
+		trimmed := bytes.TrimLeft(rest, " \t")
+		if bytes.HasPrefix(trimmed, []byte("\n")) || bytes.HasPrefix(trimmed, []byte("\r\n")) {
+			rest = trimmed
 		} else {
 			stays = append(slices.Clip(stays), d.style.newline...)
 		}
 	}
-	return splice{from, to, string(stays)}
+	return slices.Concat(kept, stays, rest)
 }

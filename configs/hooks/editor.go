@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,64 +80,38 @@ type block struct {
 
 const (
 	blockBegin = "# >>> spool agent >>>"
-	blockEnd   = "# <<< spool agent <<<"
-	blockText  = blockBegin + ` 'agent hooks uninstall git' removes these lines
-if [ "${SPOOL_AGENT_HOOK-}" != "$PWD/$0" ] && [ -x "$0" ] && [ "${0##*/}" != "$0" ] &&
-	[ ! -t 0 ] && [ -r "${HOME-}/` + gitScriptPath + `" ]; then
-	spool_status=0 spool_input='' spool_name=${0##*/}
-	spool_name=${spool_name%.legacy}
-	case $spool_name in
-	pre-push | post-rewrite)
-		spool_input=$(cat && echo .)
-		printf %s "${spool_input%.}" 2>/dev/null |
-			SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
-		;;
-	*)
-		SPOOL_AGENT_HOOK=$PWD/$0 "$0" "$@" || spool_status=$?
-		;;
-	esac
-	case $spool_name:$spool_status in
-	pre-push:0 | post-*)
-		printf %s "${spool_input%.}" 2>/dev/null |
-			sh "$HOME/` + gitScriptPath + `" "$spool_name" "$@" >/dev/null 2>&1 || :
-		;;
-	esac
-	exit "$spool_status"
-fi
-unset SPOOL_AGENT_HOOK
-` + blockEnd + "\n"
-	blockAfterLFS = blockBegin + ` 'agent hooks uninstall git' removes these lines
-spool_status=$?
-case ${0##*/}:$spool_status in
-pre-push:0 | post-*)
-	[ ! -r "${HOME-}/` + gitScriptPath + `" ] ||
-		sh "$HOME/` + gitScriptPath + `" "${0##*/}" "$@" </dev/null >/dev/null 2>&1
-	;;
-esac
-exit "$spool_status"
-` + blockEnd + "\n"
-	shebang = "#!/bin/sh\n"
-	// withoutLFS is the rest of a hook that we make.
-	withoutLFS = `case ${0##*/} in pre-push*) ! command -v git-lfs >/dev/null 2>&1 || git lfs pre-push "$@" ;; esac # as Git LFS would` + "\n"
+	blockEnd   = "# <<< spool agent <<<\n"
+	shebang    = "#!/bin/sh\n"
+)
+
+var (
+	blockText     = gitHookText[len(shebang) : strings.Index(gitHookText, blockEnd)+len(blockEnd)]
+	withoutLFS    = gitHookText[len(shebang)+len(blockText):] // the rest of a hook that we make
+	blockAfterLFS = gitHookAfterLFS[len(shebang):]
 )
 
 // lfsReads is how much of a hook Git LFS reads.
 const lfsReads = 1024
 
-var lfsHook = regexp.MustCompile(`^#!/bin/sh\n(command -v git-lfs [^\n]*\n)?git lfs [a-z-]+ "\$@"\n$`)
+// lfsHook is a hook of Git LFS, and lfsPadded one that goes on behind spaces.
+var (
+	lfsHook   = regexp.MustCompile("^" + lfsText + "$")
+	lfsPadded = regexp.MustCompile("^(" + lfsText + ") *\n")
+)
+
+const lfsText = `#!/bin/sh\n(?:command -v git-lfs [^\n]*\n)?git lfs [a-z-]+ "\$@"\n`
 
 // padLFS is a hook of Git LFS as long as what Git LFS reads of it.
 func padLFS(data []byte) []byte {
-	return slices.Concat(data, bytes.Repeat([]byte(" "), max(0, lfsReads-1-len(data))), []byte("\n"))
+	return slices.Concat(data, bytes.Repeat([]byte(" "), lfsReads-1-len(data)), []byte("\n"))
 }
 
 // unpadLFS is the hook of Git LFS that begins the data; nil if none does.
 func unpadLFS(data []byte) []byte {
-	hook := append(bytes.TrimRight(data[:min(len(data), lfsReads)], " \n"), '\n')
-	if len(data) < lfsReads || !lfsHook.Match(hook) {
-		return nil
+	if found := lfsPadded.FindSubmatch(data); found != nil && len(found[0]) == lfsReads {
+		return found[1]
 	}
-	return hook
+	return nil
 }
 
 // gitHooks are the hooks of git that tell us what has happened.
@@ -149,54 +122,37 @@ type foreign string
 
 func (f foreign) Error() string { return string(f) }
 
-// split finds the block. Without one, from and to are where it belongs.
-func (block) split(data []byte) (from, to int, err error) {
+// split finds the block, and what it should be. Without one, from and to are where
+// it belongs.
+func (block) split(data []byte) (from, to int, text string, err error) {
+	lfs := unpadLFS(data)
 	from = bytes.IndexByte(data, '\n') + 1
 	if from == 0 {
 		from = len(data)
 	}
-	if !isShell(data[:from]) {
-		return 0, 0, foreign("is not a shell script")
+	if !shellLine.Match(data[:from]) {
+		return 0, 0, "", foreign("is not a shell script")
 	}
-	begin := bytes.Index(data, []byte("\n"+blockBegin))
-	if begin < 0 && unpadLFS(data) != nil {
-		return lfsReads, lfsReads, nil
+	if lfs != nil {
+		from = lfsReads
 	}
-	if begin < 0 {
-		return from, from, nil
-	}
-	begin++
-	length := bytes.Index(data[begin:], []byte("\n"+blockEnd+"\n"))
-	if length < 0 {
-		return 0, 0, fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd)
-	}
-	return begin, begin + length + len("\n"+blockEnd+"\n"), nil
-}
-
-// isShell reports whether a script's first line is that of a shell in which
-// the block works.
-func isShell(line []byte) bool {
-	rest, ok := bytes.CutPrefix(line, []byte("#!"))
-	if !ok || bytes.Contains(line, []byte("\r")) {
-		return false
-	}
-	fields := strings.Fields(string(rest))
-	if len(fields) > 1 && path.Base(fields[0]) == "env" {
-		fields = fields[1:]
-		if len(fields) > 1 && fields[0] == "-S" {
-			fields = fields[1:]
+	to = from
+	if begin := bytes.Index(data, []byte("\n"+blockBegin)); begin >= 0 {
+		length := bytes.Index(data[begin+1:], []byte("\n"+blockEnd))
+		if length < 0 {
+			return 0, 0, "", fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
 		}
+		from = begin + 1
+		to = from + length + len("\n"+blockEnd)
 	}
-	return len(fields) > 0 && slices.Contains([]string{"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"}, path.Base(fields[0]))
+	if lfs != nil && from >= lfsReads {
+		return from, to, blockAfterLFS, nil
+	}
+	return from, to, blockText, nil
 }
 
-// text is the block for this place in the script.
-func (block) text(data []byte, from int) string {
-	if from >= lfsReads && unpadLFS(data) != nil {
-		return blockAfterLFS
-	}
-	return blockText
-}
+// shellLine is the first line of a script in whose shell the block works.
+var shellLine = regexp.MustCompile(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?\n?$`)
 
 // byHand reports whether somebody has a hook run git.sh.
 func byHand(data []byte) bool {
@@ -210,11 +166,11 @@ func (b block) state(data []byte) (State, error) {
 	if byHand(data) {
 		return Connected, nil
 	}
-	from, to, err := b.split(data)
+	from, to, text, err := b.split(data)
 	switch {
 	case err != nil || from == to:
 		return None, err
-	case string(data[from:to]) != b.text(data, from):
+	case string(data[from:to]) != text:
 		return Outdated, nil
 	}
 	return Connected, nil
@@ -228,16 +184,16 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if theirs == nil || string(theirs) == shebang {
+	if theirs == nil || strings.TrimSuffix(string(theirs), "\n")+"\n" == shebang {
 		if b.lfs == nil {
-			return []byte(shebang + blockText + withoutLFS), nil
+			return []byte(gitHookText), nil
 		}
 		theirs, data = b.lfs, b.lfs
 	}
-	if lfsHook.Match(theirs) {
+	if lfsHook.Match(theirs) && len(theirs) < lfsReads {
 		data = padLFS(theirs)
 	}
-	from, to, err := b.split(data)
+	from, to, text, err := b.split(data)
 	if err != nil {
 		return nil, err
 	}
@@ -245,14 +201,14 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if !bytes.HasSuffix(first, []byte("\n")) {
 		first = append(slices.Clip(first), '\n')
 	}
-	return slices.Concat(first, []byte(b.text(data, from)), rest), nil
+	return slices.Concat(first, []byte(text), rest), nil
 }
 
 func (b block) disconnect(data, before []byte) ([]byte, error) {
 	if data == nil || byHand(data) {
 		return data, nil
 	}
-	from, to, err := b.split(data)
+	from, to, _, err := b.split(data)
 	if err != nil || from == to {
 		return data, err
 	}

@@ -2,14 +2,15 @@ package hooks
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -137,7 +138,7 @@ func (f file) draft(data []byte, mode fs.FileMode) (name string, err error) {
 			return "", fmt.Errorf("%s belongs to somebody else: %w", f.real, err)
 		}
 		if err := keepACL(tmp, f.real); err != nil {
-			return "", fmt.Errorf("keeping the access list of %s: %w", f.real, err)
+			return "", err
 		}
 	}
 	if _, err := tmp.Write(data); err != nil {
@@ -158,28 +159,15 @@ func (f file) replace(data []byte, mode fs.FileMode) error {
 		return err
 	}
 	if err = f.changed(); err == nil {
-		if err = os.Rename(tmp, f.real); err == nil {
-			return nil
-		}
+		err = os.Rename(tmp, f.real)
 	}
 	if errors.Is(err, syscall.EBUSY) {
-		if err = f.overwrite(data); err != nil {
+		if err = os.WriteFile(f.real, data, 0); err != nil {
 			return fmt.Errorf("%s, a mount of its own, was not written whole, and should be what %s is: %w", f.real, tmp, err)
 		}
 	}
-	os.Remove(tmp)
+	os.Remove(tmp) // it may have become the file
 	return err
-}
-
-func (f file) overwrite(data []byte) error {
-	w, err := os.OpenFile(f.real, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	if _, err = w.Write(data); err == nil {
-		err = errors.Join(w.Truncate(int64(len(data))), w.Sync())
-	}
-	return errors.Join(err, w.Close())
 }
 
 // remove removes the file, if it is still what was read.
@@ -194,38 +182,29 @@ func (f file) remove() error {
 // second and later ones have a number behind it.
 const backupSuffix = ".before-spool-agent"
 
-// A backup is what a file was before we first changed it.
-type backup struct {
-	file
-	number int
-}
+var backupNumber = regexp.MustCompile(`^(-[1-9][0-9]*)?$`)
 
-// backups are those of a file, the newest first.
-func (f file) backups() ([]backup, error) {
+// backups are what a file was before we first changed it, the newest first.
+func (f file) backups() (found []file, err error) {
 	entries, err := os.ReadDir(filepath.Dir(f.real))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var found []backup
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), filepath.Base(f.real)+backupSuffix)
-		if !ok || !e.Type().IsRegular() {
+		if !ok || !backupNumber.MatchString(rest) || !e.Type().IsRegular() {
 			continue
-		}
-		number := 1
-		if rest != "" {
-			if number, err = strconv.Atoi(strings.TrimPrefix(rest, "-")); err != nil || number < 2 || rest != "-"+strconv.Itoa(number) {
-				continue
-			}
 		}
 		path := filepath.Join(filepath.Dir(f.real), e.Name())
 		data, info, err := read(path)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, backup{file{path, path, data, info}, number})
+		found = append(found, file{path, path, data, info})
 	}
-	slices.SortFunc(found, func(a, b backup) int { return b.number - a.number })
+	slices.SortFunc(found, func(a, b file) int {
+		return cmp.Or(len(b.path)-len(a.path), strings.Compare(b.path, a.path))
+	})
 	return found, nil
 }
 

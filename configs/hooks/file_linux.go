@@ -14,13 +14,11 @@ func keepACL(f *os.File, old string) error {
 	list := make([]byte, 64<<10) // the most that there can be
 	n, err := unix.Getxattr(old, name, list)
 	if err == nil {
-		return unix.Fsetxattr(int(f.Fd()), name, list[:n], 0)
+		err = unix.Fsetxattr(int(f.Fd()), name, list[:n], 0)
+		return os.NewSyscallError("keeping the access list of "+old, err)
 	}
 	if errors.Is(err, unix.ENODATA) {
-		err = unix.Fremovexattr(int(f.Fd()), name)
+		unix.Fremovexattr(int(f.Fd()), name) // mostly it has none either
 	}
-	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOENT) { // replacing finds that out
-		return nil
-	}
-	return err
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/tailscale/hujson"
 )
 
 // A blocker is a setting with which a tool runs none of our hooks.
@@ -98,9 +99,8 @@ func load(path string) (v any) {
 	}
 	if filepath.Ext(path) == ".toml" {
 		err = toml.Unmarshal(data, &v)
-	} else if d, jerr := parse(data); jerr == nil {
-		d.root.Standardize()
-		err = json.Unmarshal(d.root.Pack(), &v)
+	} else if data, err = hujson.Standardize(append(data, '\n')); err == nil {
+		err = json.Unmarshal(data, &v)
 	}
 	if err != nil {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // A Change is what is done to one file.
@@ -33,29 +34,22 @@ type Plan struct {
 	setup     *Setup
 	tool      Tool
 	project   string
-	connected bool     // afterwards
-	stale     []string // what is noted of projects that are gone
+	connected bool         // afterwards
+	noted     []Connection // if not
 }
 
 // Install plans to connect a tool, for the user or in a project. The error says
 // why that cannot be done; then nothing will be changed.
 func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, error) {
 	p := &Plan{setup: s, tool: t, project: project, connected: true}
-	if err := s.owned(); err != nil {
-		return nil, err
-	}
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, err
 	}
 	p.File = t.fileOf(targets)
 	if t.Name == gitName {
-		note, err := prepareGit(ctx, project, p.File, targets)
-		if err != nil {
+		if err := p.prepareGit(ctx, targets); err != nil {
 			return nil, err
-		}
-		if note != "" {
-			p.Notes = append(p.Notes, note)
 		}
 	}
 	for _, name := range t.scripts {
@@ -158,15 +152,14 @@ func (f file) backupName() (string, error) {
 	if bytes.Equal(old[0].data, f.data) {
 		return "", nil
 	}
-	return fmt.Sprintf("%s%s-%d", f.real, backupSuffix, old[0].number+1), nil
+	var number int // of the newest; the first has none
+	fmt.Sscanf(strings.TrimPrefix(old[0].path, f.real+backupSuffix), "-%d", &number)
+	return fmt.Sprintf("%s%s-%d", f.real, backupSuffix, max(2, number+1)), nil
 }
 
 // Uninstall plans to disconnect a tool.
 func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, error) {
 	p := &Plan{setup: s, tool: t, project: project}
-	if err := s.owned(); err != nil {
-		return nil, err
-	}
 	targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, err
@@ -185,15 +178,10 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		}
 		p.add(c)
 	}
-	noted := s.noted(ctx)
-	for path, c := range noted {
-		if c.gone {
-			p.stale = append(p.stale, path)
-		}
-	}
+	p.noted = s.noted(ctx)
 	// The scripts go with the last that needs them.
 	for _, name := range t.scripts {
-		if !p.needed(ctx, name, noted) {
+		if !p.needed(ctx, name) {
 			if err := p.script(name, nil); err != nil {
 				return nil, err
 			}
@@ -255,6 +243,9 @@ func (p *Plan) script(name string, text []byte) error {
 // Apply does what was planned. After an error, what comes before it was done;
 // to apply a new plan does the rest.
 func (p *Plan) Apply() error {
+	if err := p.setup.owned(); err != nil {
+		return err
+	}
 	path := p.setup.recordPath(p.tool.Name, p.project, p.File)
 	if p.connected {
 		if err := p.setup.record(path, connection{p.tool.Name, p.project}); err != nil {
@@ -272,7 +263,7 @@ func (p *Plan) Apply() error {
 				removeEmpty(filepath.Dir(c.file.real), cmp.Or(p.project, p.setup.home))
 			}
 		}
-		return p.setup.forget(append(p.stale, path))
+		return p.setup.forget(path, p.noted)
 	}
 	return nil
 }
@@ -301,8 +292,8 @@ func (c Change) apply() error {
 }
 
 // needed reports whether any connection but this one needs a script.
-func (p *Plan) needed(ctx context.Context, script string, noted map[string]Connection) bool {
-	for _, c := range noted {
+func (p *Plan) needed(ctx context.Context, script string) bool {
+	for _, c := range p.noted {
 		same := c.Tool.Name == p.tool.Name && (p.project != "") == (c.Project != "") && c.File == p.File
 		if slices.Contains(c.Tool.scripts, script) && !same && c.live() {
 			return true

@@ -43,17 +43,16 @@ func (s *Setup) record(path string, c connection) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := open(path, "")
-	if err != nil {
-		return err
-	}
-	return f.replace(append(data, '\n'), 0o600)
+	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// forget removes what is noted of connections.
-func (s *Setup) forget(paths []string) error {
-	for _, path := range paths {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// forget removes what is noted of a connection, and of projects that are gone.
+func (s *Setup) forget(path string, noted []Connection) error {
+	for _, c := range noted {
+		if c.record != path && !c.gone {
+			continue
+		}
+		if err := os.Remove(c.record); err != nil {
 			return err
 		}
 	}
@@ -62,35 +61,25 @@ func (s *Setup) forget(paths []string) error {
 	return nil
 }
 
-// noted are all connections that are noted, by the files that note them.
-func (s *Setup) noted(ctx context.Context) map[string]Connection {
-	all := map[string]Connection{}
-	var mu sync.Mutex
-	var looking sync.WaitGroup
+// noted are all connections that are noted.
+func (s *Setup) noted(ctx context.Context) (all []Connection) {
+	tools := Tools()
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
 		var c connection
 		data, _, err := read(path)
-		if err != nil || json.Unmarshal(data, &c) != nil {
-			continue
+		if err == nil {
+			err = json.Unmarshal(data, &c)
 		}
-		tools := Tools()
 		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == c.Tool })
-		if i < 0 {
-			continue
+		if err == nil && i >= 0 {
+			all = append(all, Connection{Tool: tools[i], Project: c.Project, record: path})
 		}
-		looking.Go(func() {
-			gone := false
-			st := s.Check(ctx, tools[i], c.Project)
-			if c.Project != "" && !errors.Is(st.Err, errDead) {
-				_, err := os.Stat(c.Project)
-				gone = err != nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all[path] = Connection{tools[i], c.Project, st, gone}
-		})
+	}
+	var looking sync.WaitGroup
+	for i := range all {
+		looking.Go(func() { all[i].Status = s.Check(ctx, all[i].Tool, all[i].Project) })
 	}
 	looking.Wait()
 	return all

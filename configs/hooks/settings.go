@@ -64,7 +64,7 @@ func (s settings) hooksOf(d *document) (hooks *hujson.Value, index int, err erro
 	hooks = &root.Members[i].Value
 	o, ok := hooks.Value.(*hujson.Object)
 	if !ok {
-		return nil, 0, d.errorAt(hooks.StartOffset, `"hooks" is %s, not an object; make it {} or remove it first`, kind(hooks))
+		return nil, 0, d.errorAt(hooks.StartOffset, `"hooks" is %.40s, not an object; make it {} or remove it first`, plain(hooks))
 	}
 	return hooks, i, d.unique(o)
 }
@@ -110,22 +110,6 @@ func indexOf(o *hujson.Object, name string) int {
 // event is the index of the event of that name, or -1.
 func (s settings) event(name string) int {
 	return slices.IndexFunc(s.events, func(e event) bool { return e.name == name })
-}
-
-func kind(v *hujson.Value) string {
-	switch v.Value.Kind() {
-	case 'n':
-		return "null"
-	case 't', 'f':
-		return "a boolean"
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case '[':
-		return "an array"
-	}
-	return "an object"
 }
 
 // maxFinds is more than there are events. Each removal reads the file anew.
@@ -185,12 +169,17 @@ func isOurs(hook *hujson.Value) bool {
 	return ok && text.Kind() == '"' && wasInstalled(text.String())
 }
 
+// plain is a value without comments, in one line.
+func plain(v *hujson.Value) string {
+	c := v.Clone()
+	c.Minimize()
+	return string(c.Pack())
+}
+
 // equal reports whether a value in a document means what would be written.
 func equal(v *hujson.Value, want any) bool {
-	plain := v.Clone()
-	plain.Standardize()
 	var a, b any
-	return json.Unmarshal(plain.Pack(), &a) == nil &&
+	return json.Unmarshal([]byte(plain(v)), &a) == nil &&
 		json.Unmarshal([]byte(style{}.render(want, "", false)), &b) == nil && reflect.DeepEqual(a, b)
 }
 
@@ -288,7 +277,7 @@ func (s settings) check(d *document) error {
 	for _, m := range hooks.Value.(*hujson.Object).Members {
 		name := nameOf(m)
 		if _, ok := m.Value.Value.(*hujson.Array); !ok && s.event(name) >= 0 {
-			return d.errorAt(m.Value.StartOffset, "the hooks of %q are %s, not an array; make it [] or remove it first", name, kind(&m.Value))
+			return d.errorAt(m.Value.StartOffset, "the hooks of %q are %.40s, not an array; make it [] or remove it first", name, plain(&m.Value))
 		}
 	}
 	return nil
@@ -342,9 +331,9 @@ func (s settings) prune(d *document, match func(find) bool, keep func(event stri
 // its value.
 func remarked(m *hujson.ObjectMember) bool {
 	b := boxOf(&m.Value)
-	extras := []hujson.Extra{m.Name.AfterExtra, m.Value.BeforeExtra, b.tail}
+	extras := []hujson.Extra{m.Name.AfterExtra, m.Value.BeforeExtra, *b.tail}
 	for _, i := range b.items {
-		extras = append(extras, i.before, i.after)
+		extras = append(extras, i.first.BeforeExtra, i.last.AfterExtra)
 	}
 	return slices.ContainsFunc(extras, func(e hujson.Extra) bool {
 		kept, _ := comments(e)

@@ -168,7 +168,7 @@ func hollow(data []byte) bool {
 		return false
 	}
 	for v := range v.All() {
-		if b := boxOf(v); len(b.items) == 0 && len(b.tail) > 0 {
+		if b := boxOf(v); len(b.items) == 0 && len(*b.tail) > 0 {
 			return true
 		}
 	}
@@ -294,10 +294,10 @@ func TestSettingsRefused(t *testing.T) {
 		{`[]`, `line 1: is not a JSON object; fix it first`},
 		{"\n null", `line 2: is not a JSON object; fix it first`},
 		{"{\n \"hooks\": null}", `line 2: "hooks" is null, not an object; make it {} or remove it first`},
-		{"{\n \"hooks\": []}", `line 2: "hooks" is an array, not an object; make it {} or remove it first`},
-		{"{\n \"hooks\":\n \"x\"}", `line 3: "hooks" is a string, not an object; make it {} or remove it first`},
+		{"{\n \"hooks\": []}", `line 2: "hooks" is [], not an object; make it {} or remove it first`},
+		{"{\n \"hooks\":\n \"x\"}", `line 3: "hooks" is "x", not an object; make it {} or remove it first`},
 		{"{\"hooks\": {\n\"Stop\": null}}", `line 2: the hooks of "Stop" are null, not an array; make it [] or remove it first`},
-		{"{\"hooks\": {\"Stop\": {}}}", `line 1: the hooks of "Stop" are an object, not an array; make it [] or remove it first`},
+		{"{\"hooks\": {\"Stop\": {}}}", `line 1: the hooks of "Stop" are {}, not an array; make it [] or remove it first`},
 		{"{\"a\": 1,\n\"a\": 2}", `line 2: "a" is there twice; remove one of them first`},
 		{"{\"hooks\": {},\n\"h\\u006foks\": {}}", `line 2: "hooks" is there twice; remove one of them first`},
 		{"{\"hooks\": {\"x\": [],\n\n\"x\": []}}", `line 3: "x" is there twice; remove one of them first`},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,12 +66,11 @@ type Status struct {
 	Err     error  // why that cannot be told
 	Off     string // what keeps the hooks from running, though they are connected; empty if nothing does
 	Doubled string // which other hooks record the same events; empty if none do
+	gone    bool   // the project is
 }
 
 // answerTime is how long a project's files may take to answer.
 const answerTime = 3 * time.Second
-
-var errDead = errors.New("does not answer; is its file system dead?")
 
 // Check looks at a tool's settings: the user's, or those of a project. It gives
 // up, and leaves what waits for them behind, if a project does not answer.
@@ -80,9 +78,14 @@ func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
 	if project == "" {
 		return s.check(ctx, t, project)
 	}
-	st, ok := patience.Within(ctx, answerTime, func(ctx context.Context) Status { return s.check(ctx, t, project) })
+	st, ok := patience.Within(ctx, answerTime, func(ctx context.Context) Status {
+		st := s.check(ctx, t, project)
+		_, err := os.Stat(project)
+		st.gone = errors.Is(err, fs.ErrNotExist)
+		return st
+	})
 	if !ok {
-		return Status{File: project, State: None, Err: fmt.Errorf("%s %w", project, errDead)}
+		return Status{File: project, State: None, Err: fmt.Errorf("%s does not answer; is its file system dead?", project)}
 	}
 	return st
 }
@@ -128,7 +131,7 @@ type Connection struct {
 	Tool    Tool
 	Project string // empty: for the user
 	Status
-	gone bool // the project is
+	record string // the file that notes it; empty: none does
 }
 
 // Connections are what is connected now, or was and is [Gone]. Of projects those
@@ -137,12 +140,11 @@ func (s *Setup) Connections(ctx context.Context) []Connection {
 	var all []Connection
 	for _, t := range Tools() {
 		if st := s.Check(ctx, t, ""); st.State != None {
-			all = append(all, Connection{t, "", st, false})
+			all = append(all, Connection{Tool: t, Status: st})
 		}
 	}
-	noted := s.noted(ctx)
-	for _, name := range slices.Sorted(maps.Keys(noted)) {
-		if c := noted[name]; c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
+	for _, c := range s.noted(ctx) {
+		if c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
 			all = append(all, c)
 		}
 	}
