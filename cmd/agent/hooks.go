@@ -79,16 +79,36 @@ other projects in which a tool was connected are shown as well.`,
 }
 
 func hooksInstallCommand(o *options) *cobra.Command {
-	return hooksEditCommand(o, &cobra.Command{
-		Use:   "install [TOOL...] [--project DIR] [--dry-run]",
+	var then string
+	plan := func(s *hooks.Setup, ctx context.Context, t hooks.Tool, project string) (*hooks.Plan, error) {
+		if then != "" {
+			var err error
+			if t, err = t.Then(then); err != nil {
+				return nil, err
+			}
+		}
+		return s.Install(ctx, t, project)
+	}
+	cmd := hooksEditCommand(o, &cobra.Command{
+		Use:   "install [TOOL...] [--then COMMAND] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
 		Long: `Adds our hooks to the settings of the tools, or without a name to those of all
 tools whose programs are in your PATH, but for git. Those of an older version are
 replaced, and all else is left as it is, to the byte. Before the first change, a
-copy of the file is kept beside it.`,
+copy of the file is kept beside it.
+
+With --then, the hooks at the ends of a turn or a session and before a compaction
+run COMMAND as well, once their signal is stored, and the tool waits for it: up to
+a minute, at the end of a session less. COMMAND is run by sh in the directory of
+the hook, perhaps without ~/.local/bin in its PATH, and has no input. What it
+prints and its exit status go nowhere. To install again without --then keeps it;
+to uninstall ends it.`,
 		Example: `  agent hooks install claude codex --dry-run
-  agent hooks install gemini --project .`,
-	}, (*hooks.Setup).Install, "connected", "is connected already", here)
+  agent hooks install gemini --project .
+  agent hooks install claude --then '~/.local/bin/spool-agent drain -- sh ~/digest.sh "$CLAUDE_PROJECT_DIR"/digest.md'`,
+	}, plan, "connected", "is connected already", here)
+	cmd.Flags().StringVar(&then, "then", "", "have the hooks at the ends of a turn run `COMMAND`, too")
+	return cmd
 }
 
 func hooksUninstallCommand(o *options) *cobra.Command {

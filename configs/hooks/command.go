@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tailscale/hujson"
+
 	"spoolagent/internal/place"
 )
 
@@ -56,6 +58,46 @@ func command(goos, program, source string) string {
 	return "[ -x " + program + " ] && exec " + program + " " + source + "; sh ~/" + place.Share + "/hook.sh " + source + " 2>/dev/null || cat >/dev/null 2>&1; exit 0"
 }
 
+// inQuotes puts text between single quotes, for every sh, zsh and fish: in fish a
+// backslash counts there, too.
+var (
+	inQuotes    = strings.NewReplacer(`'`, `'\''`, `\`, `'\\'`)
+	outOfQuotes = strings.NewReplacer(`'\''`, `'`, `'\\'`, `\`)
+)
+
+const thenEnd = `' </dev/null >/dev/null 2>&1; exit 0`
+
+// withThen is a hook that runs another command once its own, which has no quotes
+// in it, is done. What that prints would be an answer to the tool, and some read
+// standard error as well.
+func withThen(command, then string) string {
+	return "sh -c '" + command + "'; sh -c '" + inQuotes.Replace(then) + thenEnd
+}
+
+// parseOurs reports whether a command is one of ours, and which other it runs.
+func parseOurs(text string) (then string, ours bool) {
+	rest, two := strings.CutPrefix(text, "sh -c '")
+	if !two {
+		return "", wasInstalled(text)
+	}
+	own, quoted, _ := strings.Cut(rest, "'; sh -c '")
+	then = outOfQuotes.Replace(strings.TrimSuffix(quoted, thenEnd))
+	return then, wasInstalled(own) && text == withThen(own, then)
+}
+
+// isOurs is parseOurs of a hook.
+func isOurs(hook *hujson.Value) (then string, ours bool) {
+	v := memberOf(hook, "command")
+	if v == nil {
+		return "", false
+	}
+	text, ok := v.Value.(hujson.Literal)
+	if !ok || text.Kind() != '"' {
+		return "", false
+	}
+	return parseOurs(text.String())
+}
+
 // earlier are the commands that earlier versions printed or installed.
 var earlier = []string{
 	`sh ~/` + place.Share + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`,
@@ -64,7 +106,7 @@ var earlier = []string{
 
 // wasInstalled reports whether some version installs or has installed this
 // command, from whatever place. A hook is ours if it runs such a command, and
-// nothing else.
+// nothing else but what Install was told to have it run.
 func wasInstalled(text string) bool {
 	if slices.Contains(earlier, text) {
 		return true

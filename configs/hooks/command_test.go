@@ -148,6 +148,50 @@ func TestCommandRecognized(t *testing.T) {
 	}
 }
 
+// A hook that runs another command does so after its own, in every shell, and
+// nothing of it reaches the tool. The command is recognized, and got back.
+func TestThen(t *testing.T) {
+	program, err := os.ReadFile(agenttest.Hook(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shell := range agenttest.CommandShells {
+		path := agenttest.Tool(t, shell[0])
+		for _, then := range []string{
+			`ls .spool/incoming >ran`,
+			`cat; ls .spool/incoming >ran; echo 'an answer'; echo "an error" >&2; exit 2`,
+			`ls .spool/incoming >ran; kill -9 $$`,
+			`[ "\\a\'b'$HOME" ] && [ '\' = "\\" ] && printf '%s' 'it'\''s' >/dev/null && ls .spool/incoming >"$PWD/ran" # '\`,
+			"ls .spool/incoming >ran\nif",
+		} {
+			dir := t.TempDir()
+			put(t, string(program), dir, place.Share, hookProgram)
+			if err := os.Chmod(filepath.Join(dir, place.Share, hookProgram), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			project := filepath.Join(dir, "project")
+			os.Mkdir(project, 0o700)
+			text := withThen(nested.command(), then)
+			if got, ours := parseOurs(text); got != then || !ours {
+				t.Errorf("%q: got back %q, %v", text, got, ours)
+			}
+			cmd := exec.Command(path, append(slices.Clone(shell[1:]), "-c", text)...)
+			cmd.Dir = project
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C.UTF-8"}
+			runCommand(t, cmd, `{"hook_event_name":"Stop"}`)
+			if ran := get(t, project, "ran"); !strings.HasSuffix(ran, ".claude.json\n") {
+				t.Errorf("%v: %s ran and saw %q", shell, then, ran)
+			}
+		}
+	}
+	for _, text := range []string{"sh -c '", "sh -c 'notify'; sh -c 'x" + thenEnd, withThen(nested.command(), "x") + " ",
+		strings.Replace(withThen(nested.command(), "it's"), `'\''`, `'`, 1), "x; " + withThen(nested.command(), "x")} {
+		if _, ours := parseOurs(text); ours {
+			t.Errorf("%q is taken for one of ours", text)
+		}
+	}
+}
+
 func runCommand(t *testing.T, cmd *exec.Cmd, input string) {
 	t.Helper()
 	r, w, err := os.Pipe()

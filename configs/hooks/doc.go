@@ -19,12 +19,17 @@
 // drains, and none is lost when the tool ends. Timeouts are for a machine under
 // load; a hook takes some milliseconds.
 //
+// On request the hooks at the ends of a turn run another command after that, which
+// finds the signals of the turn in place, and can no more disturb the tool. Tools run
+// all hooks of an event at once: a hook of its own would often be too early. Where a
+// turn fails, it is run with the next end: "claude -p" kills its hooks then.
+//
 // Git LFS finds its hooks in order, with ours behind them: where it is set up, they
 // are put there first, and stay when ours go. Where it is set up after ours, our
 // pre-push pushes its objects; to install ours again makes room for its own.
 //
 // A hook is ours if its command is one of those that were ever installed, to
-// the letter. Others are never touched.
+// the letter, followed by no more than such a command. Others are never touched.
 //
 // # The settings
 //

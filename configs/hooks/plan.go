@@ -76,6 +76,11 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 			return nil, err
 		}
 		p.add(c)
+		if edit, ok := target.edit.(settings); ok {
+			if _, then, _ := edit.look(c.New); then != "" {
+				p.Notes = append(p.Notes, "at the ends of a turn its hooks then run:  "+then)
+			}
+		}
 	}
 	if left == len(targets) {
 		return nil, errors.New(p.Notes[len(p.Notes)-left])
@@ -206,6 +211,10 @@ func (s *Setup) uninstall(t Tool, target target) (Change, error) {
 	backups, err := f.backups()
 	if err != nil {
 		return Change{}, err
+	}
+	if edit, ok := target.edit.(settings); ok {
+		_, edit.then, _ = edit.look(f.data)
+		target.edit = edit
 	}
 	// If the file is what we made of a backup, then nobody else has touched it.
 	var before []byte

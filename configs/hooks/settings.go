@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ type settings struct {
 	matchers map[string]string // of the groups of some events; only in the nested form
 	nested   bool
 	version  int // of the format, in a member "version"; 0: it has none
+
+	ends []event // those of the events at which it can run another command, with more time
+	then string  // that command; empty: none
 }
 
 // An event of a tool, and the hook that it gets.
@@ -38,10 +42,14 @@ func each(hook object, names ...string) (events []event) {
 
 // group is what belongs into the event's array.
 func (s settings) group(e event) object {
-	if !s.nested {
-		return append(object{{"command", s.command()}}, e.hook...)
+	command := s.command()
+	if i := named(s.ends, e.name); i >= 0 && s.then != "" {
+		e, command = s.ends[i], withThen(command, s.then)
 	}
-	group := object{{"hooks", array{append(object{{"type", "command"}, {"command", s.command()}}, e.hook...)}}}
+	if !s.nested {
+		return append(object{{"command", command}}, e.hook...)
+	}
+	group := object{{"hooks", array{append(object{{"type", "command"}, {"command", command}}, e.hook...)}}}
 	if matcher, ok := s.matchers[e.name]; ok {
 		group = append(object{{"matcher", matcher}}, group...)
 	}
@@ -107,9 +115,9 @@ func indexOf(o *hujson.Object, name string) int {
 	return slices.IndexFunc(o.Members, func(m hujson.ObjectMember) bool { return nameOf(m) == name })
 }
 
-// event is the index of the event of that name, or -1.
-func (s settings) event(name string) int {
-	return slices.IndexFunc(s.events, func(e event) bool { return e.name == name })
+// named is the index of the event of that name, or -1.
+func named(events []event, name string) int {
+	return slices.IndexFunc(events, func(e event) bool { return e.name == name })
 }
 
 // maxFinds is more than there are events. Each removal reads the file anew.
@@ -117,11 +125,12 @@ const maxFinds = 100
 
 // A find is a hook of ours in a document.
 type find struct {
-	event   int  // the index of its member in "hooks"
-	group   int  // its index in the event's array
-	hook    int  // in the nested form, its index in the group
-	alone   bool // nothing else is in its group
-	current bool // it is as it would be installed
+	event   int    // the index of its member in "hooks"
+	group   int    // its index in the event's array
+	hook    int    // in the nested form, its index in the group
+	alone   bool   // nothing else is in its group
+	current bool   // it is as it would be installed
+	then    string // the other command that it runs; empty: none
 }
 
 // finds are all hooks of ours. What others have put there, in whatever form,
@@ -132,13 +141,13 @@ func (s settings) finds(hooks *hujson.Value) (found []find) {
 		if !ok {
 			continue
 		}
-		wanted := s.event(nameOf(m))
+		wanted := named(s.events, nameOf(m))
 		for g := range groups.Elements {
 			group := &groups.Elements[g]
 			current := func() bool { return wanted >= 0 && equal(group, s.group(s.events[wanted])) }
 			if !s.nested {
-				if isOurs(group) {
-					found = append(found, find{e, g, 0, true, current()})
+				if then, ours := isOurs(group); ours {
+					found = append(found, find{e, g, 0, true, current(), then})
 				}
 				continue
 			}
@@ -151,22 +160,13 @@ func (s settings) finds(hooks *hujson.Value) (found []find) {
 				continue
 			}
 			for h := range list.Elements {
-				if isOurs(&list.Elements[h]) {
-					found = append(found, find{e, g, h, len(list.Elements) == 1, current()})
+				if then, ours := isOurs(&list.Elements[h]); ours {
+					found = append(found, find{e, g, h, len(list.Elements) == 1, current(), then})
 				}
 			}
 		}
 	}
 	return found
-}
-
-func isOurs(hook *hujson.Value) bool {
-	v := memberOf(hook, "command")
-	if v == nil {
-		return false
-	}
-	text, ok := v.Value.(hujson.Literal)
-	return ok && text.Kind() == '"' && wasInstalled(text.String())
 }
 
 // plain is a value without comments, in one line.
@@ -185,36 +185,50 @@ func equal(v *hujson.Value, want any) bool {
 
 func (s settings) command() string { return command(runtime.GOOS, program(), s.source) }
 
-func (s settings) state(data []byte) (State, error) {
+// look is the state of a file, and the other command that the hooks in it run: the
+// state is the same whatever that is.
+func (s settings) look(data []byte) (state State, then string, err error) {
 	d, err := parse(data)
 	if err != nil {
-		return None, err
+		return None, "", err
 	}
 	hooks, _, err := s.hooksOf(d)
 	if err != nil || hooks == nil {
-		return None, err
+		return None, "", err
+	}
+	s.then = ""
+	for _, f := range s.finds(hooks) {
+		s.then = cmp.Or(s.then, f.then)
 	}
 	found := s.finds(hooks)
 	current := map[int]int{}
 	for _, f := range found {
 		if !f.current {
-			return Outdated, nil
+			return Outdated, s.then, nil
 		}
 		current[f.event]++
 	}
 	switch {
 	case len(found) == 0:
-		return None, nil
+		return None, "", nil
 	case len(current) < len(found): // twice in one event
-		return Outdated, nil
+		return Outdated, s.then, nil
 	case len(current) < len(s.events):
-		return Partly, nil
+		return Partly, s.then, nil
 	}
-	return Connected, nil
+	return Connected, s.then, nil
 }
 
+func (s settings) state(data []byte) (State, error) {
+	state, _, err := s.look(data)
+	return state, err
+}
+
+// connect keeps the other command that the hooks run, unless it has one.
 func (s settings) connect(data []byte) ([]byte, error) {
-	if state, err := s.state(data); err != nil || state == Connected {
+	state, then, err := s.look(data)
+	s.then = cmp.Or(s.then, then)
+	if err != nil || state == Connected && then == s.then {
 		return data, err
 	}
 	d, err := parse(data)
@@ -225,7 +239,7 @@ func (s settings) connect(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	// What is not as it should be goes, and comes again as it should be.
-	known := func(event string) bool { return event == "" || s.event(event) >= 0 }
+	known := func(event string) bool { return event == "" || named(s.events, event) >= 0 }
 	if err := s.prune(d, func(f find) bool { return !f.current }, known); err != nil {
 		return nil, err
 	}
@@ -276,7 +290,7 @@ func (s settings) check(d *document) error {
 	}
 	for _, m := range hooks.Value.(*hujson.Object).Members {
 		name := nameOf(m)
-		if _, ok := m.Value.Value.(*hujson.Array); !ok && s.event(name) >= 0 {
+		if _, ok := m.Value.Value.(*hujson.Array); !ok && named(s.events, name) >= 0 {
 			return d.errorAt(m.Value.StartOffset, "the hooks of %q are %.40s, not an array; make it [] or remove it first", name, plain(&m.Value))
 		}
 	}

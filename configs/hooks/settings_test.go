@@ -26,11 +26,11 @@ var (
 	nested = settings{source: "claude", nested: true, events: []event{
 		{"PostToolUse", object{{"timeout", 5}}},
 		{"Stop", object{{"timeout", 5}}},
-	}}
+	}, ends: each(object{{"timeout", 60}}, "Stop")}
 	flat = settings{source: "claude", version: 1, events: []event{
 		{"postToolUse", object{{"timeout", 5}}},
 		{"stop", object{{"timeout", 5}}},
-	}}
+	}, ends: each(object{{"timeout", 60}}, "stop")}
 )
 
 // installed is the command of both.
@@ -197,7 +197,8 @@ func others(t fataler, edit settings, data []byte) any {
 	ours := func(v any) bool {
 		m, _ := v.(map[string]any)
 		text, _ := m["command"].(string)
-		return wasInstalled(text)
+		_, ours := parseOurs(text)
+		return ours
 	}
 	hooks, _ := root["hooks"].(map[string]any)
 	for name, v := range hooks {
@@ -235,7 +236,10 @@ func allOurs(v *hujson.Value) bool {
 		return false
 	}
 	a, ok := list.Value.(*hujson.Array)
-	return ok && len(a.Elements) > 0 && !slices.ContainsFunc(a.Elements, func(v hujson.Value) bool { return !isOurs(&v) })
+	return ok && len(a.Elements) > 0 && !slices.ContainsFunc(a.Elements, func(v hujson.Value) bool {
+		_, ours := isOurs(&v)
+		return !ours
+	})
 }
 
 // remarks are all comments of a document, but for those within hooks of ours.
@@ -266,7 +270,7 @@ func remarks(t fataler, data []byte) (all []string) {
 	var walk func(v *hujson.Value)
 	walk = func(v *hujson.Value) {
 		collect(v.BeforeExtra)
-		if isOurs(v) || allOurs(v) {
+		if _, ours := isOurs(v); ours || allOurs(v) {
 			collect(v.AfterExtra)
 			return
 		}
@@ -399,7 +403,7 @@ func documents(edit settings) *rapid.Generator[string] {
 			indent:  rapid.SampledFrom([]string{"  ", "    ", "\t", ""}).Draw(t, "indent"),
 			lines:   rapid.Bool().Draw(t, "lines")}
 		hook := func() any {
-			text := rapid.SampledFrom([]string{installed, earlier[1], "notify", "COMMAND", installed + " "}).Draw(t, "command")
+			text := rapid.SampledFrom([]string{installed, earlier[1], withThen(installed, "one"), "notify", "COMMAND", installed + " "}).Draw(t, "command")
 			return object{{"type", "command"}, {"command", text}, {"timeout", rapid.IntRange(1, 9).Draw(t, "timeout")}}
 		}
 		group := func() any {
@@ -534,6 +538,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add([]byte(`{"hooks":{"Stop":[{"hooks":[{"type":"command","command":` + string(hujson.String(earlier[1])) + `}]}]}}`))
 	f.Add(lengthen([]byte(`{"version":1,"hooks":{"stop":[{"command":"COMMAND","timeout":5}]}}`)))
 	f.Add([]byte("{// \"\n}"))
+	f.Add([]byte(`{"hooks":{"Stop":[{"hooks":[{"command":` + string(hujson.String(withThen(installed, "it's"))) + `}]}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, edit := range []settings{nested, flat} {
 			after, err := edit.connect(data)

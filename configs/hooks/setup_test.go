@@ -469,6 +469,86 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
+func installThen(t *testing.T, s *Setup, tool Tool, project, then string) *Plan {
+	t.Helper()
+	tool, err := tool.Then(then)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Install(t.Context(), tool, project)
+	if err == nil {
+		err = p.Apply()
+	}
+	if err != nil {
+		t.Fatalf("installing %s with %q: %v", tool.Name, then, err)
+	}
+	return p
+}
+
+// The hooks at the ends of a turn run another command, until the tool is
+// disconnected: then everything is as it was.
+func TestInstallThen(t *testing.T) {
+	const one, two = `agent drain -- sh "$HOME/it's.sh" \ <é>`, "notify"
+	for _, before := range []string{"", "{}", "{\n\t\"hooks\": {\"Stop\": [], \"stop\": [ ]}, // mine\n}\n",
+		`{"hooks":{"Stop":[{"hooks":[{"type":"command","command":"mine"}]}],"stop":[{"command":"mine"}]}}`} {
+		for _, tool := range Tools() {
+			edit, ok := tool.edit.(settings)
+			if !ok {
+				if _, err := tool.Then(one); err == nil {
+					t.Errorf("%s can run a command", tool.Name)
+				}
+				continue
+			}
+			for _, project := range []string{"", "project"} {
+				s := newSetup(t)
+				if project != "" {
+					project = filepath.Join(s.home, "code", project)
+					os.MkdirAll(project, 0o700)
+				}
+				targets, err := s.targets(t.Context(), tool, project)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := targets[0].path
+				if before != "" {
+					put(t, before, path)
+				}
+				all := tree(t, s.home)
+				check := func(want string, p *Plan, changed bool) {
+					t.Helper()
+					checkState(t, s, tool.Name, project, Connected)
+					data := get(t, path)
+					if _, got, _ := edit.look([]byte(data)); got != want || (len(p.Changes) > 0) != changed {
+						t.Errorf("%s runs %q, want %q; changes %v", tool.Name, got, want, p.Changes)
+					}
+					if want == "" {
+						return
+					}
+					if n := strings.Count(data, string(hujson.String(withThen(edit.command(), want)))); n != len(edit.ends) || n == 0 {
+						t.Errorf("%s: %d events run it, want %d:\n%s", tool.Name, n, len(edit.ends), data)
+					}
+					if !slices.ContainsFunc(p.Notes, func(note string) bool { return strings.HasSuffix(note, want) }) {
+						t.Errorf("%s: notes %q do not tell of it", tool.Name, p.Notes)
+					}
+				}
+				check(one, installThen(t, s, tool, project, one), true)
+				check(one, install(t, s, tool.Name, project), false)
+				uninstall(t, s, tool.Name, project)
+				checkTree(t, s.home, all)
+
+				check("", install(t, s, tool.Name, project), true)
+				check(one, installThen(t, s, tool, project, one), true)
+				check(two, installThen(t, s, tool, project, two), true)
+				put(t, strings.Replace(get(t, path), "spool-hook", "older/spool-hook", 2), path)
+				checkState(t, s, tool.Name, project, Outdated)
+				check(two, install(t, s, tool.Name, project), true)
+				uninstall(t, s, tool.Name, project)
+				checkTree(t, s.home, all)
+			}
+		}
+	}
+}
+
 // A tool that has lost one of its hooks is connected again.
 func TestPartly(t *testing.T) {
 	s := newSetup(t)

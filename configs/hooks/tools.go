@@ -1,8 +1,10 @@
 package hooks
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"spoolagent/internal/place"
@@ -40,6 +42,9 @@ func tools() []Tool {
 	// Claude Code kills what still runs when a session without a terminal ends,
 	// and starts the hooks of the next event before.
 	seconds := func(n int) object { return object{{"timeout", n}} }
+	// What somebody has run at the ends of a turn may take a minute. Where a turn
+	// fails it is not run, but with the next end: "claude -p" kills hooks then.
+	minute := func(names ...string) []event { return each(seconds(60), names...) }
 	millis := func(n int) object { return object{{"name", "spool-agent"}, {"timeout", n}} }
 
 	return []Tool{{
@@ -63,7 +68,8 @@ func tools() []Tool {
 		edit: settings{source: "claude", nested: true, matchers: map[string]string{"SubagentStop": ".+"}, events: append(
 			each(seconds(5), "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
 				"Stop", "StopFailure", "PreCompact", "PostCompact"),
-			event{"SessionEnd", seconds(1)})},
+			event{"SessionEnd", seconds(1)}),
+			ends: append(minute("Stop", "PreCompact"), event{"SessionEnd", seconds(10)})},
 	}, {
 		Name: "codex", Title: "Codex",
 		programs: []string{"codex"},
@@ -73,7 +79,8 @@ func tools() []Tool {
 		// Of a SessionEnd with more than 3 s it would warn at each start.
 		edit: settings{source: "codex", nested: true, events: append(
 			each(seconds(5), "UserPromptSubmit", "PostToolUse", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
-			event{"SessionEnd", seconds(3)})},
+			event{"SessionEnd", seconds(3)}),
+			ends: append(minute("Stop", "PreCompact"), event{"SessionEnd", seconds(3)})},
 	}, {
 		Name: "cursor", Title: "Cursor",
 		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
@@ -83,7 +90,8 @@ func tools() []Tool {
 		// postToolUse has what afterShellExecution, afterMCPExecution and
 		// afterFileEdit have: with these, everything would be there twice.
 		edit: settings{source: "cursor", version: 1, events: each(seconds(5),
-			"postToolUse", "postToolUseFailure", "afterAgentResponse", "subagentStop", "stop", "preCompact", "sessionEnd")},
+			"postToolUse", "postToolUseFailure", "afterAgentResponse", "subagentStop", "stop", "preCompact", "sessionEnd"),
+			ends: minute("stop", "preCompact", "sessionEnd")},
 	}, {
 		Name: "gemini", Title: "Gemini CLI",
 		programs: []string{"gemini"},
@@ -98,7 +106,8 @@ func tools() []Tool {
 		// milliseconds.
 		edit: settings{source: "gemini", nested: true, events: append(
 			each(millis(5000), "AfterTool", "AfterAgent"),
-			event{"SessionEnd", millis(1000)})},
+			event{"SessionEnd", millis(1000)}),
+			ends: append(each(millis(60_000), "AfterAgent"), event{"SessionEnd", millis(10_000)})},
 	}, {
 		Name: "opencode", Title: "OpenCode",
 		Note:     "OpenCode loads the plugin when it starts",
@@ -116,7 +125,8 @@ func tools() []Tool {
 		// But no other event has the prompt.
 		edit: settings{source: "qwen", nested: true, events: each(seconds(5),
 			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
-			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd")},
+			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd"),
+			ends: minute("Stop", "PreCompact", "SessionEnd")},
 	}, {
 		Name: "copilot", Title: "GitHub Copilot CLI",
 		programs: []string{"copilot"},
@@ -126,7 +136,8 @@ func tools() []Tool {
 		// SubagentStart has no name in it.
 		blockers: []blocker{{"hooks/spool-agent.json", []string{"disableAllHooks"}, true}},
 		edit: settings{source: "copilot", version: 1, events: each(object{{"type", "command"}, {"timeoutSec", 5}},
-			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd")},
+			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd"),
+			ends: each(object{{"type", "command"}, {"timeoutSec", 60}}, "Stop", "PreCompact", "SessionEnd")},
 	}, {
 		Name: "windsurf", Title: "Windsurf",
 		programs: []string{"windsurf"},
@@ -134,7 +145,8 @@ func tools() []Tool {
 		project:  ".windsurf", file: "hooks.json", scripts: []string{hookProgram, hookScript},
 		// No event has the prompt after the fact. A hook has no timeout.
 		edit: settings{source: "windsurf", events: each(nil,
-			"pre_user_prompt", "post_write_code", "post_run_command", "post_mcp_tool_use", "post_cascade_response")},
+			"pre_user_prompt", "post_write_code", "post_run_command", "post_mcp_tool_use", "post_cascade_response"),
+			ends: each(nil, "post_cascade_response")},
 	}, {
 		Name: gitName, Title: "git",
 		programs: []string{"git"}, scripts: []string{gitScript, hookScript}, // one runs the other
@@ -151,6 +163,19 @@ func below(variable, name, otherwise string) func(home string) string {
 		}
 		return filepath.Join(home, otherwise)
 	}
+}
+
+// Then is the tool whose hooks, at the ends of a turn or a session and before a
+// compaction, also run a command, in sh, once the signal is stored. Install keeps
+// the command that is there, if it is not told another.
+func (t Tool) Then(command string) (Tool, error) {
+	edit, ok := t.edit.(settings)
+	if !ok || runtime.GOOS == "windows" {
+		return t, errors.New("cannot run a command at the end of a turn: it has no hook there that a shell runs")
+	}
+	edit.then = command
+	t.edit = edit
+	return t, nil
 }
 
 // Fragment is what Install puts into the tool's settings, as a file of its own;

@@ -32,12 +32,17 @@ type event struct {
 	Transcript string `json:"transcript_path"`
 }
 
-// drain takes the signals of the project, and returns each as one line: the name
-// of the event, the tool and the mark. What is not as it should be is an error.
+// drain takes the signals of the project, and parses them.
 func (u *user) drain(helped bool) (lines []string, err error) {
 	u.Helper()
+	return u.parse(u.Do(u.Agent("drain", "--project", u.project)), helped)
+}
+
+// parse returns each signal that was drained as one line: the name of the event,
+// the tool and the mark. What is not as it should be is an error.
+func (u *user) parse(drained string, helped bool) (lines []string, err error) {
 	sessions := map[string]bool{}
-	for line := range strings.Lines(u.Do(u.Agent("drain", "--project", u.project))) {
+	for line := range strings.Lines(drained) {
 		var s signal
 		var e event
 		if err := json.Unmarshal([]byte(line), &s); err != nil {
