@@ -37,6 +37,9 @@ type session struct {
 	want []string // the signals
 
 	anyOrder bool // a subagent works beside the model
+	// notAwaited is a signal whose hook the client does not wait for, so that it may be
+	// killed at the end.
+	notAwaited string
 }
 
 // arch is the processor as npm has it.

@@ -37,7 +37,7 @@ var sessions = map[string][]session{
 			"PostToolUse Bash mark-before",
 			"StopFailure mark-refused",
 			"SessionEnd",
-		}},
+		}, notAwaited: "StopFailure mark-refused"},
 		{task: "stop", want: []string{
 			"UserPromptSubmit mark-stop",
 			"PostToolUse Bash mark-before",

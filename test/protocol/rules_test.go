@@ -511,7 +511,10 @@ func TestReplyTTL(t *testing.T) {
 	s.drop("3")
 	s.drop("4")
 	touch("unclaimed", 11*time.Minute)
-	agenttest.Until(s, "it is back", func() bool { return s.status().Ledger.Returned == 2 })
+	agenttest.Until(s, "it is back, and the oldest is evicted", func() bool {
+		l := s.status().Ledger
+		return l.Returned == 2 && l.Evicted == 1
+	})
 	if got, want := agenttest.Names(s.drain()), []string{"2", "3", "4"}; !slices.Equal(got, want) {
 		t.Errorf("drained %q, want %q", got, want)
 	}
