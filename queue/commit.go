@@ -125,10 +125,14 @@ func (q *Queue) copyCells(h *held, t *transaction) error {
 		}
 		c := &t.cells[i]
 		if i >= t.Blanks && c.Cursor == c.From {
-			var err error
-			if c.At, err = appendAt(h.f); err != nil {
+			at, err := appendAt(h.f)
+			if err == nil {
+				_, err = h.f.WriteAt([]byte{'\n'}, at+c.End-c.From-1)
+			}
+			if err != nil {
 				return err
 			}
+			c.At = at
 		}
 		for c.Cursor < c.End {
 			if err := step(h.f, t.f, c, q.next("copy", c.End-c.Cursor)); err != nil {
@@ -211,9 +215,7 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 		return err
 	}
 	if t.cellsAt() > keepRecord {
-		if err := t.f.Truncate(headerSize); err != nil {
-			return fmt.Errorf("shortening record: %w", err)
-		}
+		_ = t.f.Truncate(headerSize) // it is through, whatever its size
 	}
 	h.unfinished, h.last, h.ledger = false, t.record, t.Ledger
 	return q.refresh(h)

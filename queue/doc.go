@@ -64,8 +64,8 @@
 //     can have taken. An eviction ends there. Of a drain, these lines go back
 //     into the queue, and the request is answered afresh. A return or a
 //     compaction begins again with them.
-//   - Cut while appending. The piece of a line that stands in the queue is
-//     overwritten, and the rest is appended from that line on.
+//   - Cut while appending. If the copy's place is as the cut has left it, the copy
+//     goes on there. Else the rest is appended, from the line on that was cut.
 //
 // Each of these is a transaction with a record of its own. So every signal is in
 // exactly one place, whatever is killed when, and whoever comes between.

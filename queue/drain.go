@@ -34,9 +34,11 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res Result,
 func (q *Queue) Take(ctx context.Context, id string) (res Result, err error) {
 	all := *q
 	all.opt.Cap = 0
-	if _, err := all.Sweep(ctx, time.Now()); err != nil {
-		return res, err
+	swept, err := all.Sweep(ctx, time.Now())
+	if ctx.Err() != nil {
+		return swept, err
 	}
+	res.Failed = err // what cannot be tidied up is in nobody's way
 	_, err = all.drain(ctx, id, false, &res)
 	return res, err
 }
@@ -83,9 +85,6 @@ func (q *Queue) takeAll(h *held, id string) (int, error) {
 		return 0, err
 	}
 	if c.count == 0 {
-		if err := h.f.Truncate(0); err != nil { // there are only blanks
-			return 0, fmt.Errorf("emptying queue: %w", err)
-		}
 		if err := q.sp.Control.WriteFile(id+spoolfiles.ReplySuffix, nil, q.sp.Tmp, false); err != nil {
 			return 0, fmt.Errorf("writing reply: %w", err)
 		}

@@ -25,13 +25,16 @@ package queue
 // either whole or malformed to everybody:
 //
 //   - A line with a blank in place of its first byte is malformed.
-//   - A line without its end is malformed. One that lacks only its line feed is
-//     whole. If its bytes are gone at recovery, a stranger has taken it; if they
-//     are there, nobody has.
+//   - Before lines are appended, their last line feed is written at its place. So
+//     what somebody appends after a cut begins a line of its own. Zeros fill the
+//     place until the copy comes: a line with zeros is malformed. Only the last
+//     line can be whole although its copy lacks a byte, the line feed. If its bytes
+//     are gone at recovery, a stranger has taken it; if they are there, nobody has.
 //
-// A lockless writer that appends to the queue between our fstat and our
-// sendfile, some microseconds later, is overwritten. That is why a long text
-// is copied in pieces of at most 64 KiB, each with an fstat of its own.
+// A lockless writer that appends to the queue between our last look at its end
+// and our next system call, some microseconds later, may lose its line: before an
+// append, and before an empty queue is truncated. That is why a long text is copied
+// in pieces of at most 64 KiB, each with an fstat of its own.
 
 import (
 	"errors"
@@ -40,6 +43,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -58,12 +62,6 @@ func (t *transaction) mapCells() error {
 	}
 	t.unmap = func() { unix.Munmap(mem) }
 	t.cells = unsafe.Slice((*cell)(unsafe.Pointer(&mem[inPage])), n)
-	for i := range t.cells {
-		// A store, though it changes nothing: the page must be writable when
-		// the kernel stores the offset, for a page fault can fail while the
-		// process is being killed.
-		t.cells[i].Cursor += 0
-	}
 	return nil
 }
 
@@ -73,6 +71,9 @@ func advance(queue, record *os.File, c *cell, n int64) error {
 	if _, err := queue.Seek(c.At+c.Cursor-c.From, io.SeekStart); err != nil {
 		return err
 	}
+	// A store, though it changes nothing: the page must be writable when the kernel
+	// stores the offset, for a page fault can fail while the process is being killed.
+	atomic.StoreInt64(&c.Cursor, c.Cursor)
 	done, err := unix.Sendfile(int(queue.Fd()), int(record.Fd()), &c.Cursor, int(n))
 	switch {
 	case err == unix.EINTR || err == unix.EAGAIN:

@@ -9,12 +9,10 @@ import (
 
 // These tests let strangers come between a crash and the recovery.
 
-// A recovery is to blank the piece of a line at which a copy was cut. If that has
-// been taken meanwhile, and the queue filled anew, a stranger's line is in its
-// place, which begins alike.
+// A copy is cut, others take what there is of it, and the queue is filled anew, with
+// a stranger's line in its place, which begins alike.
 func TestCutPieceReplaced(t *testing.T) {
 	t.Parallel()
-	pieces := 0
 	for first := range int64(50) {
 		s := newScene(t, 3)
 		s.drop(3)
@@ -34,10 +32,7 @@ func TestCutPieceReplaced(t *testing.T) {
 		s.take()
 		recovery(13) // within a line
 		s.append()
-		recovery(1) // the blanking of its piece is planned
-		if r, cells := s.pending(); r != nil && r.Torn && !begun(cells) {
-			pieces++
-		}
+		recovery(1)
 		s.take()
 		for range 12 {
 			s.append()
@@ -47,9 +42,6 @@ func TestCutPieceReplaced(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("first cut after %d steps", 4+first)
 		}
-	}
-	if pieces == 0 {
-		t.Error("no piece of a line was to be blanked")
 	}
 }
 

@@ -14,16 +14,16 @@ func FuzzRecord(f *testing.F) {
 	line := signalAt(1) + "\n"
 	verbs := []verb{foldVerb, evictVerb, drainVerb, returnVerb, compactVerb}
 	for i := range verbs {
-		f.Add(uint8(i), true, true, false, int64(0), int64(len(line)), int64(len(line)), int64(0), uint8(1), uint8(1), line+line+"\n   \n", line)
-		f.Add(uint8(i), false, false, true, int64(3), int64(9), int64(5), int64(2), uint8(0), uint8(2), line, line+"{\n"+line)
+		f.Add(uint8(i), true, true, int64(0), int64(len(line)), int64(len(line)), int64(0), uint8(1), uint8(1), line+line+"\n   \n", line)
+		f.Add(uint8(i), false, false, int64(3), int64(9), int64(5), int64(2), uint8(0), uint8(2), line, line+"{\n"+line)
 	}
-	f.Fuzz(func(t *testing.T, v uint8, exact, boot, torn bool, from, to, body, lead int64, blanks, pieces uint8, parts, lines string) {
+	f.Fuzz(func(t *testing.T, v uint8, exact, boot bool, from, to, body, lead int64, blanks, pieces uint8, parts, lines string) {
 		if len(parts)+len(lines) > 64<<10 {
 			return
 		}
 		sp := project(t)
 		r := &record{
-			Verb: verbs[int(v)%len(verbs)], Seq: 2, Boot: "another", Exact: exact, From: from, To: to, Torn: torn,
+			Verb: verbs[int(v)%len(verbs)], Seq: 2, Boot: "another", Exact: exact, From: from, To: to,
 			Body: body, Lead: lead, Blanks: int(blanks), Pieces: int(pieces), ID: "id", state: pending,
 		}
 		if boot {

@@ -80,6 +80,9 @@ func (q *Queue) open(ctx context.Context, flag int) (*held, error) {
 		if err = errors.Join(err, f.Close()); gone(err) != nil {
 			return nil, err
 		}
+		if q.sp.Stale() {
+			return nil, fmt.Errorf("opening queue: spool %s has been moved or replaced", q.sp.Root.Path())
+		}
 	}
 	return nil, context.Cause(ctx)
 }

@@ -62,9 +62,6 @@ type record struct {
 	// The queue's bytes from From to To are overwritten with blanks.
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
-	// Torn: these bytes are the beginning of a line, and the body begins with
-	// that line.
-	Torn bool `json:"torn,omitempty"`
 	// Signals is how many signals they hold.
 	Signals int64 `json:"signals,omitempty"`
 
@@ -175,7 +172,7 @@ func decode(h []byte) *record {
 	if fmt.Sprintf("%08x ", crc32.Checksum(text, castagnoli())) != string(h[:9]) || json.Unmarshal(text, r) != nil {
 		return nil
 	}
-	const absurd = 1 << 50
+	const absurd = 2 * maxQueueSize
 	for _, n := range []int64{r.From, r.To, r.Body, r.Lead, r.Signals, int64(r.Blanks), int64(r.Pieces)} {
 		if n < 0 || n > absurd {
 			return nil

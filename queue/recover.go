@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-
-	"spoolagent/spoolfiles/signal"
 )
 
 // interrupted reports whether the next holder of the lock has something to recover. It
@@ -136,10 +134,7 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case t.Torn:
-		return q.commitRest(h, t, t.bodyAt(), &record{})
-	case t.Verb == evictVerb:
+	if t.Verb == evictVerb {
 		l := t.Ledger
 		l.Evicted -= t.Signals - mine
 		l.close(t.Ledger.Queued + t.Signals - mine)
@@ -158,7 +153,7 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 	h.ledger = t.Ledger
 	if t.Verb == drainVerb {
 		// The request stays, and is answered afresh.
-		w.verb, w.id = returnVerb, ""
+		w.verb, w.id = compactVerb, ""
 		h.ledger = t.Before
 	}
 	if err := q.rewrite(h, w, new(Result)); err != nil {
@@ -170,64 +165,42 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 	return nil
 }
 
-// resumePiece goes on where the appending of a piece was cut, if it is still the
-// end of the queue.
+// resumePiece goes on where the appending of a piece was cut, if its place in the
+// queue is still what it was: what came so far, zeros, and a line feed.
 func (q *Queue) resumePiece(h *held, t *transaction, c *cell) error {
-	n := c.Cursor - c.From
-	same, err := sameBytes(h.f, c.At, t.f, c.From, n)
-	if err != nil {
-		return err
+	n, size := c.Cursor-c.From, c.End-c.From
+	place := make([]byte, size)
+	copied := make([]byte, n+1)
+	_, err := h.f.ReadAt(place, c.At)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("reading queue: %w", err)
 	}
-	if same && h.info.Ino == t.Inode && h.info.Size == c.At+n {
+	if _, err := t.f.ReadAt(copied, c.From); err != nil {
+		return fmt.Errorf("reading record: %w", err)
+	}
+	rest := bytes.TrimLeft(place[n:], "\x00")
+	if err == nil && bytes.Equal(place[:n], copied[:n]) && string(rest) == "\n" {
 		return q.complete(h, t)
 	}
 
-	// Others were here. The lines before the one that was cut are in the queue,
-	// or were theirs to take. What is there of that one is overwritten, which
-	// also sets free a line that somebody has appended to it.
-	written := make([]byte, n+1)
-	if _, err := t.f.ReadAt(written, c.From); err != nil {
-		return fmt.Errorf("reading record: %w", err)
+	// Others were here. The lines before the one that was cut are in the queue, or
+	// were theirs to take. What may be left of that one is malformed.
+	begin := int64(bytes.LastIndexByte(copied[:n], '\n') + 1)
+	if n == size-1 { // it lacked only the last line feed, which was there, so it was whole, and taken
+		begin = size
 	}
-	begin := int64(bytes.LastIndexByte(written[:n], '\n') + 1)
-	torn, next, at := written[begin:n], written[n], c.At+begin
-	there, err := q.tornAt(h, at, torn)
-	switch {
-	case err != nil:
-		return err
-	case there && len(torn) > 0:
-		return q.commitRest(h, t, c.From+begin, &record{From: at, To: at + int64(len(torn)), Torn: true})
-	case next == '\n' && len(torn) > 0: // it lacked only its line feed, so it was whole, and taken
-		begin = n + 1
-	}
-	return q.commitRest(h, t, c.From+begin, &record{})
-}
-
-// tornAt reports whether the beginning of a line stands at this offset. All
-// lines begin alike, so a line that is a signal is somebody else's.
-func (q *Queue) tornAt(h *held, at int64, torn []byte) (bool, error) {
-	if at > 0 { // then another line ends there
-		at, torn = at-1, append([]byte{'\n'}, torn...)
-	}
-	same, err := sameBytes(h.f, at, bytes.NewReader(torn), 0, int64(len(torn)))
-	if err != nil || !same {
-		return false, err
-	}
-	malformed := false
-	err = scan(io.NewSectionReader(h.f, at, h.info.Size-at), func(l *line) error {
-		if l.err == signal.ErrBlank {
-			return nil
-		}
-		malformed = l.err != nil
-		return errEnough
-	})
-	return malformed, err
+	return q.commitRest(h, t, c.From+begin)
 }
 
 // commitRest replaces an interrupted transaction by one that appends its body
-// from an offset of its file on. r says what is overwritten before.
-func (q *Queue) commitRest(h *held, t *transaction, from int64, r *record) error {
-	r.Verb, r.ID, r.Ledger, r.Signals = t.Verb, t.ID, t.Ledger, t.Signals
+// from an offset of its file on.
+func (q *Queue) commitRest(h *held, t *transaction, from int64) error {
+	if q.opt.Fsync { // of what was appended before, no record tells any more
+		if err := datasync(h.f); err != nil {
+			return fmt.Errorf("syncing queue: %w", err)
+		}
+	}
+	r := &record{Verb: t.Verb, ID: t.ID, Ledger: t.Ledger, Signals: t.Signals}
 	return q.commit(h, r, func(w *pieceWriter) error {
 		_, err := io.Copy(w, io.NewSectionReader(t.f, from, t.patternAt()-from))
 		return err

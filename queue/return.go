@@ -43,12 +43,14 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (res Result, err error
 		}
 	}
 	for _, r := range c.Errors {
-		if !q.due(r, now, &errs).After(now) {
+		if due := q.due(r, now, &errs); due.After(now) {
+			res.dueAt(due)
+		} else {
 			errs = append(errs, gone(q.sp.Control.Remove(r.Name)))
 		}
 	}
 	for _, m := range c.Misfits {
-		errs = append(errs, q.rejectControl(m.Name, "not a request: that is a file whose name is 1 to 64 of A-Za-z0-9_- and .drain", &res))
+		errs = append(errs, q.rejectControl(m.Name, "not of the protocol: an ID is 1 to 64 of A-Za-z0-9_-, and a reply a regular file of this user", &res))
 	}
 	errs = append(errs, q.sp.CleanTmp(now))
 	return res, errors.Join(errs...)

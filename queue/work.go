@@ -55,8 +55,7 @@ func same(a, b spoolfiles.Identity) bool {
 func (q *Queue) putBack(name string) error {
 	to := name
 	if _, err := q.sp.Incoming.Lstat(name); err == nil {
-		to = spoolfiles.NewID() + "-" + name // somebody has used the name again
-		to = to[max(0, len(to)-200):]
+		to = spoolfiles.NewID() + "-" + name[max(0, len(name)-150):] // somebody has used the name again
 	}
 	if err := gone(q.sp.Work.Rename(name, q.sp.Incoming, to)); err != nil {
 		return fmt.Errorf("putting back a drop: %w", err)
@@ -71,25 +70,26 @@ func (q *Queue) clearWork() error {
 		return fmt.Errorf("listing work: %w", err)
 	}
 	for _, name := range names {
-		if err := q.putBack(name); err != nil {
-			return err
+		err := q.putBack(name)
+		if err != nil && (spoolfiles.IsDropName(name) || !errors.Is(err, fs.ErrPermission)) {
+			return err // but what we have never put there may stay
 		}
 	}
 	return nil
 }
 
-// emptyWork removes the drops that a transaction has folded or evicted.
+// emptyWork removes the drops that a transaction has folded.
 func (q *Queue) emptyWork() error {
 	names, err := q.sp.Work.List()
 	for _, name := range names {
-		if err == nil {
-			err = gone(q.sp.Work.Remove(name))
-		}
-		if err == nil {
+		if err = gone(q.sp.Work.Remove(name)); err == nil {
 			continue
 		}
 		if info, lerr := q.sp.Work.Lstat(name); lerr == nil && info.Mode.IsDir() {
 			err = q.setAside(q.sp.Work, name, "a directory, not a regular file")
+		}
+		if err != nil {
+			break
 		}
 	}
 	if err != nil {

@@ -38,7 +38,7 @@ type Controls struct {
 	Replies   []ControlFile
 	Errors    []ControlFile
 	Returning []ControlFile
-	Misfits   []ControlFile // requests without a valid ID, and directories
+	Misfits   []ControlFile // requests without a valid ID, directories, and replies that are no files of this user
 }
 
 // ControlFile is one file in control.
@@ -60,9 +60,10 @@ func (s *Spool) ScanControl() (Controls, error) {
 	for _, e := range files {
 		suffix := filepath.Ext(e.Name)
 		id := strings.TrimSuffix(e.Name, suffix)
-		if ValidID(id) && !e.Mode.IsDir() {
+		fit := !e.Mode.IsDir() && (suffix == RequestSuffix || e.checkFit(0) == nil)
+		if ValidID(id) && fit {
 			*lists[suffix] = append(*lists[suffix], ControlFile{id, e})
-		} else if suffix == RequestSuffix || e.Mode.IsDir() {
+		} else if suffix == RequestSuffix || !fit {
 			c.Misfits = append(c.Misfits, ControlFile{Entry: e})
 		}
 	}

@@ -113,6 +113,8 @@ func (d *Dir) fail(op, name string, err error) error {
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
+	} else if e, ok := errors.AsType[*os.LinkError](err); ok {
+		err = e.Err
 	}
 	return &fs.PathError{Op: op, Path: d.join(name), Err: err}
 }
@@ -177,7 +179,7 @@ func (d *Dir) open(name string, flag int) (*os.File, Info, error) {
 // user. A root follows links that stay inside it, so what it has opened must be
 // what was there before.
 func openAs(root *os.Root, name string, flag int, want fs.FileMode) (*os.File, Info, error) {
-	for {
+	for tries := 1; ; tries++ {
 		before, err := lstat(root, name)
 		if err == nil {
 			err = before.checkFit(want)
@@ -194,6 +196,9 @@ func openAs(root *os.Root, name string, flag int, want fs.FileMode) (*os.File, I
 			return f, info, nil
 		}
 		f.Close()
+		if err == nil && tries == 3 {
+			err = errors.New("was replaced while it was opened")
+		}
 		if err != nil {
 			return nil, before, err
 		}
