@@ -31,9 +31,9 @@
 //     two names is served once: the second worker finds the lock held, and in the
 //     file this agent with the other name. The agent for all projects of a user
 //     holds agent.lock in the state directory besides.
-//   - A worker watches only while it holds its lock, and only what it has just
-//     opened. So no two workers watch one directory, and no event is taken for
-//     another project's.
+//   - A worker watches only what it has just opened or looked at, and begins to
+//     while it holds its lock. So no two workers watch one directory, and no event is
+//     taken for another project's.
 //   - A file system that does not answer holds up its own worker only. A scan has
 //     a goroutine of its own, gives its slot back after slotTime, and nothing that
 //     may hang is done under a mutex. That it hangs is shown in the project's state.

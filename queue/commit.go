@@ -195,8 +195,8 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 	h.unfinished = true
 	if q.opt.Fsync && t.Pieces > 0 {
 		q.next("sync queue", 0)
-		if err := datasync(h.f); err != nil {
-			return fmt.Errorf("syncing queue: %w", err)
+		if err := q.syncQueue(h); err != nil {
+			return err
 		}
 	}
 	switch t.Verb {
@@ -219,6 +219,17 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 	}
 	h.unfinished, h.last, h.ledger = false, t.record, t.Ledger
 	return q.refresh(h)
+}
+
+// syncQueue brings the queue to the disk, where that is wished.
+func (q *Queue) syncQueue(h *held) error {
+	if !q.opt.Fsync {
+		return nil
+	}
+	if err := datasync(h.f); err != nil {
+		return fmt.Errorf("syncing queue: %w", err)
+	}
+	return nil
 }
 
 // publish makes a reply visible, and removes its request. The consumer may go

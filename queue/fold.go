@@ -214,7 +214,7 @@ func (q *Queue) tidy(h *held, limit int, res *Result) error {
 			l, c, err = q.account(h)
 		}
 	}
-	n := c.count - int64(limit)
+	n := min(c.count-int64(limit), maxBatch)
 	if err != nil || limit == 0 || n <= 0 {
 		return err
 	}
@@ -227,18 +227,19 @@ func (q *Queue) tidy(h *held, limit int, res *Result) error {
 	}
 	l.Evicted += n
 	l.Queued -= n
-	// The last line feed may stay: it ends the blanks.
 	r := &record{Verb: evictVerb, From: c.first, To: end - 1, Signals: n, Ledger: l}
 	if err := q.commit(h, r, nil); err != nil {
 		return fmt.Errorf("evicting: %w", err)
 	}
 	res.Evicted += int(n)
-	c.count, c.first = int64(limit), end
+	c.count, c.first = c.count-n, end
 	q.remember(h, c, h.info.Size)
 	if wasted, live := c.first, h.info.Size-c.first; wasted > live+minWaste {
-		return q.compact(h, res)
+		if err := q.compact(h, res); err != nil {
+			return err
+		}
 	}
-	return nil
+	return q.tidy(h, limit, res) // there may be more
 }
 
 // minWaste is how many bytes of blanks, beyond those of the lines, are not worth

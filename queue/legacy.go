@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -65,8 +66,12 @@ func (r *reconciliation) readLegacy() error {
 		}
 	}
 	data, _, err := sp.Root.ReadFile(legacyRedo, maxLegacy)
-	if err != nil {
-		return nil // none, or none of ours
+	var unfit *spoolfiles.UnfitError
+	switch {
+	case errors.As(err, &unfit):
+		return r.q.setAside(sp.Root, legacyRedo, unfit.Reason)
+	case err != nil:
+		return gone(err)
 	}
 	l := parseLegacy(data, seq)
 	if l == nil {
@@ -76,10 +81,10 @@ func (r *reconciliation) readLegacy() error {
 	replies, err := r.unpublished()
 	for _, name := range replies {
 		if f, err := r.open(sp.Tmp, name); err == nil && f != nil {
-			r.must = append(r.must, f)
+			r.lacking = append(r.lacking, f)
 		}
 	}
-	r.must = append(r.must, bytes.NewReader(l.body))
+	r.lacking = append(r.lacking, bytes.NewReader(l.body))
 	return err
 }
 

@@ -26,7 +26,8 @@ import (
 //     Any other is folded again.
 //   - What is malformed is a piece that the disk has left of a line. It goes.
 //
-// So signals that were in flight may repeat, but none is lost. The new record
+// So signals that were in flight may repeat. None is lost, but for a drop in flight
+// that is equal, to the second, to a signal that is there already. The new record
 // has the present boot, so that this happens once.
 type reconciliation struct {
 	q     *Queue
@@ -35,7 +36,8 @@ type reconciliation struct {
 	files []*os.File // to be closed
 
 	leaves   lineSet       // lines that leave the queue
-	must     []io.ReaderAt // lines that it must have then
+	must     []io.ReaderAt // lines that it must have besides then
+	lacking  []io.ReaderAt // lines of the former version that it gets if it lacks them
 	returned []string      // files in control that have returned
 	drops    []string      // drops in incoming that the former version has folded
 }
@@ -155,7 +157,7 @@ func (r *reconciliation) removeFolded() error {
 	if err != nil {
 		return fmt.Errorf("listing control: %w", err)
 	}
-	places := append([]io.ReaderAt{r.h.f}, r.must...)
+	places := slices.Concat([]io.ReaderAt{r.h.f}, r.must, r.lacking)
 	for _, reply := range control.Replies {
 		if f, err := r.open(q.sp.Control, reply.Name); err != nil {
 			return err
@@ -225,7 +227,7 @@ func (r *reconciliation) rewrite() error {
 	if err != nil {
 		return err
 	}
-	if len(r.must)+len(r.leaves) == 0 && c.bad == 0 {
+	if len(r.must)+len(r.lacking)+len(r.leaves) == 0 && c.bad == 0 {
 		return q.commit(h, &record{Verb: compactVerb, Ledger: l}, nil)
 	}
 	stays, err := r.lines(h.f)
@@ -239,8 +241,13 @@ func (r *reconciliation) rewrite() error {
 		verb: compactVerb,
 		ours: func([]byte) bool { return true },
 		lead: func(w io.Writer) error {
-			there := maps.Clone(stays)
 			for _, m := range r.must {
+				if err := copySignals(w, whole(m), nil); err != nil {
+					return err
+				}
+			}
+			there := maps.Clone(stays)
+			for _, m := range r.lacking {
 				if err := copySignals(w, whole(m), func(l *line) bool { return !there.take(r.sum(l)) }); err != nil {
 					return err
 				}

@@ -156,6 +156,9 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 		w.verb, w.id = compactVerb, ""
 		h.ledger = t.Before
 	}
+	if err := q.syncQueue(h); err != nil {
+		return err
+	}
 	if err := q.rewrite(h, w, new(Result)); err != nil {
 		return err
 	}
@@ -195,10 +198,8 @@ func (q *Queue) resumePiece(h *held, t *transaction, c *cell) error {
 // commitRest replaces an interrupted transaction by one that appends its body
 // from an offset of its file on.
 func (q *Queue) commitRest(h *held, t *transaction, from int64) error {
-	if q.opt.Fsync { // of what was appended before, no record tells any more
-		if err := datasync(h.f); err != nil {
-			return fmt.Errorf("syncing queue: %w", err)
-		}
+	if err := q.syncQueue(h); err != nil { // of what was appended before, no record tells any more
+		return err
 	}
 	r := &record{Verb: t.Verb, ID: t.ID, Ledger: t.Ledger, Signals: t.Signals}
 	return q.commit(h, r, func(w *pieceWriter) error {

@@ -33,11 +33,12 @@
 // # Trust
 //
 // A cloned repository or another user may have put anything into a spool. So
-// every directory is opened once, without following links, must belong to this
-// user, and is the root (os.Root) of all that is reached below it: a Dir. An
-// os.Root follows links that stay inside it, so Dir opens a file or directory
-// only if it is the inode that Lstat showed. Nothing but regular files of this
-// user is opened, and opening does not block.
+// .spool is opened once, without following links, and is the root (os.Root) of all
+// that is reached below it. It and its directories must belong to this user, which
+// is checked when the spool is opened. An os.Root follows links that stay
+// inside it, so Dir opens a file, or lists a directory, only if it is the inode
+// that Lstat showed. Nothing but regular files of this user is opened, and opening
+// does not block.
 //
 // What is made has mode 0700 or 0600, whatever umask and default ACLs say, and
 // directories that are found open to others are made private.

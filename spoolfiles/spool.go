@@ -14,7 +14,7 @@ import (
 const DirName = ".spool"
 
 // Spool is a project's open spool. It was opened once, without following links,
-// and belongs to this user, as its directories do. Safe for concurrent use, but
+// and belongs to this user, as its directories did then. Safe for concurrent use, but
 // not beside Close.
 type Spool struct {
 	Project string // the project's directory, absolute
