@@ -127,7 +127,9 @@ func (q *Queue) copyCells(h *held, t *transaction) error {
 		if i >= t.Blanks && c.Cursor == c.From {
 			at, err := appendAt(h.f)
 			if err == nil {
-				_, err = h.f.WriteAt([]byte{'\n'}, at+c.End-c.From-1)
+				room := blanks(at, c.End-c.From)
+				room[len(room)-1] = '\n'
+				_, err = h.f.WriteAt(room, at)
 			}
 			if err != nil {
 				return err

@@ -250,7 +250,7 @@ func (s *scene) recoverAll() {
 		for line := range bytes.Lines(data) {
 			if sig, err := signal.ParseLine(line); err == nil {
 				where[*sig.ToolName] = append(where[*sig.ToolName], place)
-			} else if len(bytes.Trim(line, "\x00 \n")) > 0 { // the next fold takes out zeros
+			} else if err != signal.ErrBlank {
 				s.Errorf("%s has the malformed line %q", place, line)
 			}
 		}

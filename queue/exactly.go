@@ -25,11 +25,11 @@ package queue
 // either whole or malformed to everybody:
 //
 //   - A line with a blank in place of its first byte is malformed.
-//   - Before lines are appended, their last line feed is written at its place. So
-//     what somebody appends after a cut begins a line of its own. Zeros fill the
-//     place until the copy comes: a line with zeros is malformed. Only the last
-//     line can be whole although its copy lacks a byte, the line feed. If its bytes
-//     are gone at recovery, a stranger has taken it; if they are there, nobody has.
+//   - Before lines are appended, their place is filled with blanks and a last line
+//     feed. So what somebody appends after a cut begins a line of its own.
+//   - A line without its end is malformed. One that lacks only its line feed is
+//     whole. If its bytes are gone at recovery, a stranger has taken it; if they
+//     are there, nobody has.
 //
 // A lockless writer that appends to the queue between our last look at its end
 // and our next system call, some microseconds later, may lose its line: before an

@@ -125,7 +125,10 @@ func (m *model) add(lines []string, ahead bool, rejected, limit int) {
 		m.queue = m.queue[over:]
 		m.ledger.Evicted += int64(over)
 		m.ledger.Rejected += int64(m.bad)
-		m.bad, m.torn = 0, false
+		if len(lines) > 0 || m.bad > 0 { // an eviction alone ends no line
+			m.torn = false
+		}
+		m.bad = 0
 	}
 	m.ledger.Rejected += int64(rejected)
 	m.ledger.Queued = int64(len(m.queue))

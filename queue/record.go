@@ -105,8 +105,9 @@ func (r *record) cells() int { return r.Blanks + r.Pieces }
 // sector is the unit that a disk writes whole.
 const sector = 512
 
-// blankChunk is the most that one cell overwrites.
-func (r *record) blankChunk() int64 { return min(r.old(), 64<<10) }
+// blankChunk is the most that one cell overwrites. A small one keeps the pattern
+// of a small record small.
+func (r *record) blankChunk() int64 { return min(r.old(), max(r.old()/4, 1<<10), 64<<10) }
 
 func (r *record) patternSize() int64 {
 	if r.From == r.To {
@@ -115,13 +116,13 @@ func (r *record) patternSize() int64 {
 	return r.blankChunk() + sector
 }
 
-// pattern is what old lines are overwritten with: spaces, and a line feed at
-// every offset of the queue that is divisible by the size of a sector. Without
-// the line feeds, a line of which a power cut leaves the middle blank could
+// blanks are what n bytes from an offset of the queue on are overwritten with:
+// spaces, and a line feed at every offset that is divisible by the size of a sector.
+// Without the line feeds, a line of which a power cut leaves the middle blank could
 // still be valid JSON.
-func (r *record) pattern() []byte {
-	p := bytes.Repeat([]byte{' '}, int(r.patternSize()))
-	for i := 0; i < len(p); i += sector {
+func blanks(at, n int64) []byte {
+	p := bytes.Repeat([]byte{' '}, int(n))
+	for i := (sector - at%sector) % sector; i < n; i += sector {
 		p[i] = '\n'
 	}
 	return p
@@ -298,7 +299,7 @@ func (t *transaction) writeParts(queue *os.File, body func(*pieceWriter) error) 
 	t.cells = t.blankCells()
 	t.Blanks, t.Pieces = len(t.cells), len(pieces.cells)
 	t.cells = append(t.cells, pieces.cells...)
-	out.Write(t.pattern())
+	out.Write(blanks(0, t.patternSize()))
 	out.Write(make([]byte, t.cellsAt()-t.patternAt()-t.patternSize()))
 	if err := binary.Write(out, binary.NativeEndian, t.cells); err != nil {
 		return err

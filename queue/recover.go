@@ -169,7 +169,7 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 }
 
 // resumePiece goes on where the appending of a piece was cut, if its place in the
-// queue is still what it was: what came so far, zeros, and a line feed.
+// queue is still what it was: what came so far, and blanks.
 func (q *Queue) resumePiece(h *held, t *transaction, c *cell) error {
 	n, size := c.Cursor-c.From, c.End-c.From
 	place := make([]byte, size)
@@ -181,16 +181,15 @@ func (q *Queue) resumePiece(h *held, t *transaction, c *cell) error {
 	if _, err := t.f.ReadAt(copied, c.From); err != nil {
 		return fmt.Errorf("reading record: %w", err)
 	}
-	rest := bytes.TrimLeft(place[n:], "\x00")
-	if err == nil && bytes.Equal(place[:n], copied[:n]) && string(rest) == "\n" {
+	if err == nil && bytes.Equal(place[:n], copied[:n]) && len(bytes.Trim(place[n:], " \n")) == 0 {
 		return q.complete(h, t)
 	}
 
 	// Others were here. The lines before the one that was cut are in the queue, or
 	// were theirs to take. What may be left of that one is malformed.
 	begin := int64(bytes.LastIndexByte(copied[:n], '\n') + 1)
-	if n == size-1 { // it lacked only the last line feed, which was there, so it was whole, and taken
-		begin = size
+	if begin < n && copied[n] == '\n' { // it lacked only its line feed, so it was whole, and taken
+		begin = n + 1
 	}
 	return q.commitRest(h, t, c.From+begin)
 }

@@ -25,7 +25,7 @@ func TestFoldWritesWhatIsNew(t *testing.T) {
 	const limit, folds = 100, 400
 	sp := project(t)
 	q := New(sp, options(limit), nil)
-	payload := strings.Repeat("x", 4000)
+	payload := strings.Repeat("x", 4096) // as much as is kept
 	compacted := 0
 	for i := range limit + folds {
 		place(t, sp, fmt.Sprint(i, ".json"), fmt.Sprintf(`{"payload":"%s"}`, payload), longAgo.Add(time.Duration(i)))
