@@ -2,8 +2,8 @@
 # The main job from end to end, in a few seconds: hooks drop, the agent folds,
 # a consumer drains. "make demo" builds the agent and runs this.
 #
-# It works in a temporary directory, with configuration and state of its own,
-# and removes it at the end, or when interrupted.
+# It works in a temporary directory, with a home, configuration and state of its
+# own, and removes it at the end, or when interrupted.
 
 set -eu
 here=$(cd -- "$(dirname -- "$0")" && pwd)
@@ -22,7 +22,8 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-export XDG_CONFIG_HOME="$dir/config" XDG_STATE_HOME="$dir/state"
+export HOME="$dir/home" XDG_CONFIG_HOME="$dir/config" XDG_STATE_HOME="$dir/state"
+mkdir "$HOME"
 project=$dir/project
 mkdir "$project"
 cd "$project"

@@ -42,11 +42,11 @@ has taken counts as taken, also if the reader dies over it. A COMMAND is run for
 each batch of signals. With another status than 0 it gets the same batch again,
 after a pause.
 
-When the follower is killed the next one hands over again what had not been
-acknowledged. With --id each line begins with a member "id" that is the same
-then, and that no other signal has, so that the receiver can discard repeats. It
-ceases to be the same only if no follower comes within reply_ttl: then the
-signals go back into the queue, as all do at once without --id.`,
+When the follower is killed, the next one hands over again what had not been
+acknowledged; without a next one, it goes back into the queue after reply_ttl.
+With --id each line begins with a member "id" that no other signal has, and that
+is the same when it is handed over again, so that the receiver can discard
+repeats. Signals that have gone back into the queue get new ids.`,
 		Example: `  agent drain >signals.jsonl
   agent drain --timeout 1s | jq -r .payload
   agent drain -- sh digest.sh
