@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 	"unsafe"
 
 	"spoolagent/spoolfiles"
@@ -70,10 +71,11 @@ type record struct {
 	Blanks int   `json:"blanks"` // cells that overwrite
 	Pieces int   `json:"pieces"` // cells that append, behind the former
 
-	ID     string `json:"id,omitempty"` // of the request or the reply
-	Before Ledger `json:"before"`       // the ledger before the transaction
-	Ledger Ledger `json:"ledger"`       // and after it
-	Sum    uint32 `json:"sum"`          // CRC-32C of old and body
+	ID     string    `json:"id,omitempty"` // of the request or the reply
+	Before Ledger    `json:"-"`            // the ledger before the transaction
+	Ledger Ledger    `json:"-"`            // and after it
+	Totals [2]totals `json:"totals"`       // both, in few bytes: see encode
+	Sum    uint32    `json:"sum"`          // CRC-32C of old and body
 
 	state string
 }
@@ -144,8 +146,29 @@ func (r *record) blankCells() (cells []cell) {
 // needs no checksum shall not wait for.
 var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
-// encode returns the header.
+// totals are a ledger, and the time of its last fold in nanoseconds since 1970.
+type totals [9]int64
+
+func totalsOf(l Ledger) totals {
+	t := totals{l.Folded, l.Returned, l.External, l.Drained, l.Evicted, l.Rejected, l.EvictedBefore, l.Queued, 0}
+	if !l.LastFoldAt.IsZero() {
+		t[8] = l.LastFoldAt.UnixNano()
+	}
+	return t
+}
+
+func (t totals) ledger() Ledger {
+	l := Ledger{Folded: t[0], Returned: t[1], External: t[2], Drained: t[3], Evicted: t[4], Rejected: t[5], EvictedBefore: t[6], Queued: t[7]}
+	if t[8] != 0 {
+		l.LastFoldAt = time.Unix(0, t[8])
+	}
+	return l
+}
+
+// encode returns the header. What is of use in it lies in its first sector, which a
+// disk writes whole, unless the numbers are huge.
 func (r *record) encode() ([]byte, error) {
+	r.Totals = [2]totals{totalsOf(r.Before), totalsOf(r.Ledger)}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -173,6 +196,7 @@ func decode(h []byte) *record {
 	if fmt.Sprintf("%08x ", crc32.Checksum(text, castagnoli())) != string(h[:9]) || json.Unmarshal(text, r) != nil {
 		return nil
 	}
+	r.Before, r.Ledger = r.Totals[0].ledger(), r.Totals[1].ledger()
 	const absurd = 2 * maxQueueSize
 	for _, n := range []int64{r.From, r.To, r.Body, r.Lead, r.Signals, int64(r.Blanks), int64(r.Pieces)} {
 		if n < 0 || n > absurd {
