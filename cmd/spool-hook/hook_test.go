@@ -49,8 +49,15 @@ func TestDependencies(t *testing.T) {
 // start starts the hook in a new project, with a pipe as its standard input.
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, stdin io.WriteCloser, project string) {
 	t.Helper()
+	project = t.TempDir()
+	cmd, stdin = startIn(t, project, args...)
+	return cmd, stdin, project
+}
+
+func startIn(t *testing.T, project string, args ...string) (cmd *exec.Cmd, stdin io.WriteCloser) {
+	t.Helper()
 	cmd = exec.Command(agenttest.Hook(t), args...)
-	cmd.Dir = t.TempDir()
+	cmd.Dir = project
 	cmd.Env = []string{"HOME=" + t.TempDir()}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -69,7 +76,7 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, stdin io.WriteCloser, p
 			t.Errorf("printed %q", out.String())
 		}
 	})
-	return cmd, w, cmd.Dir
+	return cmd, w
 }
 
 // drop returns the name and the content of the only drop.
@@ -157,14 +164,12 @@ func TestLargeEvent(t *testing.T) {
 	event := `{"x":"` + strings.Repeat(`\"`, 32<<20-10) + `"}`
 	last := len(event) - 1
 	for _, off := range []bool{false, true} {
-		cmd, stdin, project := start(t, "claude")
+		project := t.TempDir()
 		if off {
-			// At once, for the hook may just be looking.
-			aside := filepath.Join(project, "aside")
-			agenttest.Mkdir(t, aside)
-			agenttest.Write(t, filepath.Join(aside, "off"), "")
-			agenttest.Must(t, os.Rename(aside, filepath.Join(project, ".spool")))
+			agenttest.Mkdir(t, filepath.Join(project, ".spool"))
+			agenttest.Write(t, filepath.Join(project, ".spool", "off"), "")
 		}
+		cmd, stdin := startIn(t, project, "claude")
 		write(t, stdin, event[:last])
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
 		if err == nil { // Linux
