@@ -31,12 +31,15 @@
 //     two names is served once: the second worker finds the lock held, and in the
 //     file this agent with the other name. The agent for all projects of a user
 //     holds agent.lock in the state directory besides.
-//   - A worker watches only what it has just opened or looked at, and begins to
-//     while it holds its lock. So no two workers watch one directory, and no event is
-//     taken for another project's.
+//   - A worker begins to watch only while it holds its lock, and only what it has
+//     just opened or looked at. So no two workers watch one directory, unless it has
+//     two names and there are few open files (see below); then the scan interval has
+//     to do.
 //   - A file system that does not answer holds up its own worker only. A scan has
 //     a goroutine of its own, gives its slot back after slotTime, and nothing that
-//     may hang is done under a mutex. That it hangs is shown in the project's state.
+//     may hang is done under a mutex. That it hangs is shown in the project's state, but
+//     not if it does so while a worker looks, between scans, whether something has
+//     changed.
 //   - A scan ends after scanTime, between two batches, and the next one goes on.
 //     Only the wait for a queue's lock that another program holds goes on for as
 //     long as it takes, in the kernel's own line.

@@ -34,11 +34,7 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res Result,
 func (q *Queue) Take(ctx context.Context, id string) (res Result, err error) {
 	all := *q
 	all.opt.Cap = 0
-	swept, err := all.Sweep(ctx, time.Now())
-	if ctx.Err() != nil {
-		return swept, err
-	}
-	res.Failed = err // what cannot be tidied up is in nobody's way
+	res, res.Failed = all.Sweep(ctx, time.Now()) // what cannot be tidied up is in nobody's way
 	_, err = all.drain(ctx, id, false, &res)
 	return res, err
 }

@@ -22,8 +22,8 @@ type Result struct {
 
 	// Rejects names the rejected ones, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject
-	// Failed: drops could not be read or moved, and stay where they are. The error is
-	// that of the first.
+	// Failed: drops could not be read or moved, and stay where they are, or something
+	// could not be tidied up. The error is that of the first.
 	Failed error
 	// Recovered: a transaction that a crash had interrupted was found first.
 	Recovered bool
@@ -214,13 +214,14 @@ func (q *Queue) tidy(h *held, limit int, res *Result) error {
 			l, c, err = q.account(h)
 		}
 	}
-	n := min(c.count-int64(limit), maxBatch)
-	if err != nil || limit == 0 || n <= 0 {
+	over := c.count - int64(limit)
+	if err != nil || limit == 0 || over <= 0 {
 		return err
 	}
 	if control, err := q.sp.ScanControl(); err != nil || len(control.Requests) > 0 {
 		return err
 	}
+	n := min(over, maxBatch)
 	end, err := signalsEnd(h.f, c.first, h.info.Size, n)
 	if err != nil {
 		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
@@ -239,7 +240,10 @@ func (q *Queue) tidy(h *held, limit int, res *Result) error {
 			return err
 		}
 	}
-	return q.tidy(h, limit, res) // there may be more
+	if n < over {
+		return q.tidy(h, limit, res)
+	}
+	return nil
 }
 
 // minWaste is how many bytes of blanks, beyond those of the lines, are not worth

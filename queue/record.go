@@ -341,10 +341,11 @@ func (t *transaction) setState(state string) error {
 }
 
 // possible reports whether the cells are ones that copies can have moved: what
-// is copied is within the record's parts.
+// is copied is within the record's parts, and not longer than a line can be.
 func (t *transaction) possible() bool {
 	return !slices.ContainsFunc(t.cells, func(c cell) bool {
-		return c.From < t.bodyAt() || c.From > c.Cursor || c.Cursor > c.End || c.End > t.cellsAt() || c.At < 0
+		return c.From < t.bodyAt() || c.From > c.Cursor || c.Cursor > c.End || c.End > t.cellsAt() || c.At < 0 ||
+			c.End-c.From > 2*maxLine
 	})
 }
 

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -84,5 +86,37 @@ func TestDrainBesideOddRejects(t *testing.T) {
 	}
 	if n, err := sp.CountRejects(); n != spoolfiles.MaxRejects || err != nil {
 		t.Errorf("%d rejects, %v", n, err)
+	}
+}
+
+// What is no reply keeps no drain from succeeding, and goes to rejected.
+func TestDrainBesideALinkInControl(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(0), nil)
+	if err := os.Symlink("/etc/passwd", filepath.Join(sp.Control.Path(), "x"+spoolfiles.ReplySuffix)); err != nil {
+		t.Fatal(err)
+	}
+	place(t, sp, "good.json", signalAt(1), longAgo)
+	if got := take(t, q); len(got) != 1 {
+		t.Errorf("drained %q", got)
+	}
+	if n, err := sp.CountRejects(); n != 1 || err != nil {
+		t.Errorf("%d rejects, %v", n, err)
+	}
+	closes(t, q)
+}
+
+// A drain for which there is no time left is an error, not an empty success.
+func TestTakeWithoutTime(t *testing.T) {
+	sp := project(t)
+	q := New(sp, options(0), nil)
+	place(t, sp, "good.json", signalAt(1), longAgo)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := q.Take(ctx, "id"); !errors.Is(err, context.Canceled) {
+		t.Errorf("the context has ended, but: %v", err)
+	}
+	if n, err := sp.CountDrops(); n != 1 || err != nil {
+		t.Errorf("%d drops are left, %v", n, err)
 	}
 }

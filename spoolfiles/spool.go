@@ -14,8 +14,8 @@ import (
 const DirName = ".spool"
 
 // Spool is a project's open spool. It was opened once, without following links,
-// and belongs to this user, as its directories did then. Safe for concurrent use, but
-// not beside Close.
+// and belongs to this user, as its directories did then. Safe for concurrent use,
+// but not beside Close.
 type Spool struct {
 	Project string // the project's directory, absolute
 	Root    *Dir   // .spool

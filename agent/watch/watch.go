@@ -13,8 +13,8 @@
 //
 // fsnotify holds its lock while the kernel resolves the path of a new watch. On
 // a file system that does not answer that is for ever, and no event would be
-// delivered any more. So a directory is only added right after it was opened or looked at,
-// and none is added whose file system Foreign names.
+// delivered any more. So a directory is only added right after it was opened or
+// looked at, and none is added whose file system Foreign names.
 package watch
 
 import (

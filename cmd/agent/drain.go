@@ -140,7 +140,7 @@ func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) erro
 	}
 	left := res.Failed
 	if left != nil {
-		left = fmt.Errorf("left in incoming: %w", left)
+		left = fmt.Errorf("left behind: %w", left)
 	}
 	for _, r := range res.Rejects {
 		left = errors.Join(left, fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
