@@ -90,7 +90,7 @@ func (q *Queue) takeAll(h *held, id string) (int, error) {
 		return 0, fmt.Errorf("writing reply: %w", err)
 	}
 	l.Drained += c.count
-	l.Queued, l.EvictedBefore = 0, l.Evicted
+	l.Queued, l.EvictedBefore, l.LastDrainAt = 0, l.Evicted, time.Now()
 	r := &record{Verb: drainVerb, ID: id, From: c.first, To: c.end(h.info.Size), Signals: c.count, Ledger: l}
 	if err := q.commit(h, r, nil); err != nil {
 		if !h.unfinished {

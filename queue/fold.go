@@ -135,6 +135,7 @@ func isFull(err error) bool {
 func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *Result) (seen, taken int, err error) {
 	var lines []byte
 	now, rejected := time.Now(), h.ledger.Rejected
+	came := map[string]int{} // by source
 	for ; seen < len(drops) && len(lines) < maxBatchBytes; seen++ {
 		e := drops[seen]
 		s, info, err := q.read(q.sp.Incoming, e.Name)
@@ -158,6 +159,7 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *Result) (seen,
 		case !ok:
 		case why == nil:
 			lines = append(s.AppendLine(lines), '\n')
+			came[spoolfiles.DropSource(e.Name)]++
 			taken++
 		default:
 			if err := q.setAside(q.sp.Work, e.Name, why.Reason); err != nil {
@@ -195,6 +197,9 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *Result) (seen,
 	}
 	c.count += int64(taken)
 	q.remember(h, c, size+int64(len(lines)))
+	if taken > 0 {
+		q.noteActivity(came, now)
+	}
 	return seen, taken, nil
 }
 

@@ -343,7 +343,7 @@ func (m *model) compare(rt *rapid.T) {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	s.Ledger.LastFoldAt = time.Time{}
+	s.Ledger.LastFoldAt, s.Ledger.LastDrainAt = time.Time{}, time.Time{}
 	ledger := m.ledger
 	ledger.close(int64(len(m.queue)))
 	replies := len(m.replies)

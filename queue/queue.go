@@ -89,7 +89,8 @@ type Ledger struct {
 	// to what it has now is the work of other programs.
 	Queued int64 `json:"queued"`
 
-	LastFoldAt time.Time `json:"last_fold_at,omitzero"`
+	LastFoldAt  time.Time `json:"last_fold_at,omitzero"` // to the second, as the next
+	LastDrainAt time.Time `json:"last_drain_at,omitzero"`
 }
 
 // EvictedSince is how many signals the cap has pushed out since the last drain.

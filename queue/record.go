@@ -146,23 +146,21 @@ func (r *record) blankCells() (cells []cell) {
 // needs no checksum shall not wait for.
 var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
-// totals are a ledger, and the time of its last fold in nanoseconds since 1970.
-type totals [9]int64
+// totals are a ledger; its times in seconds since 1970.
+type totals [10]int64
 
 func totalsOf(l Ledger) totals {
-	t := totals{l.Folded, l.Returned, l.External, l.Drained, l.Evicted, l.Rejected, l.EvictedBefore, l.Queued, 0}
-	if !l.LastFoldAt.IsZero() {
-		t[8] = l.LastFoldAt.UnixNano()
+	return totals{
+		l.Folded, l.Returned, l.External, l.Drained, l.Evicted, l.Rejected, l.EvictedBefore, l.Queued,
+		l.LastFoldAt.Unix(), l.LastDrainAt.Unix(),
 	}
-	return t
 }
 
 func (t totals) ledger() Ledger {
-	l := Ledger{Folded: t[0], Returned: t[1], External: t[2], Drained: t[3], Evicted: t[4], Rejected: t[5], EvictedBefore: t[6], Queued: t[7]}
-	if t[8] != 0 {
-		l.LastFoldAt = time.Unix(0, t[8])
+	return Ledger{
+		Folded: t[0], Returned: t[1], External: t[2], Drained: t[3], Evicted: t[4], Rejected: t[5], EvictedBefore: t[6], Queued: t[7],
+		LastFoldAt: time.Unix(t[8], 0).UTC(), LastDrainAt: time.Unix(t[9], 0).UTC(),
 	}
-	return l
 }
 
 // encode returns the header. What is of use in it lies in its first sector, which a

@@ -72,6 +72,9 @@ type ProjectStatus struct {
 	LastFoldAt string      `json:"last_fold_at"` // RFC 3339; "" if never
 	Error      string      `json:"error"`        // what is wrong, in one line; "" if nothing
 
+	LastDrainAt string         `json:"last_drain_at,omitempty"` // RFC 3339; "" if never
+	Activity    queue.Activity `json:"activity,omitempty"`      // what came in during the last day, by source
+
 	EvictedSinceDrain int64 `json:"evicted_since_drain,omitempty"` // signals that the cap has pushed out since the last drain
 
 	Off       bool   `json:"off,omitempty"`    // recording is off: hooks store nothing
@@ -224,7 +227,8 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options) (h agent.H
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
 	defer cancel()
-	s, err := queue.New(sp, opt, nil).Status(ctx)
+	q := queue.New(sp, opt, nil)
+	s, err := q.Status(ctx)
 	if err != nil {
 		p.fail(err)
 	}
@@ -235,6 +239,10 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options) (h agent.H
 	if !l.LastFoldAt.IsZero() {
 		p.LastFoldAt = l.LastFoldAt.Format(time.RFC3339)
 	}
+	if !l.LastDrainAt.IsZero() {
+		p.LastDrainAt = l.LastDrainAt.Format(time.RFC3339)
+	}
+	p.Activity = q.Activity(time.Now())
 	return h
 }
 

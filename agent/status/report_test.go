@@ -67,13 +67,16 @@ func TestReportOfALivingAgent(t *testing.T) {
 	if !s.Running || s.PID != os.Getpid() || s.Version != "test" || len(s.Projects) != 1 {
 		t.Fatalf("%+v", s)
 	}
-	for _, at := range []string{s.StartedAt, s.Projects[0].LastFoldAt} {
+	for _, at := range []string{s.StartedAt, s.Projects[0].LastFoldAt, s.Projects[0].LastDrainAt} {
 		if _, err := time.Parse(time.RFC3339, at); err != nil {
 			t.Error(err)
 		}
 	}
 	got := s.Projects[0]
-	got.LastFoldAt = ""
+	if a := got.Activity[""]; a.Hours[0]+a.Hours[1] != 2 {
+		t.Errorf("activity: %v", got.Activity)
+	}
+	got.LastFoldAt, got.LastDrainAt, got.Activity = "", "", nil
 	want := ProjectStatus{Path: p, State: agent.StateServing, Queued: 1, Replies: 1, Cap: 100, Ledger: Totals{Folded: 2, Drained: 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -342,7 +342,7 @@ func (w *world) check(want *outcome) {
 		Evicted:    int64(len(evicted)),
 		Rejected:   int64(len(rejects)),
 		Queued:     int64(len(queued)),
-		LastFoldAt: l.LastFoldAt,
+		LastFoldAt: l.LastFoldAt, LastDrainAt: l.LastDrainAt,
 
 		EvictedBefore: l.EvictedBefore,
 	}
