@@ -28,7 +28,7 @@ func (q *Queue) Answer(ctx context.Context, id string) (signals int, res Result,
 	return signals, res, err
 }
 
-// Take is for a consumer where no agent runs: it sweeps, folds and drains into
+// Take is for a consumer that waits for nobody: it sweeps, folds and drains into
 // control/ID.signals, which the consumer then removes or returns. The id must be
 // unique. The cap evicts nothing.
 func (q *Queue) Take(ctx context.Context, id string) (res Result, err error) {

@@ -28,7 +28,7 @@ func (f *follower) serve(ctx context.Context) error {
 			return err
 		}
 		id := f.lease.nextID()
-		if err := f.cfg.Drain(ctx, f.sp, f.queue, id); err != nil {
+		if err := f.cfg.Drain(ctx, f.queue, id); err != nil {
 			return err
 		}
 		signals, err := f.handOver(ctx, id)
@@ -79,24 +79,17 @@ func (f *follower) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// inherit withdraws the requests that are left of a follower, and hands over its
-// replies.
-func (f *follower) inherit(ctx context.Context, of *lease) error {
-	requests, replies, err := of.files(f.sp)
-	for _, r := range requests {
-		if err == nil {
-			err = f.sp.Control.Remove(r.Name)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-	}
-	if err == nil && of != f.lease { // an answer may be on its way
+// inherit hands over the replies of a follower. One that is dead may have left a
+// drain under way.
+func (f *follower) inherit(ctx context.Context, of *lease) (err error) {
+	if of != f.lease {
 		locking, cancel := context.WithTimeout(ctx, lockPatience)
 		defer cancel()
-		if err = f.queue.Recover(locking); err == nil {
-			_, replies, err = of.files(f.sp)
-		}
+		err = f.queue.Recover(locking)
+	}
+	var replies []spoolfiles.ControlFile
+	if err == nil {
+		replies, err = of.replies(f.sp)
 	}
 	if err != nil {
 		return fmt.Errorf("taking over from another follower: %w", err)

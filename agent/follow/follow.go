@@ -8,7 +8,7 @@
 //
 // # Invariants
 //
-// All requests and replies of a follower bear its name, and the lock on
+// All replies of a follower bear its name, and the lock on
 // control/.follow-NAME.lock says whether it lives. The next follower takes over
 // from a dead one, before anything newer and under the same ids. So an id, which
 // is the batch's and the line's number, names the same signal for as long as the
@@ -50,13 +50,13 @@ var errMoved = errors.New("the spool has been deleted, moved or replaced")
 // Config says what Run is to do. The functions are called by one goroutine at a
 // time.
 type Config struct {
-	Project      string        // a directory, absolute
-	Options      queue.Options // for when no agent serves the project
+	Project      string // a directory, absolute
+	Options      queue.Options
 	ScanInterval time.Duration
 
-	// Drain obtains a reply with this id, from an agent or without one. If it
-	// returns an error nothing was taken.
-	Drain func(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error
+	// Drain takes all signals into a reply with this id. If it returns an error
+	// nothing was taken.
+	Drain func(ctx context.Context, q *queue.Queue, id string) error
 
 	// Deliver hands a batch over, which is acknowledged once it returns nil. An
 	// error ends Run, which returns it as it is. The batch's file is closed when

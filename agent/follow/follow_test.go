@@ -44,7 +44,7 @@ func followIt(t *testing.T, project string, adjust func(*Config)) *following {
 	cfg := Config{
 		Project: project,
 		Options: options(), ScanInterval: time.Hour,
-		Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
+		Drain: func(ctx context.Context, q *queue.Queue, id string) error {
 			f.mu.Lock()
 			f.drains++
 			f.mu.Unlock()
@@ -181,11 +181,11 @@ func TestFollowRetries(t *testing.T) {
 	failures := 0
 	f := followIt(t, p, func(cfg *Config) {
 		drain := cfg.Drain
-		cfg.Drain = func(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
+		cfg.Drain = func(ctx context.Context, q *queue.Queue, id string) error {
 			if failures++; failures < 3 {
 				return errors.New("out of luck")
 			}
-			return drain(ctx, sp, q, id)
+			return drain(ctx, q, id)
 		}
 	})
 	drop(t, p, "one")
@@ -234,7 +234,7 @@ func TestFollowFailedDelivery(t *testing.T) {
 				Project: p,
 				Options: options(),
 				IDs:     ids,
-				Drain: func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue, id string) error {
+				Drain: func(ctx context.Context, q *queue.Queue, id string) error {
 					_, err := q.Take(ctx, id)
 					return err
 				},

@@ -16,7 +16,7 @@ import (
 )
 
 // A follower has a name of its own, F, and locks control/.follow-F.lock for as
-// long as it follows. All its requests and replies are called follow-F-N. So
+// long as it follows. All its replies are called follow-F-N. So
 // what belongs to a lock that is free was left by a follower that is dead, and
 // whoever gets the lock may take it over, under the ids that it has.
 const (
@@ -25,7 +25,7 @@ const (
 	leaseSuffix = ".lock"
 )
 
-// lease is the hold on the requests and replies of one follower, in one spool.
+// lease is the hold on the replies of one follower, in one spool.
 type lease struct {
 	follower string
 	lock     *flock.Flock
@@ -76,19 +76,19 @@ func (l *lease) nextID() string {
 
 func (l *lease) prefix() string { return batchPrefix + l.follower + "-" }
 
-// files are the requests and the replies of this follower.
-func (l *lease) files(sp *spoolfiles.Spool) (requests, replies []spoolfiles.ControlFile, err error) {
+// replies are those of this follower.
+func (l *lease) replies(sp *spoolfiles.Spool) ([]spoolfiles.ControlFile, error) {
 	c, err := sp.ScanControl()
 	foreign := func(f spoolfiles.ControlFile) bool { return !strings.HasPrefix(f.ID, l.prefix()) }
-	return slices.DeleteFunc(c.Requests, foreign), slices.DeleteFunc(c.Replies, foreign), err
+	return slices.DeleteFunc(c.Replies, foreign), err
 }
 
 // release gives the lease up. If anything is left that belongs to it, the next
 // follower takes it over.
 func (l *lease) release(sp *spoolfiles.Spool) error {
-	requests, replies, err := l.files(sp)
+	replies, err := l.replies(sp)
 	err = errors.Join(err, l.lock.Unlock())
-	if err != nil || len(requests)+len(replies) > 0 {
+	if err != nil || len(replies) > 0 {
 		return err
 	}
 	err = sp.Control.Remove(leasePrefix + l.follower + leaseSuffix)

@@ -9,13 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -85,7 +83,7 @@ repeats. Signals that have gone back into the queue get new ids.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			id := spoolfiles.NewID()
-			if err := obtain(ctx, sp, q, id, timeout, complain); err != nil {
+			if err := obtain(ctx, q, id, timeout, complain); err != nil {
 				return err
 			}
 			return deliver(ctx, sp, q, id, command)
@@ -102,132 +100,38 @@ repeats. Signals that have gone back into the queue get new ids.`,
 // has little more.
 const leavePatience = time.Second
 
-var (
-	errTimeout = errors.New("timed out")
-	errNoAgent = errors.New("no agent serves the project") // or not any more
-)
+var errTimeout = errors.New("timed out")
 
-// obtain gets a reply with this ID: from the agent that serves the project,
-// else from the queue. What had to be left behind is told.
-func obtain(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string, timeout time.Duration, tell func(error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errTimeout)
+// obtain takes the signals into a reply with this ID. What had to be left behind
+// is told.
+func obtain(ctx context.Context, q *queue.Queue, id string, timeout time.Duration, tell func(error)) error {
+	limited, cancel := context.WithTimeoutCause(ctx, timeout, errTimeout)
 	defer cancel()
 	before, _ := q.Ledger() // what is wrong with it, the drain says
-	err := ask(ctx, sp, q, id)
-	if err == errNoAgent {
-		err = take(ctx, q, id, tell)
-	}
+	res, err := q.Take(limited, id)
 	switch {
-	case err == nil:
-		if n := before.EvictedSince(); n > 0 {
-			tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
-		}
-		return nil
-	case errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded):
-		return &exit{exitTimedOut, fmt.Errorf("nothing was taken within %v: %w; try again, or with a longer --timeout", timeout, err)}
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && err != nil:
 		return errors.New("interrupted; nothing was taken")
-	}
-	return err
-}
-
-// take drains without an agent. What a fold had to leave behind, no agent will
-// have logged: so it is told here.
-func take(ctx context.Context, q *queue.Queue, id string, tell func(error)) error {
-	res, err := q.Take(ctx, id)
-	if err != nil {
+	case errors.Is(err, errTimeout):
+		return &exit{exitTimedOut, fmt.Errorf("nothing was taken within %v: %w; try again, or with a longer --timeout", timeout, err)}
+	case err != nil:
 		return err
 	}
-	left := res.Failed
-	if left != nil {
-		left = fmt.Errorf("left behind: %w", left)
+	if n := before.EvictedSince(); n > 0 {
+		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
 	}
-	for _, r := range res.Rejects {
-		left = errors.Join(left, fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason)))
+	if res.Failed != nil {
+		tell(fmt.Errorf("left behind: %w", res.Failed))
 	}
-	if left != nil {
-		tell(left)
+	if len(res.Rejects) > 0 {
+		r := res.Rejects[0]
+		err := fmt.Errorf("rejected %s: %s", quote.Text(r.Name), quote.Text(r.Reason))
+		if res.Rejected > 1 {
+			err = fmt.Errorf("%w; and %d more, which are in .spool/rejected with their reasons", err, res.Rejected-1)
+		}
+		tell(err)
 	}
 	return nil
-}
-
-// ask drains by control file, into the reply with this ID. An error says that
-// there is no reply, and that the request is withdrawn; it is errNoAgent if
-// there is no agent to answer, or it has left.
-func ask(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
-	if err := served(sp); err != nil {
-		return err
-	}
-	if err := sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false); err != nil {
-		return fmt.Errorf("asking the agent: %w", err)
-	}
-	done, err := await(ctx, sp, id)
-	if done {
-		return err
-	}
-	if rerr := sp.Control.Remove(id + spoolfiles.RequestSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-		return fmt.Errorf("%w, and withdrawing the request: %w", err, rerr)
-	}
-	// An agent that has seen the request finishes its answer under the lock;
-	// one that died over it has left it to the next who gets the lock.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
-	defer cancel()
-	if rerr := q.Recover(ctx); rerr != nil {
-		return fmt.Errorf("%w; an answer on its way would return to the queue after reply_ttl, since it cannot be waited for: %w", err, rerr)
-	}
-	if done, aerr := answered(sp, id); done {
-		return aerr
-	}
-	return err
-}
-
-func served(sp *spoolfiles.Spool) error {
-	_, ok, err := agent.Serving(sp)
-	if err == nil && !ok {
-		err = errNoAgent
-	}
-	return err
-}
-
-// await looks for the answer until it is there, ctx ends, or the agent leaves.
-// It looks often at first, for an answer takes a millisecond or two, which is
-// about what it would cost to set up a watch, and less and less often then.
-func await(ctx context.Context, sp *spoolfiles.Spool, id string) (done bool, err error) {
-	const slowest = 20 * time.Millisecond
-	for nap, looked := 200*time.Microsecond, time.Now(); ; nap = min(nap*5/4, slowest) {
-		if done, err := answered(sp, id); done {
-			return true, err
-		}
-		if time.Since(looked) > 5*slowest {
-			if err := served(sp); err != nil {
-				return false, err
-			}
-			looked = time.Now()
-		}
-		select {
-		case <-time.After(nap):
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
-		}
-	}
-}
-
-// answered reports whether the answer is there; with an error if the agent
-// has refused.
-func answered(sp *spoolfiles.Spool, id string) (bool, error) {
-	if _, err := sp.Control.Lstat(id + spoolfiles.ReplySuffix); err == nil {
-		return true, nil
-	}
-	const maxRefusal = 64 << 10 // it is one line
-	line, _, err := sp.Control.ReadFile(id+spoolfiles.ErrorSuffix, maxRefusal)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return true, fmt.Errorf("reading the agent's answer: %w", err)
-	}
-	err = errors.New(strings.TrimSpace(string(line)))
-	return true, errors.Join(err, sp.Control.Remove(id+spoolfiles.ErrorSuffix))
 }
 
 // noticeClosedPipe makes a closed pipe an error to react to, not the end. If the

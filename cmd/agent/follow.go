@@ -13,7 +13,6 @@ import (
 
 	"spoolagent/agent/follow"
 	"spoolagent/queue"
-	"spoolagent/spoolfiles"
 )
 
 // errEnded says that who follows, or its reader, has ended over a batch.
@@ -46,8 +45,8 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 			complain(err)
 		}
 	}
-	cfg.Drain = func(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string) error {
-		return obtain(ctx, sp, q, id, followTimeout, tell)
+	cfg.Drain = func(ctx context.Context, q *queue.Queue, id string) error {
+		return obtain(ctx, q, id, followTimeout, tell)
 	}
 	// A write that nobody reads fails by itself, and one that is through is: so
 	// only an interruption ends it.
@@ -77,8 +76,8 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 	return nil
 }
 
-// followTimeout is how long a follower waits for one answer before it
-// withdraws the request, and tries again after a pause.
+// followTimeout is how long a follower waits for the queue's lock before it
+// tries again after a pause.
 const followTimeout = 10 * time.Second
 
 // feed runs the command on a batch until it succeeds.
