@@ -3,12 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"spoolagent/agent/watch"
 	"spoolagent/internal/quote"
@@ -17,6 +19,8 @@ import (
 const (
 	notifyReady = "READY=1"
 	notifyAlive = "WATCHDOG=1"
+
+	notServed = "not served any more"
 
 	// stopPatience is how long Run waits for its workers once it is to stop.
 	stopPatience = 1500 * time.Millisecond
@@ -38,14 +42,14 @@ type agent struct {
 	maxLocks int64          // the most that are held by workers that do not scan
 	slots    chan struct{}  // has one for each worker that scans
 	changed  chan struct{}  // one slot: a source was listed, or a worker has ended or is held up
-	news     chan struct{}  // one slot: the status file is not up to date, or missing
 	running  sync.WaitGroup // workers and sources
 
-	sources map[string]*source // by pattern; the registry's is ""; belongs to the goroutine of Run
-	status  statusFile         // belongs to keepStatus
+	// These belong to the goroutine of Run.
+	sources  map[string]*source // by pattern; the registry's is ""
+	userLock *flock.Flock       // nil unless the agent serves all projects of this user
 
 	mu      sync.Mutex
-	info    Info               // without the projects; its Holder does not change
+	self    Holder             // without a project
 	workers map[string]*worker // by project
 }
 
@@ -72,35 +76,26 @@ func Run(ctx context.Context, cfg Config) error {
 		slots:    make(chan struct{}, slots),
 		watches:  watch.NewTable(cfg.NewWatcher),
 		changed:  make(chan struct{}, 1),
-		news:     make(chan struct{}, 1),
 		sources:  map[string]*source{},
-		status:   statusFile{dir: filepath.Join(cfg.StateDir, AgentsName)},
-		info: Info{
-			Holder:  Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version},
-			Service: cfg.Service, User: cfg.User,
-		},
-		workers: map[string]*worker{},
+		self:     Holder{PID: os.Getpid(), StartedAt: time.Now().Round(0), Version: cfg.Version, Service: cfg.Service},
+		workers:  map[string]*worker{},
 	}
-	defer a.status.close()
-	if err := a.writeStatus(); err != nil {
-		return err
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("making the state directory: %w (XDG_STATE_HOME can name another place)", err)
 	}
 	return errors.Join(a.run(ctx), a.watches.Close())
 }
 
 func (a *agent) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var writer sync.WaitGroup
-	writer.Go(func() { a.keepStatus(ctx) })
-	defer writer.Wait()
 	defer cancel()
-
 	if a.cfg.User {
 		lock, err := a.lockUser(ctx)
 		if lock == nil {
 			return err
 		}
-		defer lock.Unlock() // as good as the end of the process
+		a.userLock = lock
+		defer func() { a.userLock.Unlock() }() // as good as the end of the process
 	}
 	err := a.serve(ctx)
 	a.cfg.Notify("STOPPING=1")
@@ -139,6 +134,7 @@ func (a *agent) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.changed:
+			a.keepUserLock()
 			a.reconcile(ctx)
 			if err := a.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
 				return err
@@ -153,7 +149,6 @@ func (a *agent) serve(ctx context.Context) error {
 				a.reload(ctx)
 				tick.Reset(a.scanInterval())
 			}
-			wake(a.news)
 			for _, s := range a.sources {
 				wake(s.wake)
 			}
@@ -180,7 +175,7 @@ func (a *agent) reload(ctx context.Context) error {
 		if !a.cfg.Service && a.settings.Load() == nil {
 			return err
 		}
-		a.update(func(i *Info) { i.Problem = "configuration refused: " + quote.Error(err) })
+		a.tell("configuration refused: "+quote.Error(err), a.self.Cap)
 		a.cfg.Log.Error().Err(err).Msg("the configuration is refused")
 		return nil
 	}
@@ -190,7 +185,7 @@ func (a *agent) reload(ctx context.Context) error {
 	if a.settings.Swap(&s) != nil {
 		a.cfg.Log.Info().Msg("the configuration has been read again")
 	}
-	a.update(func(i *Info) { i.Problem, i.Cap = "", s.Options.Cap })
+	a.tell("", s.Options.Cap)
 	for pattern, src := range a.sources {
 		if pattern != "" && !slices.Contains(s.Patterns, pattern) {
 			src.stop()
@@ -216,7 +211,6 @@ func (a *agent) reload(ctx context.Context) error {
 
 // reconcile gives a worker to every project that is to be served, and no other.
 func (a *agent) reconcile(ctx context.Context) {
-	wake(a.news) // the state directory may have been emptied
 	settings := a.settings.Load()
 	if settings == nil {
 		return
@@ -253,7 +247,7 @@ func (a *agent) start(ctx context.Context, path string) {
 	a.running.Go(func() {
 		w.run(serving)
 		if ctx.Err() == nil {
-			w.log.Info().Msg("not served any more")
+			w.log.Info().Msg(notServed)
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -269,10 +263,10 @@ func (a *agent) allHeld() error {
 	defer a.mu.Unlock()
 	var held []error
 	for _, w := range a.workers {
-		if w.state.State != StateHeld {
+		if w.said.state != StateHeld {
 			return nil
 		}
-		held = append(held, errors.New(w.state.Error))
+		held = append(held, errors.New(w.said.problem))
 	}
 	return errors.Join(held...)
 }

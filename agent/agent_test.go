@@ -20,7 +20,6 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"spoolagent/internal/filelock"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -210,42 +209,45 @@ func (r *running) wait() error {
 	}
 }
 
-// living are the agents with this state directory.
-func living(t *testing.T, state string) (infos []Info) {
+// user is what the agent for all projects says of itself.
+func user(t *testing.T, state string) Holder {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(state, AgentsName, "*"+InfoSuffix))
+	h, ok, err := User(state)
 	must(t, err)
-	for _, file := range files {
-		lives, err := filelock.Held(strings.TrimSuffix(file, InfoSuffix)+LockSuffix, func() {})
-		must(t, err)
-		data, err := os.ReadFile(file)
-		if !lives || os.IsNotExist(err) {
+	if !ok {
+		return Holder{}
+	}
+	return h
+}
+
+// logged is what an agent logs of a project's state.
+type logged struct {
+	Project string
+	State   State
+	Message string
+}
+
+// project is what the agent said last of a project; nothing if it does not serve
+// it any more.
+func (r *running) project(path string) (last logged) {
+	r.t.Helper()
+	for line := range strings.Lines(r.log.String()) {
+		var l logged
+		if json.Unmarshal([]byte(line), &l) != nil || l.Project != path {
 			continue
 		}
-		must(t, err)
-		var info Info
-		must(t, json.Unmarshal(data, &info))
-		infos = append(infos, info)
-	}
-	return infos
-}
-
-// project is what the status file says of one.
-func (r *running) project(path string) ProjectState {
-	r.t.Helper()
-	for _, info := range living(r.t, r.state) {
-		for _, p := range info.Projects {
-			if p.Path == path {
-				return p
-			}
+		if l.State != "" {
+			last = l
+		} else if l.Message == notServed {
+			last = logged{}
 		}
 	}
-	return ProjectState{}
+	return last
 }
 
-func (r *running) until(path string, s State) ProjectState {
+func (r *running) until(path string, s State) logged {
 	r.t.Helper()
-	var p ProjectState
+	var p logged
 	eventually(r.t, fmt.Sprintf("%s is %s", filepath.Base(path), s), func() bool {
 		p = r.project(path)
 		return p.State == s

@@ -43,7 +43,7 @@ type Config struct {
 	// settings that cannot be loaded.
 	Service bool
 
-	StateDir string            // for the lock and the status file, absolute; made if it is missing
+	StateDir string            // for the lock of the agent of a user, absolute; made if it is missing
 	Registry registry.Registry // of projects; where its Dir is empty, it is "projects" in StateDir
 	Version  string            // of this program, for people
 	Log      zerolog.Logger    // of what happens; nothing of a signal's content gets there

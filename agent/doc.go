@@ -1,6 +1,5 @@
 // Package agent serves the spools of many projects: it watches them, folds
-// their drops, answers their requests, returns unclaimed replies, and keeps a
-// status file.
+// their drops, answers their requests, and returns unclaimed replies.
 //
 // # How it is built
 //
@@ -17,8 +16,8 @@
 // nothing has changed unseen, or else scans. A full scan also renews the watches,
 // and sweeps in any case; the first one is full, and the one after an error.
 //
-// All workers share one watch.Table. The status file (status.go) is written by a
-// goroutine of its own whenever something has changed.
+// All workers share one watch.Table. What state a project is in a worker writes to
+// the file of the lock that it holds.
 //
 // # Invariants
 //
@@ -26,7 +25,7 @@
 //     event costs a scan and never a signal. What no event tells, such as an
 //     ancestor that was renamed, is found after Settings.ScanInterval at the latest.
 //   - The agent that serves a project holds the lock on .spool/agent.lock. What the
-//     file says of its holder is for people; only the lock counts, for a process id
+//     file says (see Holder) is for people; only the lock counts, for a process id
 //     may be reused and a file outlives its writer. A directory that is known by
 //     two names is served once: the second worker finds the lock held, and in the
 //     file this agent with the other name. The agent for all projects of a user

@@ -26,10 +26,11 @@ func TestSecondAgentIsRefused(t *testing.T) {
 func TestSecondAgentWaits(t *testing.T) {
 	p, state := dir(t), dir(t)
 	kill := help(t, "agent", `"serving"`, state, p)
-	first := living(t, state)
+	first, _, err := Serving(open(t, p))
+	must(t, err)
 	second := start(t, Config{Service: true, Settings: Settings{ScanInterval: 50 * time.Millisecond}}, p)
-	said := second.until(p, StateHeld).Error
-	for _, part := range []string{p, fmt.Sprintf("pid %d,", first[0].PID), "version helper", first[0].StartedAt.Format(time.RFC3339)} {
+	said := second.until(p, StateHeld).Message
+	for _, part := range []string{p, fmt.Sprintf("pid %d,", first.PID), "version helper", first.StartedAt.Format(time.RFC3339)} {
 		if !strings.Contains(said, part) {
 			t.Errorf("the state does not say %s: %s", part, said)
 		}
@@ -42,8 +43,8 @@ func TestTakeover(t *testing.T) {
 	a, b, state := dir(t), dir(t), dir(t)
 	kill := help(t, "agent", `"serving"`, state, a)
 	r := start(t, Config{Settings: Settings{ScanInterval: 50 * time.Millisecond}}, a, b)
-	if s := r.until(a, StateHeld); !strings.Contains(s.Error, "pid") {
-		t.Errorf("the state says %q", s.Error)
+	if s := r.until(a, StateHeld); !strings.Contains(s.Message, "pid") {
+		t.Errorf("the state says %q", s.Message)
 	}
 	r.until(b, StateServing)
 	kill()

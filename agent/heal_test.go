@@ -77,8 +77,8 @@ func TestDeletedProjectComesBack(t *testing.T) {
 	r := start(t, Config{}, p)
 	r.until(p, StateServing)
 	must(t, os.RemoveAll(filepath.Dir(p)))
-	if s := r.until(p, StateMissing); !strings.Contains(s.Error, "does not exist") {
-		t.Errorf("the state says %q", s.Error)
+	if s := r.until(p, StateMissing); !strings.Contains(s.Message, "does not exist") {
+		t.Errorf("the state says %q", s.Message)
 	}
 	must(t, os.MkdirAll(p, 0o700))
 	drop(t, p, "new")
@@ -165,8 +165,8 @@ func TestHostileSpoolHeals(t *testing.T) {
 				must(t, os.RemoveAll(path))
 				must(t, make(path))
 				r := start(t, Config{}, p)
-				if s := r.until(p, StateError); !strings.Contains(s.Error, filepath.Base(path)) {
-					t.Errorf("the state says %q", s.Error)
+				if s := r.until(p, StateError); !strings.Contains(s.Message, filepath.Base(path)) {
+					t.Errorf("the state says %q", s.Message)
 				}
 				must(t, os.Remove(path))
 				drop(t, p, "after")

@@ -65,8 +65,8 @@ func TestFewOpenFiles(t *testing.T) {
 	folded(1)
 	eventually(t, "all are served", func() bool {
 		n := 0
-		for _, p := range living(t, state)[0].Projects {
-			if p.State == StateServing {
+		for _, p := range args[1:] {
+			if h, _, err := Serving(open(t, p)); err == nil && h.PID != 0 && h.State != StateStopped {
 				n++
 			}
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,12 +40,33 @@ const (
 
 const maxHolder = 64 << 10 // bytes
 
-// Holder says who holds the lock of a project, in agent.lock.
+// State is what an agent does for a project.
+type State string
+
+const (
+	StateServing State = "serving" // watched: a drop is folded at once
+	StatePolling State = "polling" // scanned every second, for it cannot be watched
+	StateMissing State = "missing" // the project, or its .spool, is not there
+	StateHeld    State = "held"    // another agent serves the project; this one waits
+	StateError   State = "error"   // something is wrong; it is tried again
+	StateStopped State = "stopped" // no agent serves the project
+)
+
+// NeedsAttention reports whether such a project needs a person: it is
+// not served, though it ought to be.
+func (s State) NeedsAttention() bool { return s == StateMissing || s == StateError }
+
+// Holder says in agent.lock who holds the lock of a project, or of all projects
+// of a user, and how that goes.
 type Holder struct {
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"started_at"`
 	Version   string    `json:"version"`
+	Service   bool      `json:"service,omitempty"` // run by the OS service
 	Project   string    `json:"project,omitempty"` // the path by which the project is served
+	Cap       int       `json:"cap"`               // of the queues that the agent keeps
+	State     State     `json:"state,omitempty"`   // of the project; "" before the first scan has ended
+	Problem   string    `json:"problem,omitempty"` // what is wrong, for people
 }
 
 func (h Holder) String() string {
@@ -52,6 +74,11 @@ func (h Holder) String() string {
 		return "another agent"
 	}
 	return fmt.Sprintf("another agent (pid %d, since %s, version %s)", h.PID, h.StartedAt.Format(time.RFC3339), quote.Text(h.Version))
+}
+
+// Is reports whether both are of one process.
+func (h Holder) Is(other Holder) bool {
+	return h.PID == other.PID && h.StartedAt.Equal(other.StartedAt)
 }
 
 // HeldError says that another agent has the lock.
@@ -102,7 +129,7 @@ func tryLock(dir *spoolfiles.Dir, self Holder) (*flock.Flock, error) {
 }
 
 // sign writes who holds the lock, but not to a file that has other names
-// elsewhere.
+// elsewhere. What is read meanwhile does not parse.
 func sign(dir *spoolfiles.Dir, self Holder) error {
 	line, err := json.Marshal(self)
 	if err != nil {
@@ -128,28 +155,94 @@ func sign(dir *spoolfiles.Dir, self Holder) error {
 
 // holder returns an empty Holder where the file does not tell.
 func holder(dir *spoolfiles.Dir) (h Holder) {
-	data, _, err := dir.ReadFile(holderName, maxHolder)
-	if err != nil || json.Unmarshal(data, &h) != nil {
-		return Holder{}
+	for range 3 { // it may just be written
+		data, _, err := dir.ReadFile(holderName, maxHolder)
+		if err == nil && json.Unmarshal(data, &h) == nil {
+			return h
+		}
+		time.Sleep(time.Millisecond)
 	}
-	return h
+	return Holder{}
 }
 
-// Serving says who serves a spool now; ok is false if nobody does. It goes by
-// the lock alone, so an agent that was killed serves nothing. The Holder is
-// empty for the moment that an agent needs to write it.
-func Serving(sp *spoolfiles.Spool) (h Holder, ok bool, err error) {
-	info, err := sp.Root.Lstat(lockName())
+// Serving says who serves a spool now, or served it last if ok is false. It goes
+// by the lock alone, so an agent that was killed serves nothing. The Holder is
+// empty if the file does not tell.
+func Serving(sp *spoolfiles.Spool) (h Holder, ok bool, err error) { return heldBy(sp.Root) }
+
+// User returns the agent that serves all projects of this user; ok is false if
+// none runs.
+func User(stateDir string) (h Holder, ok bool, err error) {
+	dir, err := spoolfiles.OpenDir(stateDir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return Holder{}, false, err
+	}
+	defer dir.Close()
+	return heldBy(dir)
+}
+
+func heldBy(dir *spoolfiles.Dir) (h Holder, ok bool, err error) {
+	info, err := dir.Lstat(lockName())
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode.IsRegular() {
 		return Holder{}, false, nil // no agent locks anything but a plain file
 	}
 	if err == nil {
-		ok, err = filelock.Held(filepath.Join(sp.Root.Path(), lockName()), func() {})
+		ok, err = filelock.Held(filepath.Join(dir.Path(), lockName()))
 	}
-	if err != nil || !ok {
+	if err != nil {
 		return Holder{}, false, err
 	}
-	return holder(sp.Root), true, nil
+	return holder(dir), ok, nil
+}
+
+// keepUserLock takes the lock anew if somebody has emptied the state directory.
+func (a *agent) keepUserLock() {
+	if a.userLock == nil || filelock.Valid(a.userLock) {
+		return
+	}
+	dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	if got, _ := tryLock(dir, a.holder("")); got != nil {
+		a.userLock.Unlock()
+		a.userLock = got
+	}
+}
+
+// tell says what is wrong with the agent as a whole; "" if nothing.
+func (a *agent) tell(problem string, cap int) {
+	a.mu.Lock()
+	a.self.Problem, a.self.Cap = problem, cap
+	a.mu.Unlock()
+	a.cfg.Notify("STATUS=" + cmp.Or(problem, "serving"))
+	if a.userLock == nil {
+		return
+	}
+	dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
+	if err == nil {
+		defer dir.Close()
+		err = sign(dir, a.holder(""))
+	}
+	if err != nil {
+		a.cfg.Log.Warn().Err(err).Msg("agent status will not show the latest")
+	}
+}
+
+// holder is this agent, as the holder of a project; of the user's lock if that is
+// "".
+func (a *agent) holder(project string) Holder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h := a.self
+	if h.Project = project; project != "" {
+		h.Problem = ""
+	}
+	return h
 }
 
 // lockUser makes this the agent of this user. The error is a *HeldError if there
@@ -160,18 +253,17 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 		var got *flock.Flock
 		dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
 		if err == nil {
-			got, err = lock(ctx, dir, a.info.Holder, "the projects of this user are")
+			got, err = lock(ctx, dir, a.holder(""), "the projects of this user are")
 			dir.Close()
 		}
 		switch {
 		case ctx.Err() != nil, err == nil:
-			a.update(func(i *Info) { i.Problem = "" })
 			return got, nil
 		case !a.cfg.Service:
 			return nil, fmt.Errorf("%w; see 'agent status', or name projects with --project DIR", err)
 		case !waiting:
-			a.update(func(i *Info) { i.Problem = "waiting: " + quote.Error(err) })
 			a.cfg.Log.Warn().Err(err).Msg("waiting")
+			a.cfg.Notify("STATUS=waiting: " + quote.Error(err))
 			a.cfg.Notify(notifyReady)
 		}
 		a.cfg.Notify(notifyAlive)

@@ -31,7 +31,7 @@ func registerNew(t *testing.T, state, project string) {
 func gone(t *testing.T, r *running, project string) {
 	t.Helper()
 	eventually(t, filepath.Base(project)+" is not served any more", func() bool {
-		return r.project(project).Path == ""
+		return r.project(project).Project == ""
 	})
 	if _, served, err := Serving(open(t, project)); served || err != nil {
 		t.Errorf("its lock is held: %v, %v", served, err)
@@ -83,12 +83,12 @@ func TestServesWhatPatternsMatch(t *testing.T) {
 	r.until(third, StateServing)
 	drop(t, third, "y")
 	queued(t, third, "x", "y")
-	eventually(t, "the old name is forgotten", func() bool { return r.project(second).Path == "" })
-	if r.project(other).Path != "" {
+	eventually(t, "the old name is forgotten", func() bool { return r.project(second).Project == "" })
+	if r.project(other).Project != "" {
 		t.Error("what does not match is served")
 	}
 	must(t, os.RemoveAll(code))
-	eventually(t, "nothing matches", func() bool { return r.project(first).Path == "" && r.project(third).Path == "" })
+	eventually(t, "nothing matches", func() bool { return r.project(first).Project == "" && r.project(third).Project == "" })
 	must(t, os.MkdirAll(filepath.Join(first, ".spool"), 0o700))
 	r.until(first, StateServing)
 }
@@ -117,9 +117,7 @@ func TestReload(t *testing.T) {
 
 	settings.Store(nil)
 	reload <- syscall.SIGHUP
-	problem := func() string {
-		return living(t, state)[0].Problem
-	}
+	problem := func() string { return user(t, state).Problem }
 	eventually(t, "it is reported", func() bool { return problem() == "configuration refused: line 3 is bad" })
 	drop(t, p, "d")
 	queued(t, p, "c", "d")
@@ -159,8 +157,7 @@ func TestServiceWaitsForItsSettings(t *testing.T) {
 	}
 	r := start(t, Config{User: true, Service: true, StateDir: state, Reload: reload, Load: load})
 	eventually(t, "it says so", func() bool {
-		infos := living(t, state)
-		return len(infos) == 1 && infos[0].Problem == "configuration refused: bad" && len(infos[0].Projects) == 0
+		return user(t, state).Problem == "configuration refused: bad"
 	})
 	if names := tools(t, inSpool(p, "distill-pending.queue")); len(names) > 0 {
 		t.Errorf("folded: %v", names)
@@ -182,8 +179,7 @@ func TestOneAgentOfAUser(t *testing.T) {
 	}
 	waiting := start(t, Config{User: true, Service: true, StateDir: state})
 	eventually(t, "it says that it waits", func() bool {
-		infos := living(t, state)
-		return len(infos) == 2 && strings.HasPrefix(infos[0].Problem+infos[1].Problem, "waiting: ")
+		return strings.Contains(waiting.log.String(), `"waiting"`)
 	})
 	must(t, first.end())
 	waiting.until(p, StateServing)
@@ -198,11 +194,9 @@ func TestEmptiedStateDirectory(t *testing.T) {
 		return Settings{Projects: []string{p}, Options: options(), ScanInterval: time.Hour}, nil
 	}})
 	r.until(p, StateServing)
-	for _, name := range []string{"projects", "agents"} {
-		// The agent may be writing there.
-		eventually(t, "it is removed", func() bool { return os.RemoveAll(filepath.Join(state, name)) == nil })
-	}
-	r.until(p, StateServing) // it has made itself known again
+	must(t, os.Remove(filepath.Join(state, holderName)))
+	eventually(t, "the registry is removed", func() bool { return os.RemoveAll(filepath.Join(state, "projects")) == nil })
+	eventually(t, "it has made itself known again", func() bool { return user(t, state).PID != 0 })
 	other := dir(t)
 	eventually(t, "the registry is there again", func() bool { return exists(filepath.Join(state, "projects")) })
 	registerNew(t, state, other)

@@ -54,8 +54,8 @@ func TestRootFileSystemThatHangs(t *testing.T) {
 	cfg := Config{User: true, StateDir: state, Settings: Settings{ScanInterval: 100 * time.Millisecond, Options: options()}}
 	r := start(t, cfg)
 	for _, p := range remote {
-		if s := r.until(p, StatePolling); !strings.Contains(s.Error, "FUSE") {
-			t.Errorf("the state says %q", s.Error)
+		if s := r.until(p, StatePolling); !strings.Contains(s.Message, "FUSE") {
+			t.Errorf("the state says %q", s.Message)
 		}
 	}
 	r.until(local, StateServing)
@@ -65,8 +65,8 @@ func TestRootFileSystemThatHangs(t *testing.T) {
 	stop()
 	t.Cleanup(cont)
 	for _, p := range remote {
-		if s := r.until(p, StateError); !strings.Contains(s.Error, "has not answered") {
-			t.Errorf("the state says %q", s.Error)
+		if s := r.until(p, StateError); !strings.Contains(s.Message, "has not answered") {
+			t.Errorf("the state says %q", s.Message)
 		}
 	}
 	drop(t, local, "b")
@@ -134,7 +134,7 @@ func TestRootOneDirectoryTwoNames(t *testing.T) {
 			switch s := r.project(name); {
 			case s.State == StateServing:
 				served = name
-			case s.SameAs != "":
+			case strings.HasPrefix(s.Message, "the same directory as"):
 				others++
 			}
 		}

@@ -72,9 +72,8 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 		return nil, err
 	case w.lock == nil:
 		w.made = true
-		self := w.agent.info.Holder
-		self.Project = w.project
-		if w.lock, err = lock(ctx, sp.Root, self, "project "+w.project+" is"); err == nil {
+		w.signed = w.agent.holder(w.project)
+		if w.lock, err = lock(ctx, sp.Root, w.signed, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
 		}
 	case sp.Incomplete || !filelock.Valid(w.lock):
@@ -92,6 +91,7 @@ func (w *worker) release() {
 	for _, dir := range w.dirs() {
 		w.agent.watches.Remove(dir)
 	}
+	w.sign(StateStopped, "")
 	w.unlock()
 	w.unwatched = errNotServed
 }

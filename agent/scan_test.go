@@ -25,8 +25,8 @@ func TestFoldsWhatIsThereAndWhatComes(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(filepath.Join(r.state, AgentsName)); err != nil || len(left) > 0 {
-		t.Errorf("the agent left %v in its state directory (%v)", left, err)
+	if h, ok, err := Serving(open(t, p)); ok || err != nil || h.State != StateStopped {
+		t.Errorf("it has ended, but: %+v, %v, %v", h, ok, err)
 	}
 }
 
@@ -166,8 +166,8 @@ func TestFailedDrainIsAnswered(t *testing.T) {
 		t.Errorf("the error reply is %q", line)
 	}
 	drop(t, p, "more")
-	if s := r.until(p, StateError); !strings.Contains(s.Error, "hard links") {
-		t.Errorf("the state says %q", s.Error)
+	if s := r.until(p, StateError); !strings.Contains(s.Message, "hard links") {
+		t.Errorf("the state says %q", s.Message)
 	}
 	must(t, os.Remove(link))
 	request(t, p, "then")
@@ -230,8 +230,8 @@ func TestLockedQueueConcernsNoOther(t *testing.T) {
 	drop(t, a, "2")
 	drop(t, b, "3")
 	queued(t, b, "3")
-	if s := r.until(a, StateError); !strings.Contains(s.Error, "lock") {
-		t.Errorf("the state says %q", s.Error)
+	if s := r.until(a, StateError); !strings.Contains(s.Message, "lock") {
+		t.Errorf("the state says %q", s.Message)
 	}
 	unlock()
 	queued(t, a, "1", "2")

@@ -58,15 +58,15 @@ func (a *agent) subscribe(ctx context.Context, name string, list func(*source) (
 }
 
 // listRegistry lists the registry, whose directories it makes where they are
-// missing, and has them watched. That of status files is watched for its removal.
+// missing, and has them watched.
 func (a *agent) listRegistry(s *source) ([]string, error) {
-	reg, agents := a.cfg.Registry, a.status.dir
-	for _, dir := range append(reg.Dirs(), agents) {
+	reg := a.cfg.Registry
+	for _, dir := range reg.Dirs() {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 		err := a.watches.Add(dir, func(name string, op fsnotify.Op) {
-			if name == "" || dir != agents && op != fsnotify.Chmod && !strings.HasPrefix(name, ".") {
+			if name == "" || op != fsnotify.Chmod && !strings.HasPrefix(name, ".") {
 				wake(s.wake)
 			}
 		})

@@ -115,8 +115,8 @@ func TestWatchLimit(t *testing.T) {
 			w := newFaulty(t)
 			w.set(limit, false)
 			r := start(t, Config{NewWatcher: w.make, Settings: Settings{ScanInterval: 100 * time.Millisecond}}, p)
-			if s := r.until(p, StatePolling); !strings.Contains(s.Error, "max_user_watches") {
-				t.Errorf("the state says %q", s.Error)
+			if s := r.until(p, StatePolling); !strings.Contains(s.Message, "max_user_watches") {
+				t.Errorf("the state says %q", s.Message)
 			}
 			drop(t, p, "polled")
 			queued(t, p, "polled")
@@ -162,8 +162,8 @@ func TestNoWatcher(t *testing.T) {
 		}
 		return w, nil
 	}}, p)
-	if s := r.until(p, StatePolling); !strings.Contains(s.Error, "max_user_instances") {
-		t.Errorf("the state says %q", s.Error)
+	if s := r.until(p, StatePolling); !strings.Contains(s.Message, "max_user_instances") {
+		t.Errorf("the state says %q", s.Message)
 	}
 	drop(t, p, "polled")
 	queued(t, p, "polled")

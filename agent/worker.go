@@ -70,7 +70,7 @@ type worker struct {
 	project string
 	log     zerolog.Logger
 	stop    context.CancelFunc
-	state   ProjectState // guarded by the agent's mu
+	said    said // what was logged last; guarded by the agent's mu
 
 	events   chan struct{} // one slot: there is something to do
 	requests chan struct{} // one slot: there is a request, which does not wait for a pause to end
@@ -89,6 +89,12 @@ type worker struct {
 	next      time.Time     // of what no event asks for
 	pause     time.Duration // until events count
 	failures  int           // in a row
+	signed    Holder        // what the lock's file says
+}
+
+type said struct {
+	state   State
+	problem string
 }
 
 func newWorker(a *agent, project string) *worker {
@@ -96,7 +102,6 @@ func newWorker(a *agent, project string) *worker {
 		agent:     a,
 		project:   project,
 		log:       a.cfg.Log.With().Str("project", quote.Text(project)).Logger(),
-		state:     ProjectState{Path: project, State: StateStopped, Error: "not begun yet"},
 		events:    make(chan struct{}, 1),
 		requests:  make(chan struct{}, 1),
 		unwatched: errNotServed,
@@ -152,7 +157,7 @@ func (w *worker) attempt(ctx context.Context) error {
 		}
 		switch {
 		case !w.waiting:
-			w.report(ProjectState{State: StateError, Error: fmt.Sprintf("the file system has not answered for %v", patience)})
+			w.report(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
 		case lock != nil && !filelock.Valid(lock):
 			cancel(errMoved)
 		}
@@ -215,27 +220,27 @@ func (w *worker) requestEvent(name string, op fsnotify.Op) {
 func (w *worker) schedule(err error) {
 	now, failures := time.Now(), w.failures
 	w.waiting, w.next, w.failures = errors.Is(err, queue.ErrLocked), now, 0
-	s := ProjectState{State: StateError}
+	state, problem := StateError, ""
 	if err != nil {
 		w.full.Store(true)
-		s.Error = quote.Error(err)
+		problem = quote.Error(err)
 	}
 	var held *HeldError
 	switch {
 	case err == nil && w.unwatched == nil:
-		s = ProjectState{State: StateServing}
+		state = StateServing
 		w.checkAfter(now)
 	case err == nil:
-		s = ProjectState{State: StatePolling, Error: fmt.Sprintf("polled every %v, for %s", pollInterval, quote.Error(w.unwatched))}
+		state, problem = StatePolling, fmt.Sprintf("polled every %v, for %s", pollInterval, quote.Error(w.unwatched))
 		w.checkAfter(now)
 	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
-		s = ProjectState{State: StateMissing, Error: ExplainMissing(w.project)}
+		state, problem = StateMissing, ExplainMissing(w.project)
 		w.checkAfter(now)
 	case errors.Is(err, errMoved):
 		w.pause = movedPause
 		return
 	case w.waiting:
-		s.Error = "waiting: " + s.Error
+		problem = "waiting: " + problem
 	case errors.Is(err, errTime):
 		return
 	default:
@@ -244,13 +249,12 @@ func (w *worker) schedule(err error) {
 		if !errors.As(err, &held) {
 			break
 		}
-		s.State = StateHeld
-		by, self := held.Holder, w.agent.info.Holder
-		if by.PID == self.PID && by.StartedAt.Equal(self.StartedAt) && by.Project != w.project {
-			s = ProjectState{State: StateStopped, Error: "the same directory as " + quote.Text(by.Project), SameAs: by.Project}
+		state = StateHeld
+		if by := held.Holder; by.Is(w.agent.holder("")) && by.Project != w.project {
+			state, problem = StateStopped, "the same directory as "+quote.Text(by.Project)
 		}
 	}
-	w.report(s)
+	w.report(state, problem)
 }
 
 // checkAfter has it checked whether something has changed when something falls
@@ -327,27 +331,42 @@ func (w *worker) unchanged(now time.Time) bool {
 	return now.Sub(w.stampedAt) > coarse
 }
 
-// report notes the project's state, and logs it if it is news.
-func (w *worker) report(s ProjectState) {
-	s.Path = w.project
+// report logs the project's state if it is news, and has the lock's file say it.
+func (w *worker) report(state State, problem string) {
 	w.agent.mu.Lock()
-	old := w.state
-	w.state = s
+	news := said{state, problem} != w.said
+	w.said = said{state, problem}
 	w.agent.mu.Unlock()
-	if s == old {
+	if news {
+		level := zerolog.WarnLevel
+		switch state {
+		case StateServing:
+			level = zerolog.InfoLevel
+		case StateError:
+			level = zerolog.ErrorLevel
+		case StateHeld:
+			wake(w.agent.changed)
+		}
+		w.log.WithLevel(level).Str("state", string(state)).Msg(cmp.Or(problem, string(state)))
+	}
+	w.sign(state, problem)
+}
+
+// sign has the lock's file say the state.
+func (w *worker) sign(state State, problem string) {
+	h := w.agent.holder(w.project)
+	h.State, h.Problem = state, problem
+	if w.lock == nil || h == w.signed || !filelock.Valid(w.lock) {
 		return
 	}
-	wake(w.agent.news)
-	level := zerolog.WarnLevel
-	switch s.State {
-	case StateServing:
-		level = zerolog.InfoLevel
-	case StateError:
-		level = zerolog.ErrorLevel
-	case StateHeld:
-		wake(w.agent.changed)
+	sp, err := spoolfiles.OpenExisting(w.project)
+	if err == nil {
+		defer sp.Close()
+		err = sign(sp.Root, h)
 	}
-	w.log.WithLevel(level).Str("state", string(s.State)).Msg(cmp.Or(s.Error, string(s.State)))
+	if w.signed = h; err != nil {
+		w.log.Warn().Err(err).Msg("agent status will not show the latest")
+	}
 }
 
 // ExplainMissing says what there is not of a project.

@@ -31,8 +31,7 @@
 //
 // Nothing is changed: no file of the user, of a spool or of the state directory.
 // There are exceptions. A queue that is read is recovered first, as every reader
-// does after a crash. The status files of dead agents are removed. The self-test
-// makes a project, and removes it.
+// does after a crash. The self-test makes a project, and removes it.
 //
 // The name of a check stays the same, so that programs can rely on it.
 //

@@ -15,7 +15,6 @@ import (
 
 	"spoolagent/agent"
 	"spoolagent/agent/registry"
-	"spoolagent/agent/status"
 	"spoolagent/agent/watch"
 	"spoolagent/configs/hooks"
 	"spoolagent/internal/patience"
@@ -106,8 +105,8 @@ func Examine(ctx context.Context, f Facts) []Check {
 // diagnosis is an examination under way.
 type diagnosis struct {
 	facts  Facts
-	server *agent.Info // the agent that serves all projects of this user; nil if none runs
-	found  []Check     // what is wrong
+	server *agent.Holder // the agent that serves all projects of this user; nil if none runs
+	found  []Check       // what is wrong
 }
 
 func (d *diagnosis) find(name string, status Level, what, mend string) {
@@ -115,21 +114,17 @@ func (d *diagnosis) find(name string, status Level, what, mend string) {
 }
 
 func (d *diagnosis) checkAgents() {
-	agents, err := status.Running(d.facts.StateDir)
+	h, running, err := agent.User(d.facts.StateDir)
 	if err != nil {
 		d.find("agent.running", Failure, err.Error(), "ls -la "+quote.Shell(d.facts.StateDir))
 		return
 	}
-	// A second agent for all projects of this user waits for the first to end.
-	i := slices.IndexFunc(agents, func(a agent.Info) bool { return a.User && !strings.HasPrefix(a.Problem, "waiting") })
-	if i >= 0 {
-		d.server = &agents[i]
+	if running {
+		d.server = &h
 	}
 	switch s := d.server; {
-	case s == nil && len(agents) > 0:
-		d.find("agent.running", Warning, "the agents that run serve only the projects that they were given", d.toStart())
 	case s == nil:
-		d.find("agent.running", Failure, "no agent is running: drops wait until one does, or until a drain", d.toStart())
+		d.find("agent.running", Failure, "no agent serves the projects of this user: drops wait until one does, or until a drain", d.toStart())
 	case s.Problem != "":
 		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
 	case s.Version != d.facts.Version:

@@ -24,7 +24,6 @@ import (
 
 	"spoolagent/agent"
 	"spoolagent/agent/registry"
-	"spoolagent/agent/status"
 	"spoolagent/configs/hooks"
 	"spoolagent/internal/agenttest"
 	"spoolagent/internal/place"
@@ -311,14 +310,14 @@ func TestRegistry(t *testing.T) {
 }
 
 // run makes an agent known, as long as the test lasts.
-func run(t *testing.T, f Facts, a agent.Info) {
+func run(t *testing.T, f Facts, a agent.Holder) {
 	t.Helper()
-	name := filepath.Join(f.StateDir, agent.AgentsName, fmt.Sprint(a.PID))
-	agenttest.Must(t, os.MkdirAll(filepath.Dir(name), 0o700))
+	agenttest.Must(t, os.MkdirAll(f.StateDir, 0o700))
 	data, err := json.Marshal(a)
 	agenttest.Must(t, err)
-	agenttest.Write(t, name+agent.InfoSuffix, string(data))
-	lock := flock.New(name+agent.LockSuffix, flock.SetPermissions(0o600))
+	path := filepath.Join(f.StateDir, "agent.lock")
+	agenttest.Write(t, path, string(data))
+	lock := flock.New(path)
 	agenttest.Must(t, lock.Lock())
 	t.Cleanup(func() { lock.Unlock() })
 }
@@ -326,16 +325,15 @@ func run(t *testing.T, f Facts, a agent.Info) {
 func TestAgents(t *testing.T) {
 	holder := func(pid int) agent.Holder { return agent.Holder{PID: pid, Version: "old"} }
 	for _, c := range []struct {
-		agents []agent.Info
+		agents []agent.Holder
 		name   string
 		status Level
 		detail string
 		mend   string
 	}{
-		{nil, "agent.running", Failure, "no agent is running", "agent install"},
-		{[]agent.Info{{Holder: holder(1)}}, "agent.running", Warning, "only the projects that they were given", "agent install"},
-		{[]agent.Info{{Holder: holder(1), User: true}}, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
-		{[]agent.Info{{Holder: holder(1), User: true, Problem: "configuration refused"}}, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
+		{nil, "agent.running", Failure, "no agent serves", "agent install"},
+		{[]agent.Holder{holder(1)}, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
+		{[]agent.Holder{{PID: 1, Version: "old", Problem: "configuration refused"}}, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
 	} {
 		f := facts(t)
 		for _, a := range c.agents {
@@ -455,8 +453,8 @@ func serving(t *testing.T, f Facts) {
 	soon, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	agenttest.Must(t, await(soon, time.Minute, func() (bool, error) {
-		infos, err := status.Running(f.StateDir)
-		return len(infos) == 1 && infos[0].User, err
+		_, running, err := agent.User(f.StateDir)
+		return running, err
 	}))
 }
 

@@ -104,28 +104,20 @@ func start(t *testing.T, state, project string) {
 		}
 	})
 	agenttest.Until(t, "the project is served", func() bool {
-		infos, err := Running(state)
-		agenttest.Must(t, err)
-		return len(infos) == 1 && len(infos[0].Projects) == 1 && infos[0].Projects[0].State == agent.StateServing
+		return report(t, Config{StateDir: state, Projects: []string{project}}).Projects[0].State == agent.StateServing
 	})
 }
 
-// pretend makes it look as if an agent ran that says this of its project.
-func pretend(t *testing.T, state string, said agent.ProjectState) {
+// pretend makes it look as if an agent had the lock in a directory, and said this.
+func pretend(t *testing.T, dir string, said agent.Holder) {
 	t.Helper()
-	pretendAgent(t, state, agent.Info{Holder: agent.Holder{PID: 1}, Cap: 7, Projects: []agent.ProjectState{said}})
-}
-
-func pretendAgent(t *testing.T, state string, info agent.Info) {
-	t.Helper()
-	stem := filepath.Join(state, "agents", fmt.Sprintf("%d-pretend", info.PID))
-	agenttest.Must(t, os.MkdirAll(filepath.Dir(stem), 0o700))
-	lock := flock.New(stem + ".lock")
+	path := filepath.Join(dir, "agent.lock")
+	lock := flock.New(path, flock.SetPermissions(0o600))
 	agenttest.Must(t, lock.Lock())
 	t.Cleanup(func() { lock.Unlock() })
-	data, err := json.Marshal(info)
+	data, err := json.Marshal(said)
 	agenttest.Must(t, err)
-	agenttest.Must(t, os.WriteFile(stem+".json", data, 0o600))
+	agenttest.Must(t, os.WriteFile(path, data, 0o600))
 }
 
 func options() queue.Options {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,19 +26,17 @@ const (
 
 // Config says what Report is to report on.
 type Config struct {
-	StateDir string        // where agents make themselves known
+	StateDir string        // where the agent of this user makes itself known
 	Projects []string      // absolute
-	Only     bool          // no other projects, though an agent serves them
 	Options  queue.Options // Cap is reported
 	Version  string        // of this program
 }
 
 // Status is how things are. `agent status --json` shows its JSON.
 type Status struct {
-	// Running: an agent serves one of the projects, or is about to. PID,
-	// Version and StartedAt (RFC 3339) are its: of several the one for all
-	// projects, else the one that has run longest. While none runs, Version is
-	// Config's.
+	// Running: the agent of this user runs, or another one that serves one of
+	// the projects. PID, Version and StartedAt (RFC 3339) are its. While
+	// none runs, Version is Config's.
 	Running   bool            `json:"running"`
 	PID       int             `json:"pid"`
 	Version   string          `json:"version"`
@@ -100,71 +97,44 @@ type Totals struct {
 	Rejected int64 `json:"rejected"`
 }
 
-// Report reports on the projects that are named and on all that agents of
-// this user serve. What cannot be counted within a second is said in the
-// project's Error. It makes nothing, but finishes what a crash has left half
-// done. The error is of the agents' status files, or ctx's.
+// Report reports on the projects that are named. What cannot be counted within a
+// second is said in the project's Error. It makes nothing, but finishes what a
+// crash has left half done. The error is of the state directory, or ctx's.
 func Report(ctx context.Context, cfg Config) (Status, error) {
-	r := Status{Version: cfg.Version, Projects: []ProjectStatus{}}
-	agents, err := Running(cfg.StateDir)
+	r := Status{Version: cfg.Version, Projects: make([]ProjectStatus, len(cfg.Projects))}
+	user, running, err := agent.User(cfg.StateDir)
 	if err != nil {
-		return r, err
+		return r, fmt.Errorf("finding the agent: %w", err)
 	}
-	byPath := map[string]*ProjectStatus{}
-	for _, path := range cfg.Projects {
-		byPath[path] = &ProjectStatus{Path: path, State: agent.StateStopped, Cap: cfg.Options.Cap}
+	if running {
+		r.identify(user)
+		r.Problem = user.Problem
 	}
-	for _, a := range agents {
-		if a.User && !cfg.Only {
-			r.identify(a.Holder, a.Service)
-			r.Problem = cmp.Or(r.Problem, a.Problem)
-		}
-		for _, s := range a.Projects {
-			p := byPath[s.Path]
-			if p == nil && cfg.Only {
-				continue
-			}
-			r.identify(a.Holder, a.Service)
-			if p == nil {
-				p = &ProjectStatus{Path: s.Path, State: agent.StateStopped}
-				byPath[s.Path] = p
-			}
-			// One may wait for another to let go: the other one's word counts.
-			if !p.said() || p.State == agent.StateHeld {
-				p.State, p.Error, p.Cap = s.State, s.Error, a.Cap
-			}
-		}
-	}
-	for _, path := range slices.Sorted(maps.Keys(byPath)) {
-		r.Projects = append(r.Projects, *byPath[path])
+	for i, path := range slices.Sorted(slices.Values(cfg.Projects)) {
+		r.Projects[i] = ProjectStatus{Path: path, State: agent.StateStopped, Cap: cfg.Options.Cap}
 	}
 	holders := make([]agent.Holder, len(r.Projects))
-	patience.Each(len(r.Projects), func(i int) { holders[i] = r.Projects[i].countOrNot(ctx, cfg.Options) })
+	patience.Each(len(r.Projects), func(i int) { holders[i] = r.Projects[i].countOrNot(ctx, cfg.Options, user) })
 	if err := ctx.Err(); err != nil {
 		return r, context.Cause(ctx)
 	}
-	// An agent with another state directory is known by its lock only.
 	for _, h := range holders {
 		if h.PID != 0 {
-			r.identify(h, false)
+			r.identify(h)
 		}
 	}
 	return r, nil
 }
 
 // identify notes which agent runs, if that is not known yet.
-func (r *Status) identify(h agent.Holder, service bool) {
+func (r *Status) identify(h agent.Holder) {
 	if !r.Running {
-		r.Running, r.Service, r.PID, r.Version, r.StartedAt = true, service, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
+		r.Running, r.Service, r.PID, r.Version, r.StartedAt = true, h.Service, h.PID, h.Version, h.StartedAt.Format(time.RFC3339)
 	}
 }
 
-// said reports whether an agent has said something of the project. That it has
-// not begun does not count, for it may have begun since.
-func (p *ProjectStatus) said() bool { return p.State != agent.StateStopped }
-
 // countOrNot is count, but does not wait for a file system that does not answer.
-func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options) (h agent.Holder) {
+func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, user agent.Holder) agent.Holder {
 	type counted struct {
 		ProjectStatus
 		holder agent.Holder
@@ -172,24 +142,23 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options) (h ag
 	before := *p
 	c, ok := patience.Within(ctx, hangPatience, func(ctx context.Context) counted {
 		c := counted{ProjectStatus: before}
-		c.holder = c.count(ctx, opt)
+		c.holder = c.count(ctx, opt, user)
 		return c
 	})
 	if ok {
 		*p = c.ProjectStatus
 		return c.holder
 	}
-	if !p.said() {
-		p.State = agent.StateError
-	}
+	p.State = agent.StateError
 	p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
 	p.Advice = "see whether its server can be reached, or unmount it"
-	return h
+	return agent.Holder{}
 }
 
-// count fills in what is on the disk. Where no agent has said anything of the
-// project, it also finds out the state, and returns who holds it.
-func (p *ProjectStatus) count(ctx context.Context, opt queue.Options) (h agent.Holder) {
+// count fills in what is on the disk, and returns who serves the project. An agent
+// that has few open files does not hold the lock between scans; user is the one
+// that is known to run, if there is one.
+func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, user agent.Holder) (h agent.Holder) {
 	defer func() {
 		switch dir := quote.Shell(p.Path); {
 		case p.State == agent.StateMissing:
@@ -200,30 +169,26 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options) (h agent.H
 	}()
 	sp, err := spoolfiles.OpenExisting(p.Path)
 	if err != nil {
-		if !p.said() {
-			p.Error = "" // why it has not begun does not matter any more
-		}
-		unaware := p.State == agent.StateServing || p.State == agent.StatePolling // no event has told the agent yet
-		if gone := errors.Is(err, fs.ErrNotExist); gone && (unaware || !p.said()) {
+		p.State = agent.StateError
+		if errors.Is(err, fs.ErrNotExist) {
 			p.State, err = agent.StateMissing, errors.New(agent.ExplainMissing(p.Path))
-		} else if !p.said() {
-			p.State = agent.StateError
 		}
-		if p.Uncounted = true; p.Error == "" {
-			p.fail(err)
-		}
+		p.fail(err)
 		return h
 	}
 	defer sp.Close()
 	p.Off = sp.Off()
-	if !p.said() {
-		holder, served, err := agent.Serving(sp)
-		if err != nil {
-			p.fail(err)
+	h, held, err := agent.Serving(sp)
+	switch {
+	case err != nil:
+		p.fail(err)
+	case held, h.PID != 0 && h.Is(user) && h.State != agent.StateStopped:
+		p.State, p.Error, p.Cap = cmp.Or(h.State, agent.StateServing), h.Problem, h.Cap
+		if h.Project != "" && h.Project != p.Path && p.Error == "" {
+			p.Error = "the same directory as " + quote.Text(h.Project)
 		}
-		if served {
-			h, p.State, p.Error = holder, agent.StateServing, ""
-		}
+	default:
+		h = agent.Holder{} // it has ended
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
 	defer cancel()

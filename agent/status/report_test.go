@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/go-cmp/cmp"
 
 	"spoolagent/agent"
@@ -63,7 +62,7 @@ func TestReportOfALivingAgent(t *testing.T) {
 	reply(t, p, "one")
 	drop(t, p, "b")
 	queued(t, p, "b")
-	s := report(t, Config{StateDir: state})
+	s := report(t, Config{StateDir: state, Projects: []string{p}})
 	if !s.Running || s.PID != os.Getpid() || s.Version != "test" || len(s.Projects) != 1 {
 		t.Fatalf("%+v", s)
 	}
@@ -82,7 +81,7 @@ func TestReportOfALivingAgent(t *testing.T) {
 		t.Error(diff)
 	}
 	other := agenttest.Dir(t)
-	if s := report(t, Config{StateDir: state, Projects: []string{other}, Only: true}); s.Running || len(s.Projects) != 1 {
+	if s := report(t, Config{StateDir: state, Projects: []string{other}}); s.Running || len(s.Projects) != 1 {
 		t.Errorf("asked for another project only: %+v", s)
 	}
 }
@@ -91,7 +90,7 @@ func TestReportOfAKilledAgent(t *testing.T) {
 	p, state := agenttest.Dir(t), agenttest.Dir(t)
 	kill := help(t, "agent", state, p)
 	agenttest.Until(t, "it is reported to live", func() bool {
-		s := report(t, Config{StateDir: state})
+		s := report(t, Config{StateDir: state, Projects: []string{p}})
 		return s.Running && s.Version == "helper" && s.Projects[0].State == agent.StateServing
 	})
 	if s := report(t, Config{StateDir: agenttest.Dir(t), Projects: []string{p}}); !s.Running || s.Version != "helper" {
@@ -101,9 +100,6 @@ func TestReportOfAKilledAgent(t *testing.T) {
 	s := report(t, Config{StateDir: state, Projects: []string{p}})
 	if s.Running || len(s.Projects) != 1 || s.Projects[0].State != agent.StateStopped {
 		t.Errorf("it is dead, but: %+v", s)
-	}
-	if left, _ := os.ReadDir(filepath.Join(state, "agents")); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -132,32 +128,51 @@ func TestReportIsTheDocumentedJSON(t *testing.T) {
 	}
 }
 
-// What an agent has said of a project that it was about to begin does not
-// count once it has begun: its status file is written once a second.
-// No event tells an agent that an ancestor was renamed, but a look does.
+// No event tells an agent that an ancestor was renamed, but a report does.
 func TestReportOfAProjectThatHasJustGone(t *testing.T) {
 	p, state := filepath.Join(agenttest.Dir(t), "gone"), agenttest.Dir(t)
-	said := agent.ProjectState{Path: p, State: agent.StateServing}
-	pretend(t, state, said)
-	ps := report(t, Config{StateDir: state}).Projects[0]
-	if ps.State != agent.StateMissing || !ps.Uncounted || !strings.Contains(ps.Error, "does not exist") || !strings.Contains(ps.Advice, "agent remove") {
-		t.Errorf("%+v", ps)
+	pretend(t, state, agent.Holder{PID: 1})
+	s := report(t, Config{StateDir: state, Projects: []string{p}})
+	ps := s.Projects[0]
+	if !s.Running || ps.State != agent.StateMissing || !ps.Uncounted || !strings.Contains(ps.Error, "does not exist") || !strings.Contains(ps.Advice, "agent remove") {
+		t.Errorf("%+v", s)
 	}
 }
 
-func TestReportOfAProjectThatHasJustBegun(t *testing.T) {
+func TestReportSaysWhatTheHolderSays(t *testing.T) {
 	p, state := agenttest.Dir(t), agenttest.Dir(t)
 	sp := open(t, p)
-	said := agent.ProjectState{Path: p, State: agent.StateStopped, Error: "not begun yet"}
-	pretend(t, state, said)
-	s := report(t, Config{StateDir: state})
-	if ps := s.Projects[0]; !s.Running || ps.State != agent.StateStopped || ps.Error != said.Error || ps.Cap != 7 || ps.NeedsAttention() {
+	pretend(t, state, agent.Holder{PID: 7, Service: true, Problem: "configuration refused"})
+	s := report(t, Config{StateDir: state, Projects: []string{p}})
+	if ps := s.Projects[0]; !s.Running || !s.Service || s.PID != 7 || s.Problem == "" || ps.State != agent.StateStopped || ps.NeedsAttention() {
 		t.Errorf("it has not begun, but: %+v", s)
 	}
-	lock := flock.New(filepath.Join(sp.Root.Path(), "agent.lock"))
-	agenttest.Must(t, lock.Lock())
-	defer lock.Unlock()
-	if ps := report(t, Config{StateDir: state}).Projects[0]; ps.State != agent.StateServing || ps.Error != "" || ps.Cap != 7 {
-		t.Errorf("it has begun, but: %+v", ps)
+	said := agent.Holder{PID: 7, Cap: 9, State: agent.StatePolling, Problem: "polled", Project: "/elsewhere"}
+	pretend(t, sp.Root.Path(), said)
+	if ps := report(t, Config{StateDir: state, Projects: []string{p}}).Projects[0]; ps.State != said.State || ps.Error != "polled" || ps.Cap != 9 {
+		t.Errorf("it polls, but: %+v", ps)
+	}
+}
+
+// An agent with few open files does not hold each lock between its scans.
+func TestReportOfAnAgentWithFewOpenFiles(t *testing.T) {
+	p, state := agenttest.Dir(t), agenttest.Dir(t)
+	open(t, p)
+	said := agent.Holder{PID: 7, StartedAt: time.Now(), State: agent.StateServing, Project: p}
+	pretend(t, state, said)
+	for _, c := range []struct {
+		holder agent.Holder
+		want   agent.State
+	}{
+		{said, agent.StateServing},
+		{agent.Holder{PID: 7, StartedAt: said.StartedAt, State: agent.StateStopped}, agent.StateStopped},
+		{agent.Holder{PID: 8, StartedAt: said.StartedAt, State: agent.StateServing}, agent.StateStopped},
+	} {
+		data, err := json.Marshal(c.holder)
+		agenttest.Must(t, err)
+		agenttest.Must(t, os.WriteFile(inSpool(p, "agent.lock"), data, 0o600))
+		if ps := report(t, Config{StateDir: state, Projects: []string{p}}).Projects[0]; ps.State != c.want {
+			t.Errorf("%+v: %+v", c.holder, ps)
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent/status"
+	"spoolagent/agent"
 	"spoolagent/spoolfiles"
 )
 
@@ -64,9 +64,8 @@ func add(dir string) error {
 	}
 	prospect := "no agent runs yet: 'agent install' has one run from now on"
 	if state, err := stateDir(); err == nil {
-		// That for all projects comes first.
-		if agents, err := status.Running(state); err == nil && len(agents) > 0 && agents[0].User {
-			prospect = fmt.Sprintf("the agent (pid %d) serves it", agents[0].PID)
+		if h, running, err := agent.User(state); err == nil && running {
+			prospect = fmt.Sprintf("the agent (pid %d) serves it", h.PID)
 		}
 	}
 	fmt.Fprintf(os.Stderr, "%s %s; %s\n", word, place(dir), prospect)

@@ -94,20 +94,47 @@ func (o *options) status(ctx context.Context) (*statusReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	projects, files := slices.Clone(about.projects), map[string]string{}
+	if !only {
+		if here, err := o.project(); err == nil && isDir(filepath.Join(here, spoolfiles.DirName)) {
+			projects = append(projects, here)
+		}
+		served, _ := foreground(about.state).List()
+		for _, e := range served {
+			if !slices.Contains(projects, e.Path) {
+				projects = append(projects, e.Path)
+				files[e.Path] = e.File
+			}
+		}
+		slices.Sort(projects)
+		projects = slices.Compact(projects)
+	}
 	r, err := status.Report(ctx, status.Config{
 		StateDir: about.state,
-		Projects: about.projects,
-		Only:     only,
+		Projects: projects,
 		Options:  queueOptions(about.config),
 		Version:  version(),
 	})
 	if err != nil {
 		return nil, err
 	}
+	r.Projects = slices.DeleteFunc(r.Projects, func(p status.ProjectStatus) bool {
+		file := files[p.Path]
+		if file == "" || p.State != agent.StateStopped {
+			return false
+		}
+		os.Remove(file) // the agent was killed
+		return true
+	})
 	if about.refused != nil {
 		r.Problem = "configuration refused: " + oneLine(about.refused)
 	}
 	return &statusReport{r, asked(), about.strays, about.refused}, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // exit is the exit status that the report asks for.
@@ -115,7 +142,7 @@ func (s *statusReport) exit() error {
 	switch {
 	case s.refused != nil:
 		return s.refused
-	case !s.Running:
+	case !s.Running || len(s.Projects) > 0 && !slices.ContainsFunc(s.Projects, func(p status.ProjectStatus) bool { return p.State != agent.StateStopped }):
 		return &exit{status: exitNoAgent}
 	case s.NeedsAttention():
 		return &exit{status: exitFailed}

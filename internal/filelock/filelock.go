@@ -36,18 +36,18 @@ func Valid(lock *flock.Flock) bool {
 	return err == nil && lerr == nil && os.SameFile(there, locked)
 }
 
-// Held reports whether somebody has the lock on the file at path. If not, free
-// is called while nobody can take it. It asks by a shared lock, so that two who
-// ask at once do not take each other for the holder.
-func Held(path string, free func()) (bool, error) {
+// Held reports whether somebody has the lock on the file at path. It asks by a
+// shared lock, so that two who ask at once do not take each other for the holder.
+func Held(path string) (bool, error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|spoolfiles.OpenSafely))
 	ok, err := lock.TryRLock()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
 		return false, fmt.Errorf("locking %s: %w", path, err)
-	}
-	if err == nil && !ok {
+	case !ok:
 		return true, nil
 	}
-	free()
 	return false, lock.Unlock()
 }
