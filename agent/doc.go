@@ -11,10 +11,10 @@
 // answers the requests, folds the drops, sweeps where that is due, and closes the
 // spool again. Between scans a worker keeps nothing but its lock, its watches
 // and the shape of its queue. It scans when an event says that something came,
-// when something falls due, and when a retry is due. At every
-// Settings.ScanInterval, or every second where it cannot watch, it makes sure that
-// nothing has changed unseen, or else scans. A full scan also renews the watches,
-// and sweeps in any case; the first one is full, and the one after an error.
+// when something falls due, when a retry is due, and at every
+// Settings.ScanInterval, or every second where it cannot watch. A full scan also
+// renews the watches, and sweeps in any case: the first one, the one after an
+// error, and once in each interval.
 //
 // All workers share one watch.Table. What state a project is in a worker writes to
 // the file of the lock that it holds.

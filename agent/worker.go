@@ -35,11 +35,6 @@ const (
 	// pollInterval is how often a project is scanned that is not there or cannot
 	// be watched. So long may a drop or a request wait.
 	pollInterval = time.Second
-	// coarse is more than the times of any file system are apart: FAT's are 2 s.
-	coarse = 3 * time.Second
-
-	// fullInterval is how often a full scan is made although nothing has changed.
-	fullInterval = time.Hour
 
 	// movedPause is how long a spool that was deleted or moved is left alone: to
 	// make a directory anew at once would make the rm that is at work fail.
@@ -82,8 +77,6 @@ type worker struct {
 	unwatched error         // why not all directories are watched; then the project is polled
 	waiting   bool          // for a queue's lock that another program holds
 	shape     queue.Shape   // of the queue, as it was last
-	stamp     [2]int64      // modification times of incoming and control, when unchanged was last called
-	stampedAt time.Time     // when they were first so
 	fullAt    time.Time     // the last full scan
 	due       time.Time     // of what no event tells: a reply returns, a drop that does not parse ceases to be fresh
 	next      time.Time     // of what no event asks for
@@ -145,7 +138,7 @@ func (w *worker) attempt(ctx context.Context) error {
 	if !w.waiting { // else it waits in line, for who only tries now and then may never get the lock
 		defer time.AfterFunc(scanTime, func() { cancel(errTime) }).Stop()
 	}
-	lock, began := w.lock, time.Now()
+	began := time.Now()
 	done := make(chan error, 1)
 	go func() { done <- w.scan(ctx) }()
 	for {
@@ -155,11 +148,8 @@ func (w *worker) attempt(ctx context.Context) error {
 			return err
 		case <-time.After(patience):
 		}
-		switch {
-		case !w.waiting:
+		if !w.waiting {
 			w.report(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
-		case lock != nil && !filelock.Valid(lock):
-			cancel(errMoved)
 		}
 	}
 }
@@ -229,13 +219,13 @@ func (w *worker) schedule(err error) {
 	switch {
 	case err == nil && w.unwatched == nil:
 		state = StateServing
-		w.checkAfter(now)
+		w.scanAfter(now)
 	case err == nil:
 		state, problem = StatePolling, fmt.Sprintf("polled every %v, for %s", pollInterval, quote.Error(w.unwatched))
-		w.checkAfter(now)
+		w.scanAfter(now)
 	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
 		state, problem = StateMissing, ExplainMissing(w.project)
-		w.checkAfter(now)
+		w.scanAfter(now)
 	case errors.Is(err, errMoved):
 		w.pause = movedPause
 		return
@@ -257,10 +247,10 @@ func (w *worker) schedule(err error) {
 	w.report(state, problem)
 }
 
-// checkAfter has it checked whether something has changed when something falls
-// due, and at the end of the interval. That is the same moment for all projects,
-// since to wake up once for thousands of them costs little more than for one.
-func (w *worker) checkAfter(now time.Time) {
+// scanAfter has the next scan made when something falls due, and at the end of
+// the interval. That is the same moment for all projects, since to wake up once for
+// thousands of them costs little more than for one.
+func (w *worker) scanAfter(now time.Time) {
 	interval := pollInterval
 	if w.unwatched == nil {
 		interval = w.agent.scanInterval()
@@ -276,18 +266,11 @@ func (w *worker) wait(ctx context.Context) {
 		return
 	case <-time.After(w.pause):
 	}
-	for {
-		select {
-		case <-ctx.Done():
-		case <-w.requests:
-		case <-w.events:
-		case <-time.After(time.Until(w.next)):
-			if now := time.Now(); w.unchanged(now) {
-				w.checkAfter(now)
-				continue
-			}
-		}
-		return
+	select {
+	case <-ctx.Done():
+	case <-w.requests:
+	case <-w.events:
+	case <-time.After(time.Until(w.next)):
 	}
 }
 
@@ -297,38 +280,6 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// unchanged reports whether no scan is needed: nothing has come into incoming or
-// control, or left it, since the last call, nor for so long before it that this
-// could hide behind a time that was the same already. It costs little, so that
-// thousands of projects can be polled.
-//
-// Where another machine makes the changes, a stamp may be a minute old; only the
-// opening of the directory, as in a scan, makes sure.
-func (w *worker) unchanged(now time.Time) bool {
-	if w.full.Load() || now.Sub(w.fullAt) >= fullInterval || !w.due.IsZero() && !now.Before(w.due) ||
-		errors.Is(w.unwatched, watch.ErrForeign) || w.lock != nil && !filelock.Valid(w.lock) {
-		return false
-	}
-	dirs := w.dirs()
-	interval := w.agent.scanInterval()
-	if w.unwatched != nil && time.Duration(now.UnixNano())%interval < pollInterval && w.agent.watches.Add(dirs[0], w.rootEvent) == nil {
-		w.full.Store(true) // by now it can be watched
-		return false
-	}
-	var s [2]int64
-	for i, dir := range dirs[1:] {
-		info, err := os.Lstat(dir)
-		if err != nil {
-			break
-		}
-		s[i] = info.ModTime().UnixNano()
-	}
-	if s != w.stamp {
-		w.stamp, w.stampedAt = s, now
-	}
-	return now.Sub(w.stampedAt) > coarse
 }
 
 // report logs the project's state if it is news, and has the lock's file say it.

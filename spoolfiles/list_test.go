@@ -135,7 +135,8 @@ func TestPruneRejects(t *testing.T) {
 		at(name, -i)
 		at(name+ReasonSuffix, i)
 	}
-	must(t, os.WriteFile(in("alone.json"+ReasonSuffix), nil, 0o600))
+	must(t, os.WriteFile(in("alone.json"+ReasonSuffix), nil, 0o600)) // a kill came before the rename
+	at("alone.json"+ReasonSuffix, -1)
 	must(t, s.PruneRejects())
 	names, err := s.Rejected.List()
 	must(t, err)

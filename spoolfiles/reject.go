@@ -42,32 +42,14 @@ func (s *Spool) CountRejects() (int, error) {
 }
 
 // PruneRejects removes all but the MaxRejects newest rejects. The reason is
-// written when a file is rejected, so its time says which are the newest; what
-// has no reason, or is none's, goes first.
+// written when a file is rejected, so its time says which are the newest.
 func (s *Spool) PruneRejects() error {
-	names, err := s.Rejected.List()
-	if err != nil || len(names) <= 2*MaxRejects {
-		return err
-	}
-	slices.Sort(names)
-	reasons, err := s.Rejected.entries(func(name string) bool {
-		reject, ok := strings.CutSuffix(name, ReasonSuffix)
-		_, found := slices.BinarySearch(names, reject)
-		return ok && found
-	})
-	if err != nil {
-		return err
-	}
+	reasons, err := s.Rejected.entries(func(name string) bool { return strings.HasSuffix(name, ReasonSuffix) })
 	slices.SortFunc(reasons, older)
-	kept := map[string]bool{}
-	for _, reason := range reasons[max(0, len(reasons)-MaxRejects):] {
-		kept[reason.Name] = true
-	}
-	var errs []error
-	for _, name := range names {
-		if !kept[strings.TrimSuffix(name, ReasonSuffix)+ReasonSuffix] {
-			errs = append(errs, s.Rejected.RemoveAll(name))
-		}
+	errs := []error{err}
+	for _, reason := range reasons[:max(0, len(reasons)-MaxRejects)] {
+		reject := strings.TrimSuffix(reason.Name, ReasonSuffix)
+		errs = append(errs, s.Rejected.RemoveAll(reject), s.Rejected.RemoveAll(reason.Name))
 	}
 	return errors.Join(errs...)
 }
