@@ -55,10 +55,8 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *Resul
 		case err != nil:
 		case requested && !waits:
 			err = ErrWithdrawn
-		case requested && (answered || returning): // only the request was left
+		case answered || returning: // only the request was left
 			err = q.removeRequest(id)
-		case answered || returning:
-			err = fmt.Errorf("there is a reply with the id %s already; ask again with a new id", id)
 		default:
 			n, err = q.takeAll(h, id)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"strings"
 
 	"spoolagent/spoolfiles"
@@ -19,13 +20,6 @@ const (
 	maxLegacy    = 512 << 20 // bytes
 )
 
-// legacyRecord is what is needed of a queue.redo.
-type legacyRecord struct {
-	body     []byte   // the lines that the queue was to get
-	drops    []string // in incoming, which were folded
-	returned []string // in control, which have returned
-}
-
 // legacyLeft reports whether the former version has left something.
 func (q *Queue) legacyLeft(last *record) (bool, error) {
 	info, err := q.sp.Root.Lstat(legacyRedo)
@@ -38,10 +32,31 @@ func (q *Queue) legacyLeft(last *record) (bool, error) {
 	return exists(q.sp.Root, legacyLedger)
 }
 
-func (q *Queue) removeLegacy() error {
+// migrate takes over the ledger, and an unfinished transaction as after a reboot:
+// its lines that the queue lacks become drops. So do those of a reply that was not
+// published. It may be done again.
+func (r *reconciliation) migrate() error {
+	sp := r.q.sp
+	var l struct {
+		Ledger
+		Seq uint64 `json:"seq"`
+	}
+	if r.h.last == nil {
+		data, _, err := sp.Root.ReadFile(legacyLedger, 64<<10)
+		if err == nil && json.Unmarshal(data, &l) == nil && l.Ledger.valid() {
+			r.h.ledger = l.Ledger
+		}
+	}
+	// What cannot be read is not a file of the former version.
+	data, _, err := sp.Root.ReadFile(legacyRedo, maxLegacy)
+	if body, folded, returned := parseLegacy(data, l.Seq); err == nil && body != nil {
+		if err := r.restore(body, folded, returned); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{legacyRedo, legacyLedger} {
-		if gone(q.sp.Root.Remove(name)) != nil {
-			if err := q.setAside(q.sp.Root, name, "not a file of a former version"); err != nil {
+		if gone(sp.Root.Remove(name)) != nil {
+			if err := r.q.setAside(sp.Root, name, "not a file of a former version"); err != nil {
 				return err
 			}
 		}
@@ -49,69 +64,67 @@ func (q *Queue) removeLegacy() error {
 	return nil
 }
 
-// readLegacy takes over the ledger, and an unfinished transaction as after a
-// reboot: its lines that the queue lacks come back. So do those of a reply that
-// was not published.
-func (r *reconciliation) readLegacy() error {
+// restore makes drops of the lines that the queue lacks, and removes the drops that
+// were folded and the replies that have returned.
+func (r *reconciliation) restore(body []byte, folded, returned []string) error {
 	sp := r.q.sp
-	seq := uint64(0)
-	if r.h.last == nil {
-		var l struct {
-			Ledger
-			Seq uint64 `json:"seq"`
-		}
-		data, _, err := sp.Root.ReadFile(legacyLedger, 64<<10)
-		if err == nil && json.Unmarshal(data, &l) == nil && l.Ledger.valid() {
-			r.h.ledger, seq = l.Ledger, l.Seq
-		}
-	}
-	data, _, err := sp.Root.ReadFile(legacyRedo, maxLegacy)
-	var unfit *spoolfiles.UnfitError
-	switch {
-	case errors.As(err, &unfit):
-		return r.q.setAside(sp.Root, legacyRedo, unfit.Reason)
-	case err != nil:
-		return gone(err)
-	}
-	l := parseLegacy(data, seq)
-	if l == nil {
-		return nil
-	}
-	r.drops, r.returned = l.drops, l.returned
+	from := []io.ReaderAt{bytes.NewReader(body)}
 	replies, err := r.unpublished()
 	for _, name := range replies {
 		if f, err := r.open(sp.Tmp, name); err == nil && f != nil {
-			r.lacking = append(r.lacking, f)
+			from = append(from, f)
 		}
 	}
-	r.lacking = append(r.lacking, bytes.NewReader(l.body))
+	made, lerr := r.lines(from...)
+	present, perr := r.lines(r.h.f)
+	if err := errors.Join(err, lerr, perr); err != nil {
+		return err
+	}
+	n := 0
+	for _, f := range from {
+		err := scan(whole(f), func(l *line) error {
+			if l.err != nil || present.take(r.sum(l)) {
+				return nil
+			}
+			n++
+			return sp.Incoming.WriteFile(fmt.Sprintf("former-%d.json", n), l.text, sp.Tmp, r.q.opt.Fsync)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err = r.removePresent(sp.Incoming, folded, made)
+	for _, name := range returned {
+		err = errors.Join(err, gone(sp.Control.Remove(name)))
+	}
 	return err
 }
 
-// parseLegacy returns nil if the record is not whole, or in the ledger already.
-func parseLegacy(data []byte, seq uint64) *legacyRecord {
-	var version, head, body int
+// parseLegacy returns the lines that the queue was to get, the drops in incoming that
+// were folded, and the files in control that have returned; nothing if the record is
+// not whole, or in the ledger already.
+func parseLegacy(data []byte, seq uint64) (body []byte, folded, returned []string) {
+	var version, head, size int
 	var sum uint32
 	first, rest, _ := bytes.Cut(data, []byte{'\n'})
-	_, err := fmt.Sscanf(string(first), "spool-redo %d %x %d %d", &version, &sum, &head, &body)
-	if err != nil || version != 1 || head < 0 || body < 0 || head > len(rest) || body > len(rest)-head ||
-		crc32.Checksum(rest[:head+body], castagnoli()) != sum {
-		return nil
+	_, err := fmt.Sscanf(string(first), "spool-redo %d %x %d %d", &version, &sum, &head, &size)
+	if err != nil || version != 1 || head < 0 || size < 0 || head > len(rest) || size > len(rest)-head ||
+		crc32.Checksum(rest[:head+size], castagnoli()) != sum {
+		return nil, nil, nil
 	}
-	l := &legacyRecord{body: rest[head : head+body]}
 	for text := range strings.Lines(string(rest[:head])) {
 		var its uint64
 		var dir, name string
 		if n, _ := fmt.Sscanf(text, "seq %d", &its); n == 1 && its <= seq {
-			return nil
+			return nil, nil, nil
 		}
 		fmt.Sscanf(text, "remove %s %q", &dir, &name)
 		switch {
 		case dir == "incoming":
-			l.drops = append(l.drops, name)
+			folded = append(folded, name)
 		case dir == "control" && strings.HasSuffix(name, spoolfiles.ReturningSuffix):
-			l.returned = append(l.returned, name)
+			returned = append(returned, name)
 		}
 	}
-	return l
+	return rest[head : head+size], folded, returned
 }

@@ -22,7 +22,7 @@ func (q *Queue) Peek(ctx context.Context, each func(signal.Signal) error, malfor
 		if l.err == nil {
 			return each(l.signal)
 		}
-		if !l.empty() {
+		if l.err != signal.ErrBlank {
 			malformed(l.number, l.err)
 		}
 		return nil

@@ -35,11 +35,9 @@ type reconciliation struct {
 	seed  maphash.Seed
 	files []*os.File // to be closed
 
-	leaves   lineSet       // lines that leave the queue
-	must     []io.ReaderAt // lines that it must have besides then
-	lacking  []io.ReaderAt // lines of the former version that it gets if it lacks them
-	returned []string      // files in control that have returned
-	drops    []string      // drops in incoming that the former version has folded
+	leaves   lineSet     // lines that leave the queue
+	must     io.ReaderAt // lines that it must have besides then; nil: none
+	returned string      // a file in control that has returned; "": none
 }
 
 func (q *Queue) reconcile(h *held) error {
@@ -50,7 +48,7 @@ func (q *Queue) reconcile(h *held) error {
 		}
 	}()
 	for _, step := range []func() error{
-		r.readLegacy, r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite, q.removeLegacy,
+		r.migrate, r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite,
 	} {
 		q.next("reconcile", 0)
 		if err := step(); err != nil {
@@ -110,7 +108,7 @@ func (r *reconciliation) open(dir *spoolfiles.Dir, name string) (*os.File, error
 func (r *reconciliation) readLast() error {
 	q, last := r.q, r.h.last
 	switch {
-	case last == nil || last.state == void:
+	case last == nil:
 	case last.Verb == drainVerb:
 		if _, err := q.sp.Tmp.Lstat(replyName(last.ID)); err == nil {
 			if err := q.publish(last.ID); err != nil {
@@ -125,7 +123,7 @@ func (r *reconciliation) readLast() error {
 		return err
 	case last.state == pending && (last.Verb == returnVerb || last.Verb == compactVerb):
 		if last.Verb == returnVerb {
-			r.returned = append(r.returned, last.ID+spoolfiles.ReturningSuffix)
+			r.returned = last.ID + spoolfiles.ReturningSuffix
 		}
 		f, err := r.open(q.sp.Root, recordName(last.Seq))
 		if err != nil {
@@ -139,7 +137,7 @@ func (r *reconciliation) readLast() error {
 		for sum, n := range written {
 			r.leaves[sum] = max(r.leaves[sum], n)
 		}
-		r.must = append(r.must, body)
+		r.must = body
 		return err
 	}
 	return nil
@@ -157,7 +155,10 @@ func (r *reconciliation) removeFolded() error {
 	if err != nil {
 		return fmt.Errorf("listing control: %w", err)
 	}
-	places := slices.Concat([]io.ReaderAt{r.h.f}, r.must, r.lacking)
+	places := []io.ReaderAt{r.h.f}
+	if r.must != nil {
+		places = append(places, r.must)
+	}
 	for _, reply := range control.Replies {
 		if f, err := r.open(q.sp.Control, reply.Name); err != nil {
 			return err
@@ -170,11 +171,6 @@ func (r *reconciliation) removeFolded() error {
 		return fmt.Errorf("reading replies: %w", err)
 	}
 	folded, err := r.removePresent(q.sp.Work, names, present)
-	if err == nil {
-		var more int64
-		more, err = r.removePresent(q.sp.Incoming, r.drops, present)
-		folded += more
-	}
 	if last := r.h.last; last != nil && last.state == pending && last.Verb == foldVerb {
 		r.h.ledger.Folded -= min(int64(len(names))-folded, last.Signals) // these are folded again
 	} else {
@@ -208,8 +204,8 @@ func (r *reconciliation) removeReplies() error {
 	for _, name := range replies {
 		err = errors.Join(err, gone(r.q.sp.Tmp.Remove(name)))
 	}
-	for _, name := range r.returned {
-		err = errors.Join(err, gone(r.q.sp.Control.Remove(name)))
+	if r.returned != "" {
+		err = errors.Join(err, gone(r.q.sp.Control.Remove(r.returned)))
 	}
 	return err
 }
@@ -227,32 +223,17 @@ func (r *reconciliation) rewrite() error {
 	if err != nil {
 		return err
 	}
-	if len(r.must)+len(r.lacking)+len(r.leaves) == 0 && c.bad == 0 {
+	if r.must == nil && len(r.leaves) == 0 && c.bad == 0 {
 		return q.commit(h, &record{Verb: compactVerb, Ledger: l}, nil)
-	}
-	stays, err := r.lines(h.f)
-	if err != nil {
-		return fmt.Errorf("reading queue: %w", err)
-	}
-	for sum, n := range r.leaves {
-		stays[sum] -= min(n, stays[sum])
 	}
 	return q.rewrite(h, rewriting{
 		verb: compactVerb,
 		ours: func([]byte) bool { return true },
 		lead: func(w io.Writer) error {
-			for _, m := range r.must {
-				if err := copySignals(w, whole(m), nil); err != nil {
-					return err
-				}
+			if r.must == nil {
+				return nil
 			}
-			there := maps.Clone(stays)
-			for _, m := range r.lacking {
-				if err := copySignals(w, whole(m), func(l *line) bool { return !there.take(r.sum(l)) }); err != nil {
-					return err
-				}
-			}
-			return nil
+			return copySignals(w, whole(r.must), nil)
 		},
 		keep: func() func(*line) bool {
 			left := maps.Clone(r.leaves)

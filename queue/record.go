@@ -217,37 +217,25 @@ func (q *Queue) readRecords(h *held) (err error) {
 	return err
 }
 
-// newest returns the newest transaction, or nil. One that never began hides none:
-// the one before counts, or what is known of that.
-func (q *Queue) newest() (*record, error) {
-	var last, before *record
+// newest returns the newest transaction, or nil.
+func (q *Queue) newest() (last *record, err error) {
 	for seq := range uint64(2) {
-		r, err := q.readRecord(recordName(seq))
+		r, err := q.readRecord(seq)
 		if err != nil {
 			return nil, err
 		}
-		if r != nil && r.Seq%2 == seq {
-			last, before = r, last
+		if r != nil && (last == nil || r.Seq > last.Seq || r.Seq == last.Seq && last.Verb == "") {
+			last = r
 		}
-	}
-	if last != nil && before != nil && last.Seq < before.Seq {
-		last, before = before, last
-	}
-	if last == nil || last.state != void {
-		return last, nil
-	}
-	if before != nil && before.Seq+1 == last.Seq {
-		return before, nil
-	}
-	if last.Ledger = last.Before; last.Ledger == (Ledger{}) {
-		return nil, nil
 	}
 	return last, nil
 }
 
-// readRecord returns nil if the file has no valid header. A transaction whose
-// record has not become whole never began.
-func (q *Queue) readRecord(name string) (*record, error) {
+// readRecord returns nil if the file for this seq has no valid header. A
+// transaction whose record has not become whole never began: what is returned then
+// has nothing but the ledger before it.
+func (q *Queue) readRecord(seq uint64) (*record, error) {
+	name := recordName(seq)
 	f, err := q.sp.Root.OpenFile(name, os.O_RDONLY)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || q.irregular(name) {
@@ -262,16 +250,21 @@ func (q *Queue) readRecord(name string) (*record, error) {
 		return nil, fmt.Errorf("reading record: %w", err)
 	}
 	r := decode(header[:n])
-	if r == nil || r.state != pending {
-		return r, nil
+	if r == nil || r.Seq%2 != seq {
+		return nil, nil
 	}
-	sum := crc32.New(castagnoli())
-	m, err := io.Copy(sum, io.NewSectionReader(f, r.oldAt(), r.old()+r.Body))
-	if err != nil {
-		return nil, fmt.Errorf("reading record: %w", err)
+	if r.state == pending {
+		sum := crc32.New(castagnoli())
+		m, err := io.Copy(sum, io.NewSectionReader(f, r.oldAt(), r.old()+r.Body))
+		if err != nil {
+			return nil, fmt.Errorf("reading record: %w", err)
+		}
+		if m != r.old()+r.Body || sum.Sum32() != r.Sum {
+			r.state = void
+		}
 	}
-	if m != r.old()+r.Body || sum.Sum32() != r.Sum {
-		r.state = void
+	if r.state == void {
+		r = &record{Seq: r.Seq - 1, Boot: r.Boot, Ledger: r.Before, state: done}
 	}
 	return r, nil
 }

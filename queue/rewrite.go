@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"spoolagent/spoolfiles"
+	"spoolagent/spoolfiles/signal"
 )
 
 // rewriting says what a rewrite is for. A rewrite overwrites the whole queue
@@ -80,7 +81,7 @@ func copySignals(to io.Writer, from io.Reader, keep func(*line) bool) error {
 func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ours func([]byte) bool, res *Result) error {
 	before := h.ledger.Rejected
 	err := scan(io.NewSectionReader(f, 0, size), func(l *line) error {
-		if l.err == nil || l.empty() || ours != nil && ours(l.text) {
+		if l.err == nil || l.err == signal.ErrBlank || ours != nil && ours(l.text) {
 			return nil
 		}
 		which := fmt.Sprintf("line %d of %s", l.number, where)

@@ -25,18 +25,11 @@ type line struct {
 	torn   bool  // it has no line feed
 	text   []byte
 	signal signal.Signal
-	err    error // why it is no signal: signal.ErrBlank, errZeros, or what is malformed
+	err    error // why it is no signal: signal.ErrBlank, or what is malformed
 }
 
 // canonical appends the line as the queue has it if all is well.
 func (l *line) canonical(to []byte) []byte { return append(l.signal.AppendLine(to), '\n') }
-
-// errZeros says that a line is of zeros, which a file has where a power cut kept
-// a line from being written. Nobody misses it, but other readers stumble over it.
-var errZeros = errors.New("nothing but zeros")
-
-// empty reports whether there is nothing in the line to reject.
-func (l *line) empty() bool { return l.err == signal.ErrBlank || l.err == errZeros }
 
 // errEnough, from the function that scan calls, ends the scan without an error.
 var errEnough = errors.New("enough")
@@ -75,9 +68,6 @@ func scan(r io.Reader, fn func(*line) error) error {
 		} else {
 			l.signal, l.err = signal.ParseLine(l.text)
 		}
-		if l.err != nil && l.err != signal.ErrBlank && len(bytes.Trim(l.text, " \x00")) == 0 {
-			l.err = errZeros
-		}
 		if err := fn(&l); errors.Is(err, errEnough) {
 			return nil
 		} else if err != nil {
@@ -91,7 +81,7 @@ func scan(r io.Reader, fn func(*line) error) error {
 type content struct {
 	count int64 // signals
 	first int64 // the offset of the first one
-	bad   int64 // malformed lines, those of zeros included
+	bad   int64 // malformed lines
 	torn  bool  // the last line has no line feed
 }
 

@@ -84,7 +84,7 @@ func TestDrainBesideOddRejects(t *testing.T) {
 	if got := take(t, q); len(got) != 1 {
 		t.Errorf("drained %q", got)
 	}
-	if n, err := sp.CountRejects(); n != spoolfiles.MaxRejects || err != nil {
+	if n, err := sp.CountRejects(); n > spoolfiles.MaxRejects || err != nil {
 		t.Errorf("%d rejects, %v", n, err)
 	}
 }
