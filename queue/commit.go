@@ -197,9 +197,10 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 	h.unfinished = true
 	if q.opt.Fsync && t.Pieces > 0 {
 		q.next("sync queue", 0)
-		if err := q.syncQueue(h); err != nil {
-			return err
-		}
+		err = q.syncQueue(h)
+	}
+	if err != nil {
+		return err
 	}
 	switch t.Verb {
 	case foldVerb:
@@ -228,10 +229,7 @@ func (q *Queue) syncQueue(h *held) error {
 	if !q.opt.Fsync {
 		return nil
 	}
-	if err := datasync(h.f); err != nil {
-		return fmt.Errorf("syncing queue: %w", err)
-	}
-	return nil
+	return datasync(h.f)
 }
 
 // publish makes a reply visible, and removes its request. The consumer may go
@@ -240,19 +238,15 @@ func (q *Queue) syncQueue(h *held) error {
 func (q *Queue) publish(id string) error {
 	q.next("publish", 0)
 	reply := id + spoolfiles.ReplySuffix
-	if err := gone(q.sp.Tmp.Rename(replyName(id), q.sp.Control, reply)); err != nil {
-		return fmt.Errorf("publishing reply: %w", err)
+	err := gone(q.sp.Tmp.Rename(replyName(id), q.sp.Control, reply))
+	if err == nil {
+		q.next("published", 0)
+		err = q.removeRequest(id)
 	}
-	q.next("published", 0)
-	if err := q.removeRequest(id); err != nil {
-		return err
+	if err == nil && q.opt.Fsync {
+		err = q.sp.Control.Sync()
 	}
-	if q.opt.Fsync {
-		if err := q.sp.Control.Sync(); err != nil {
-			return fmt.Errorf("syncing replies: %w", err)
-		}
-	}
-	return nil
+	return err
 }
 
 // gone takes it as done when what was to be moved or removed is not there.

@@ -66,10 +66,7 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *Resul
 }
 
 func (q *Queue) removeRequest(id string) error {
-	if err := gone(q.sp.Control.Remove(id + spoolfiles.RequestSuffix)); err != nil {
-		return fmt.Errorf("removing request: %w", err)
-	}
-	return nil
+	return gone(q.sp.Control.Remove(id + spoolfiles.RequestSuffix))
 }
 
 // takeAll moves all signals of the queue to the reply.

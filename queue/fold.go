@@ -235,7 +235,7 @@ func (q *Queue) tidy(h *held, limit int, res *Result) error {
 	l.Queued -= n
 	r := &record{Verb: evictVerb, From: c.first, To: end - 1, Signals: n, Ledger: l}
 	if err := q.commit(h, r, nil); err != nil {
-		return fmt.Errorf("evicting: %w", err)
+		return err
 	}
 	res.Evicted += int(n)
 	c.count, c.first = c.count-n, end

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -27,10 +26,7 @@ func (q *Queue) Peek(ctx context.Context, each func(signal.Signal) error, malfor
 		}
 		return nil
 	})
-	if err := errors.Join(err, h.release()); err != nil {
-		return fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
-	}
-	return nil
+	return errors.Join(err, h.release())
 }
 
 // reader locks the queue for reading; nil if there is none. A transaction that a

@@ -148,12 +148,9 @@ func (r *reconciliation) readLast() error {
 func (r *reconciliation) removeFolded() error {
 	q := r.q
 	names, err := q.sp.Work.List()
-	if err != nil {
-		return fmt.Errorf("listing work: %w", err)
-	}
-	control, err := q.sp.ScanControl()
-	if err != nil {
-		return fmt.Errorf("listing control: %w", err)
+	control, cerr := q.sp.ScanControl()
+	if err := errors.Join(err, cerr); err != nil {
+		return err
 	}
 	places := []io.ReaderAt{r.h.f}
 	if r.must != nil {
@@ -189,10 +186,10 @@ func (r *reconciliation) removePresent(dir *spoolfiles.Dir, names []string, pres
 		if err != nil || !present.take(r.sum(&line{signal: s})) {
 			continue
 		}
-		n++
 		if err := gone(dir.Remove(name)); err != nil {
-			return n, fmt.Errorf("removing a drop that was folded: %w", err)
+			return n, err
 		}
+		n++
 	}
 	return n, nil
 }

@@ -287,11 +287,7 @@ func (q *Queue) openRecord(seq uint64) (*os.File, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening record: %w", err)
 	}
-	f, err := q.sp.Root.OpenFile(name, os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return nil, fmt.Errorf("opening record: %w", err)
-	}
-	return f, nil
+	return q.sp.Root.OpenFile(name, os.O_RDWR|os.O_CREATE)
 }
 
 // writeParts writes a record but for its header: what the queue has in the
@@ -325,10 +321,8 @@ func (t *transaction) writeParts(queue *os.File, body func(*pieceWriter) error) 
 // setState changes the state of a record that is in its file.
 func (t *transaction) setState(state string) error {
 	t.state = state
-	if _, err := t.f.WriteAt([]byte(state), 0); err != nil {
-		return fmt.Errorf("writing record: %w", err)
-	}
-	return nil
+	_, err := t.f.WriteAt([]byte(state), 0)
+	return err
 }
 
 // possible reports whether the cells are ones that copies can have moved: what

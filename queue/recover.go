@@ -88,15 +88,11 @@ func (q *Queue) resume(h *held) error {
 
 // undo is for a transaction that never began.
 func (q *Queue) undo(h *held, t *transaction) error {
-	if err := t.setState(void); err != nil {
-		return err
+	err := t.setState(void)
+	if err == nil && t.Verb == drainVerb {
+		err = gone(q.sp.Tmp.Remove(replyName(t.ID)))
 	}
-	if t.Verb == drainVerb {
-		if err := gone(q.sp.Tmp.Remove(replyName(t.ID))); err != nil {
-			return fmt.Errorf("removing an unfinished reply: %w", err)
-		}
-	}
-	return q.readRecords(h)
+	return errors.Join(err, q.readRecords(h))
 }
 
 // resumeBlanks goes on where the overwriting was cut, if nobody else has changed

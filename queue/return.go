@@ -93,10 +93,7 @@ func (q *Queue) returnReply(ctx context.Context, id string, res *Result) error {
 		if err == nil {
 			err = q.returnClaimed(h, id, claimed, res)
 		}
-		if err != nil {
-			return fmt.Errorf("returning a reply: %w", err)
-		}
-		return nil
+		return err
 	})
 }
 

@@ -26,10 +26,7 @@ type rewriting struct {
 
 // compact rewrites the queue without its blanks and malformed lines.
 func (q *Queue) compact(h *held, res *Result) error {
-	if err := q.rewrite(h, rewriting{verb: compactVerb}, res); err != nil {
-		return fmt.Errorf("compacting: %w", err)
-	}
-	return nil
+	return q.rewrite(h, rewriting{verb: compactVerb}, res)
 }
 
 func (q *Queue) rewrite(h *held, w rewriting, res *Result) error {
@@ -91,13 +88,10 @@ func (q *Queue) rejectLines(h *held, f io.ReaderAt, size int64, where string, ou
 		}
 		return q.rejectLine(l, which)
 	})
-	if err != nil {
-		return fmt.Errorf("rejecting malformed lines: %w", err)
-	}
 	if h.ledger.Rejected > before {
 		_ = q.sp.PruneRejects()
 	}
-	return nil
+	return err
 }
 
 // rejectLine copies a line, or what was read of it, to a file whose name depends

@@ -137,11 +137,7 @@ func (q *Queue) inspect(h *held) (content, error) {
 			return q.shape.content, nil
 		}
 	}
-	c, err := contentOf(h.f, h.info.Size)
-	if err != nil {
-		return content{}, fmt.Errorf("reading queue %s: %w", q.path(FileName), err)
-	}
-	return c, nil
+	return contentOf(h.f, h.info.Size)
 }
 
 // account returns what the queue has, and the ledger with what other programs

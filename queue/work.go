@@ -28,15 +28,12 @@ func (q *Queue) takeDrop(e spoolfiles.Entry, res *Result) (bool, error) {
 		res.fail(e.Name, err)
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("taking a drop: %w", err)
+	var info spoolfiles.Info
+	if err == nil {
+		info, err = q.sp.Work.Lstat(e.Name)
 	}
-	info, err := q.sp.Work.Lstat(e.Name)
-	if err != nil {
-		return false, fmt.Errorf("taking a drop: %w", err)
-	}
-	if same(info.Identity, e.Identity) {
-		return true, nil
+	if err != nil || same(info.Identity, e.Identity) {
+		return err == nil, err
 	}
 	return false, q.putBack(e.Name)
 }
@@ -57,25 +54,19 @@ func (q *Queue) putBack(name string) error {
 	if _, err := q.sp.Incoming.Lstat(name); err == nil {
 		to = spoolfiles.NewID() + "-" + name[max(0, len(name)-150):] // somebody has used the name again
 	}
-	if err := gone(q.sp.Work.Rename(name, q.sp.Incoming, to)); err != nil {
-		return fmt.Errorf("putting back a drop: %w", err)
-	}
-	return nil
+	return gone(q.sp.Work.Rename(name, q.sp.Incoming, to))
 }
 
 // clearWork puts back the drops of a transaction that never began.
 func (q *Queue) clearWork() error {
 	names, err := q.sp.Work.List()
-	if err != nil {
-		return fmt.Errorf("listing work: %w", err)
-	}
 	for _, name := range names {
 		err := q.putBack(name)
 		if err != nil && (spoolfiles.IsDropName(name) || !errors.Is(err, fs.ErrPermission)) {
 			return err // but what we have never put there may stay
 		}
 	}
-	return nil
+	return err
 }
 
 // emptyWork removes the drops that a transaction has folded.
@@ -92,10 +83,7 @@ func (q *Queue) emptyWork() error {
 			break
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("emptying work: %w", err)
-	}
-	return nil
+	return err
 }
 
 // giveReason writes beside something in rejected why it is there.

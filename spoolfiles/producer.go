@@ -72,20 +72,16 @@ func OpenToDrop(project string) (*Spool, error) {
 // comes in pieces. If it ends with an error, or there is none, there is no drop.
 func (s *Spool) DropContent(name string, content io.WriterTo) error {
 	n, err := s.Tmp.writeNew(name, content, false)
-	if err == nil {
-		if n == 0 {
-			err = errors.New("there is no content")
-		} else {
-			err = s.Tmp.Rename(name, s.Incoming, name)
-		}
-		if err != nil {
-			s.Tmp.Remove(name)
-		}
+	if err != nil {
+		return err
+	}
+	if err = errors.New("there is no content to drop"); n > 0 {
+		err = s.Tmp.Rename(name, s.Incoming, name)
 	}
 	if err != nil {
-		return fmt.Errorf("dropping: %w", err)
+		s.Tmp.Remove(name)
 	}
-	return nil
+	return err
 }
 
 // isSettings reports whether this is the ~/.spool in which another program of
