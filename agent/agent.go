@@ -95,7 +95,7 @@ func (a *agent) run(ctx context.Context) error {
 			return err
 		}
 		a.userLock = lock
-		defer func() { a.userLock.Unlock() }() // as good as the end of the process
+		defer lock.Unlock() // as good as the end of the process
 	}
 	err := a.serve(ctx)
 	a.cfg.Notify("STOPPING=1")
@@ -134,7 +134,6 @@ func (a *agent) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.changed:
-			a.keepUserLock()
 			a.reconcile(ctx)
 			if err := a.allHeld(); err != nil && !a.cfg.User && !a.cfg.Service {
 				return err

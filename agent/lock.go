@@ -198,22 +198,6 @@ func heldBy(dir *spoolfiles.Dir) (h Holder, ok bool, err error) {
 	return holder(dir), ok, nil
 }
 
-// keepUserLock takes the lock anew if somebody has emptied the state directory.
-func (a *agent) keepUserLock() {
-	if a.userLock == nil || filelock.Valid(a.userLock) {
-		return
-	}
-	dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	if got, _ := tryLock(dir, a.holder("")); got != nil {
-		a.userLock.Unlock()
-		a.userLock = got
-	}
-}
-
 // tell says what is wrong with the agent as a whole; "" if nothing.
 func (a *agent) tell(problem string, cap int) {
 	a.mu.Lock()

@@ -76,7 +76,7 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 		if w.lock, err = lock(ctx, sp.Root, w.signed, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
 		}
-	case sp.Incomplete || !filelock.Valid(w.lock):
+	case sp.Stale() || !filelock.Valid(w.lock):
 		err = errMoved
 		w.release()
 	}

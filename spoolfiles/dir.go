@@ -293,7 +293,7 @@ func (d *Dir) List() ([]string, error) {
 // temporary name in via, then by a rename over name. With sync, the content is
 // on the disk before the rename.
 func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
-	tmp := NewID() + ".tmp"
+	tmp := "." + NewID() + ".tmp"
 	if _, err := via.writeNew(tmp, bytes.NewReader(data), sync); err != nil {
 		return err
 	}

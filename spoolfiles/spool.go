@@ -21,9 +21,6 @@ type Spool struct {
 	Root    *Dir   // .spool
 
 	Tmp, Incoming, Work, Control, Rejected *Dir
-
-	// Incomplete: OpenExisting has found a directory missing.
-	Incomplete bool
 }
 
 func (s *Spool) subdirs() []*Dir {
@@ -127,10 +124,7 @@ func open(project string, create bool, prepare func(*Spool) error) (*Spool, erro
 // check returns an error if a directory is there, but unfit.
 func (s *Spool) check() error {
 	for _, d := range s.subdirs() {
-		_, err := d.Stat()
-		if errors.Is(err, fs.ErrNotExist) {
-			s.Incomplete = true
-		} else if err != nil {
+		if _, err := d.Stat(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -160,19 +160,13 @@ func (r Registry) write(name, text string) error {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return err
 	}
-	parent, err := spoolfiles.OpenDir(filepath.Dir(r.Dir))
+	dir, err := spoolfiles.OpenDir(r.Dir)
 	if err != nil {
 		return err
 	}
-	defer parent.Close()
-	dir := parent.Sub(filepath.Base(r.Dir))
-	if _, err := dir.Stat(); err != nil {
-		return err
-	}
-	if err := dir.WriteFile(name, []byte(text), parent, true); err != nil {
-		return err
-	}
-	return dir.Sync()
+	defer dir.Close()
+	err = dir.WriteFile(name, []byte(text), dir, true)
+	return errors.Join(err, dir.Sync())
 }
 
 // AddSpool registers the project of a spool, and marks the spool. With once, as
