@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"spoolagent/internal/filelock"
 	"spoolagent/spoolfiles"
 )
 
@@ -69,8 +70,8 @@ func (q *Queue) open(ctx context.Context, flag int) (*held, error) {
 		if err == nil {
 			h := &held{lock: lock, f: f}
 			h.info, err = q.stat()
-			same, serr := h.isAt(q.path(FileName))
-			if err = errors.Join(err, serr); err == nil && same {
+			opened, _ := spoolfiles.Stat(f)
+			if err == nil && h.info.Is(opened) && filelock.Valid(lock) {
 				return h, nil
 			}
 			err = errors.Join(err, lock.Unlock())
@@ -128,17 +129,6 @@ func (q *Queue) lock(ctx context.Context, flag int) (*flock.Flock, error) {
 		return nil, fmt.Errorf("locking queue: %w", err)
 	}
 	return lock, nil
-}
-
-// isAt reports whether the open file is what is at the path, and is locked.
-func (h *held) isAt(path string) (bool, error) {
-	locked, err := h.lock.Stat()
-	open, oerr := h.f.Stat()
-	there, terr := os.Lstat(path)
-	if err := errors.Join(err, oerr, terr); err != nil {
-		return false, err
-	}
-	return os.SameFile(open, there) && (h.lock.Path() != path || os.SameFile(open, locked)), nil
 }
 
 // maxQueueSize keeps a hostile queue, say a sparse file, from occupying us for

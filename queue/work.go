@@ -32,20 +32,10 @@ func (q *Queue) takeDrop(e spoolfiles.Entry, res *Result) (bool, error) {
 	if err == nil {
 		info, err = q.sp.Work.Lstat(e.Name)
 	}
-	if err != nil || same(info.Identity, e.Identity) {
+	if err != nil || info.Is(e.Info) {
 		return err == nil, err
 	}
 	return false, q.putBack(e.Name)
-}
-
-// same tells by the inode where there is one: a producer that writes in place
-// may touch its drop after it has been read, and it is the same drop for all
-// that.
-func same(a, b spoolfiles.Identity) bool {
-	if a.Ino != 0 && b.Ino != 0 {
-		return a.Ino == b.Ino
-	}
-	return a == b
 }
 
 // putBack moves a drop back to incoming.
@@ -73,14 +63,8 @@ func (q *Queue) clearWork() error {
 func (q *Queue) emptyWork() error {
 	names, err := q.sp.Work.List()
 	for _, name := range names {
-		if err = gone(q.sp.Work.Remove(name)); err == nil {
-			continue
-		}
-		if info, lerr := q.sp.Work.Lstat(name); lerr == nil && info.Mode.IsDir() {
-			err = q.setAside(q.sp.Work, name, "a directory, not a regular file")
-		}
-		if err != nil {
-			break
+		if err := gone(q.sp.Work.RemoveAll(name)); err != nil {
+			return err
 		}
 	}
 	return err

@@ -27,20 +27,26 @@ type Info struct {
 	Identity
 	Mode  fs.FileMode // type and permissions
 	UID   uint32      // owner; 0 where the system has no such number
-	Links uint64      // hard links
+	Links uint64      // hard links; 1 where the system does not tell
 
-	dev uint64
+	fi fs.FileInfo
 }
 
 // Identity tells one file from another that later has the same name.
 type Identity struct {
-	Ino   uint64
-	Size  int64 // bytes
-	MTime int64 // nanoseconds since 1970
+	Ino   uint64 // 0 where the system does not tell
+	Size  int64  // bytes
+	MTime int64  // nanoseconds since 1970
 }
 
-// is reports whether both describe one and the same file.
-func (i Info) is(other Info) bool { return i.Ino == other.Ino && i.dev == other.dev }
+// Is reports whether both describe one and the same file, whatever has been written
+// to it meanwhile.
+func (i Info) Is(other Info) bool { return os.SameFile(i.fi, other.fi) }
+
+func lstat(root *os.Root, name string) (Info, error) { return infoOf(root.Lstat(name)) }
+
+// Stat describes an open file.
+func Stat(f *os.File) (Info, error) { return infoOf(f.Stat()) }
 
 // Ours reports whether the file belongs to this user. It always does where the
 // system has no user numbers.
@@ -74,7 +80,7 @@ func (d *Dir) openSub(name string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opened, err := lstat(sub.root, "."); err != nil || !opened.is(info) {
+	if opened, err := lstat(sub.root, "."); err != nil || !opened.Is(info) {
 		return nil, errors.Join(d.fail("open", name, errors.New("was replaced while it was opened")), sub.Close())
 	}
 	return sub, nil
@@ -191,8 +197,8 @@ func openAs(root *os.Root, name string, flag int, want fs.FileMode) (*os.File, I
 		if err != nil {
 			return nil, before, err
 		}
-		info, err := stat(f)
-		if err == nil && info.is(before) {
+		info, err := Stat(f)
+		if err == nil && info.Is(before) {
 			return f, info, nil
 		}
 		f.Close()

@@ -19,10 +19,6 @@ const (
 	hasOwners = true
 )
 
-func lstat(root *os.Root, name string) (Info, error) { return infoOf(root.Lstat(name)) }
-
-func stat(f *os.File) (Info, error) { return infoOf(f.Stat()) }
-
 func infoOf(fi fs.FileInfo, err error) (Info, error) {
 	if err != nil {
 		return Info{}, err
@@ -33,7 +29,7 @@ func infoOf(fi fs.FileInfo, err error) (Info, error) {
 		Mode:     fi.Mode(),
 		UID:      st.Uid,
 		Links:    uint64(st.Nlink),
-		dev:      uint64(st.Dev),
+		fi:       fi,
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package spoolfiles
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"time"
 
@@ -17,35 +18,11 @@ const (
 	hasOwners = false
 )
 
-// lstat opens the entry, since only an open file tells its index.
-func lstat(root *os.Root, name string) (Info, error) {
-	f, err := root.OpenFile(name, windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+func infoOf(fi fs.FileInfo, err error) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	defer f.Close()
-	return stat(f)
-}
-
-func stat(f *os.File) (Info, error) {
-	fi, err := f.Stat()
-	if err != nil {
-		return Info{}, err
-	}
-	var by windows.ByHandleFileInformation
-	if err := windows.GetFileInformationByHandle(windows.Handle(f.Fd()), &by); err != nil {
-		return Info{}, err
-	}
-	return Info{
-		Identity: Identity{
-			Ino:   uint64(by.FileIndexHigh)<<32 | uint64(by.FileIndexLow),
-			Size:  fi.Size(),
-			MTime: fi.ModTime().UnixNano(),
-		},
-		Mode:  fi.Mode(),
-		Links: uint64(by.NumberOfLinks),
-		dev:   uint64(by.VolumeSerialNumber),
-	}, nil
+	return Info{Identity: Identity{Size: fi.Size(), MTime: fi.ModTime().UnixNano()}, Mode: fi.Mode(), Links: 1, fi: fi}, nil
 }
 
 // syncDir does nothing: Windows brings entries to the disk by itself.
