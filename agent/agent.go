@@ -66,7 +66,9 @@ type agent struct {
 // loaded, another agent of this user runs (*HeldError), or other agents serve
 // all of the projects.
 func Run(ctx context.Context, cfg Config) error {
-	cfg = cfg.withDefaults()
+	if cfg.Load == nil {
+		cfg.Load = func() (Settings, error) { return cfg.Settings, nil }
+	}
 	// Of few open files most are for the locks.
 	files := maxOpen() - filesBase
 	slots := max(min(files/4/filesPerScan, scansAtOnce), 1)

@@ -55,6 +55,7 @@ func helpAgent() {
 		StateDir: os.Args[1],
 		Version:  "helper",
 		Log:      zerolog.New(os.Stdout),
+		Notify:   func(string) {},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -172,6 +173,12 @@ func start(t *testing.T, cfg Config, projects ...string) *running {
 	}
 	if cfg.ScanInterval == 0 {
 		cfg.ScanInterval = time.Hour
+	}
+	if cfg.Registry.Dir == "" {
+		cfg.Registry.Dir = filepath.Join(cfg.StateDir, "projects")
+	}
+	if cfg.Notify == nil {
+		cfg.Notify = func(string) {}
 	}
 	cfg.Version = "test"
 	cfg.Log = zerolog.New(r.log)

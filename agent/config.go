@@ -2,7 +2,6 @@ package agent
 
 import (
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -44,11 +43,11 @@ type Config struct {
 	Service bool
 
 	StateDir string            // for the lock of the agent of a user, absolute; made if it is missing
-	Registry registry.Registry // of projects; where its Dir is empty, it is "projects" in StateDir
+	Registry registry.Registry // of projects
 	Version  string            // of this program, for people
 	Log      zerolog.Logger    // of what happens; nothing of a signal's content gets there
 
-	// Notify, if it is set, tells who started the agent how it is, in the words
+	// Notify tells who started the agent how it is, in the words
 	// of sd_notify(3): READY=1, RELOADING=1, STOPPING=1, STATUS=..., and
 	// WATCHDOG=1 every AliveEvery, unless that is 0. It is called from several
 	// goroutines, and should not take long.
@@ -57,21 +56,4 @@ type Config struct {
 
 	// NewWatcher makes the one watcher; nil means fsnotify's.
 	NewWatcher func() (watch.Watcher, error)
-}
-
-// withDefaults fills in what is left out.
-func (c Config) withDefaults() Config {
-	if c.Registry.Dir == "" {
-		c.Registry.Dir = filepath.Join(c.StateDir, registry.DirName)
-	}
-	if c.NewWatcher == nil {
-		c.NewWatcher = watch.New
-	}
-	if c.Notify == nil {
-		c.Notify = func(string) {}
-	}
-	if c.Load == nil {
-		c.Load = func() (Settings, error) { return c.Settings, nil }
-	}
-	return c
 }

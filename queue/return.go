@@ -17,19 +17,8 @@ import (
 // requests without a valid id. now is the time to measure ages by; what seems to
 // come from the future is set to now.
 func (q *Queue) Sweep(ctx context.Context, now time.Time) (res Result, err error) {
-	if interrupted, err := q.interrupted(); err != nil {
-		return res, err
-	} else if interrupted {
-		// What tmp has may belong to a transaction that a crash has left.
-		if err := q.Recover(ctx); err != nil {
-			return res, err
-		}
-	}
 	c, err := q.sp.ScanControl()
-	if err != nil {
-		return res, fmt.Errorf("listing control: %w", err)
-	}
-	var errs []error
+	errs := []error{err}
 	for _, r := range c.Returning {
 		// Someone was about to return it, and perhaps still is; the lock sorts
 		// that out.
@@ -52,8 +41,12 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (res Result, err error
 	for _, m := range c.Misfits {
 		errs = append(errs, q.rejectControl(m.Name, "not of the protocol: an ID is 1 to 64 of A-Za-z0-9_-, and a reply a regular file of this user", &res))
 	}
-	errs = append(errs, q.sp.CleanTmp(now))
-	return res, errors.Join(errs...)
+	// What tmp has may belong to a transaction that a crash has left.
+	interrupted, err := q.interrupted()
+	if err == nil && !interrupted {
+		err = q.sp.CleanTmp(now)
+	}
+	return res, errors.Join(append(errs, err)...)
 }
 
 // due is when a reply has been waiting for ReplyTTL.

@@ -2,7 +2,6 @@ package spoolfiles
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,25 +13,15 @@ const ReasonSuffix = ".reason"
 // MaxRejects is how many rejects are kept, the newest.
 const MaxRejects = 100
 
-// RejectName returns a name that is free in rejected: name itself if it is. The
-// ending of a drop's name stays.
+// RejectName returns a name that is free in rejected, as is that of the reason:
+// name itself, or one that ends like it.
 func (s *Spool) RejectName(name string) string {
-	stem := strings.TrimSuffix(name, ".json")
-	ending := name[len(stem):]
-	if len(name) > 230 {
-		// A name has at most 255 bytes nearly everywhere, and the number and
-		// ".reason" must fit.
-		stem = stem[:150] + "-" + NewID()
+	_, err := s.Rejected.Lstat(name)
+	_, rerr := s.Rejected.Lstat(name + ReasonSuffix)
+	if err == nil || rerr == nil || len(name) > 230 { // a name has at most 255 bytes nearly everywhere
+		name = NewID() + "-" + name[max(0, len(name)-150):]
 	}
-	free := stem + ending
-	for n := 1; ; n++ {
-		_, err := s.Rejected.Lstat(free)
-		reason, rerr := s.Rejected.Lstat(free + ReasonSuffix) // a kill can leave one alone
-		if err != nil && (rerr != nil || !reason.Mode.IsDir()) {
-			return free
-		}
-		free = fmt.Sprintf("%s.%d%s", stem, n, ending)
-	}
+	return name
 }
 
 // CountRejects counts what is in rejected, but for the reasons.

@@ -441,7 +441,7 @@ func serving(t *testing.T, f Facts) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- agent.Run(ctx, agent.Config{User: true, StateDir: f.StateDir, Version: "test", Log: zerolog.Nop(),
+		done <- agent.Run(ctx, agent.Config{User: true, StateDir: f.StateDir, Registry: f.Registry, Version: "test", Log: zerolog.Nop(), Notify: func(string) {},
 			Settings: agent.Settings{Options: f.Options}})
 	}()
 	t.Cleanup(func() {

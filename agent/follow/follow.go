@@ -79,9 +79,6 @@ type Config struct {
 // waits where there is no spool, goes on when it is deleted and made again, and
 // needs no agent. Of several followers each signal goes to one.
 func Run(ctx context.Context, cfg Config) error {
-	if cfg.newWatcher == nil {
-		cfg.newWatcher = watch.New
-	}
 	f := &follower{cfg: cfg, table: watch.NewTable(cfg.newWatcher), events: make(chan struct{}, 1)}
 	err := f.run(ctx)
 	if cerr := errors.Join(f.release(), f.table.Close()); cerr != nil {

@@ -61,6 +61,7 @@ func config(state string, log zerolog.Logger, version, project string) agent.Con
 		StateDir: state,
 		Version:  version,
 		Log:      log,
+		Notify:   func(string) {},
 	}
 }
 

@@ -74,8 +74,12 @@ type Table struct {
 	readers sync.WaitGroup
 }
 
-// NewTable returns a table whose watcher is made by make, when it is needed.
+// NewTable returns a table whose watcher is made by make, when it is needed; nil
+// means New.
 func NewTable(make func() (Watcher, error)) *Table {
+	if make == nil {
+		make = New
+	}
 	return &Table{make: make, notify: map[string]Notify{}}
 }
 
