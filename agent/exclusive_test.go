@@ -102,7 +102,7 @@ func TestAskingDoesNotHinder(t *testing.T) {
 	defer askers.Wait()
 	defer cancel()
 	for range 10 {
-		l, err := lock(ctx, sp.Root, Holder{PID: 1}, p)
+		l, err := lock(sp.Root, Holder{PID: 1}, p)
 		must(t, err)
 		must(t, l.Unlock())
 	}

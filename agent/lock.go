@@ -33,10 +33,7 @@ func lockName() string {
 
 // Whoever asks whether a project is served holds the lock for a moment. So an
 // agent believes that there is another one only after trying for a while.
-const (
-	lockPatience = 500 * time.Millisecond
-	lockRetry    = 20 * time.Millisecond
-)
+const lockPatience = 500 * time.Millisecond
 
 const maxHolder = 64 << 10 // bytes
 
@@ -89,37 +86,20 @@ type HeldError struct {
 
 func (e *HeldError) Error() string { return fmt.Sprintf("%s served by %v", e.What, e.Holder) }
 
-// lock takes the lock in a directory, which says what is served. The error is a
-// *HeldError if somebody else has the lock for lockPatience.
-func lock(ctx context.Context, dir *spoolfiles.Dir, self Holder, what string) (*flock.Flock, error) {
-	for deadline := time.Now().Add(lockPatience); ; {
-		l, err := tryLock(dir, self)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("locking %s: %w", filepath.Join(dir.Path(), holderName), err)
-		case l != nil:
-			return l, nil
-		case time.Now().After(deadline):
-			return nil, &HeldError{what, holder(dir)}
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(lockRetry):
-		}
-	}
-}
-
-// tryLock makes the lock's file if it is missing, and says in it who holds it.
-// It returns nothing at all if somebody else has the lock.
-func tryLock(dir *spoolfiles.Dir, self Holder) (*flock.Flock, error) {
+// lock takes the lock in a directory, which says what is served, and says in its
+// file who holds it. The error is a *HeldError if somebody else has the lock for
+// lockPatience.
+func lock(dir *spoolfiles.Dir, self Holder, what string) (*flock.Flock, error) {
 	f, err := dir.OpenFile(lockName(), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
 	f.Close()
-	l, err := filelock.Try(filepath.Join(dir.Path(), lockName()))
-	if l == nil {
+	l, err := filelock.Try(filepath.Join(dir.Path(), lockName()), lockPatience)
+	if err == nil && l == nil {
+		err = &HeldError{what, holder(dir)}
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := sign(dir, self); err != nil {
@@ -237,7 +217,7 @@ func (a *agent) lockUser(ctx context.Context) (*flock.Flock, error) {
 		var got *flock.Flock
 		dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
 		if err == nil {
-			got, err = lock(ctx, dir, a.holder(""), "the projects of this user are")
+			got, err = lock(dir, a.holder(""), "the projects of this user are")
 			dir.Close()
 		}
 		switch {

@@ -18,7 +18,7 @@ import (
 // scan brings everything up to date. A full scan also renews the watches, and
 // sweeps whether there is a reply or not.
 func (w *worker) scan(ctx context.Context) error {
-	sp, err := w.open(ctx)
+	sp, err := w.open()
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (w *worker) scan(ctx context.Context) error {
 }
 
 // open opens the spool, and takes its lock unless that is held.
-func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
+func (w *worker) open() (*spoolfiles.Spool, error) {
 	open := spoolfiles.Open
 	switch {
 	case !w.made:
@@ -73,7 +73,7 @@ func (w *worker) open(ctx context.Context) (*spoolfiles.Spool, error) {
 	case w.lock == nil:
 		w.made = true
 		w.signed = w.agent.holder(w.project)
-		if w.lock, err = lock(ctx, sp.Root, w.signed, "project "+w.project+" is"); err == nil {
+		if w.lock, err = lock(sp.Root, w.signed, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
 		}
 	case sp.Stale() || !filelock.Valid(w.lock):
@@ -151,7 +151,7 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 	w.note(res)
 	log := w.log.With().Str("request", id).Logger()
 	switch {
-	case err == nil, errors.Is(err, queue.ErrWithdrawn):
+	case err == nil:
 		log.Debug().Int("signals", n).Msg("drained")
 	case passing(ctx, sp, err):
 		return err

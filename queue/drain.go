@@ -13,12 +13,9 @@ import (
 	"spoolagent/spoolfiles"
 )
 
-// ErrWithdrawn says that a request has gone before it was answered.
-var ErrWithdrawn = errors.New("the request has been withdrawn")
-
 // Answer folds what is in incoming and then answers the request control/ID.drain:
 // all signals of the queue move to control/ID.signals. It returns how many
-// these are. The error is ErrWithdrawn if the request is no longer there.
+// these are: none if the request is no longer there.
 //
 // Everything that was renamed into incoming before the request was made is in
 // the answer, for incoming is listed after the request has been seen. The cap
@@ -52,9 +49,7 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *Resul
 		returning, rerr := exists(q.sp.Control, id+spoolfiles.ReturningSuffix)
 		err = errors.Join(err, aerr, rerr)
 		switch {
-		case err != nil:
-		case requested && !waits:
-			err = ErrWithdrawn
+		case err != nil, requested && !waits: // it has been withdrawn
 		case answered || returning: // only the request was left
 			err = q.removeRequest(id)
 		default:

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -235,13 +234,12 @@ func (q *Queue) newest() (last *record, err error) {
 // transaction whose record has not become whole never began: what is returned then
 // has nothing but the ledger before it.
 func (q *Queue) readRecord(seq uint64) (*record, error) {
-	name := recordName(seq)
-	f, err := q.sp.Root.OpenFile(name, os.O_RDONLY)
+	if q.irregular(recordName(seq)) {
+		return nil, nil
+	}
+	f, err := q.sp.Root.OpenFile(recordName(seq), os.O_RDONLY)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || q.irregular(name) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("reading record: %w", err)
+		return nil, gone(err)
 	}
 	defer f.Close()
 	header := make([]byte, headerSize)
@@ -270,22 +268,20 @@ func (q *Queue) readRecord(seq uint64) (*record, error) {
 }
 
 // irregular reports whether there is something of that name that we never
-// leave: a link, a FIFO, another user's file.
+// leave: a link, a FIFO, another user's file, a file with another name.
 func (q *Queue) irregular(name string) bool {
 	info, err := q.sp.Root.Lstat(name)
-	return err == nil && (!info.Mode.IsRegular() || !info.Ours())
+	return err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Links > 1)
 }
 
 // openRecord opens the file of a record for writing. It is written in place,
 // which must touch nobody else's file.
 func (q *Queue) openRecord(seq uint64) (*os.File, error) {
 	name := recordName(seq)
-	info, err := q.sp.Root.Lstat(name)
-	if err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Links > 1) {
-		err = q.setAside(q.sp.Root, name, "not a plain file of this user with one name")
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("opening record: %w", err)
+	if q.irregular(name) {
+		if err := q.setAside(q.sp.Root, name, "not a plain file of this user with one name"); err != nil {
+			return nil, err
+		}
 	}
 	return q.sp.Root.OpenFile(name, os.O_RDWR|os.O_CREATE)
 }

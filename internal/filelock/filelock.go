@@ -3,21 +3,34 @@
 package filelock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/gofrs/flock"
 
 	"spoolagent/spoolfiles"
 )
 
-// Try locks the file at path without waiting. It returns nil if somebody else
-// has the lock, and if the file does not exist or was replaced meanwhile.
-func Try(path string) (*flock.Flock, error) {
+// retry is how often a lock is tried.
+const retry = 20 * time.Millisecond
+
+// Try locks the file at path, for which it waits as long as patience. It returns nil
+// if somebody else has the lock, and if the file does not exist or was replaced
+// meanwhile.
+func Try(path string, patience time.Duration) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
 	ok, err := lock.TryLock()
+	if err == nil && !ok && patience > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if ok, err = lock.TryLockContext(ctx, retry); ctx.Err() != nil && !ok {
+			err = nil
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !ok:
 		return nil, nil
