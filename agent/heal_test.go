@@ -48,8 +48,8 @@ func TestDeletedSpoolStaysAway(t *testing.T) {
 		r.until(p, StateServing)
 		drop(t, p, "x")
 		eventually(t, "the drop is folded", func() bool {
-			s, err := queue.New(open(t, p), options(), nil).Status(t.Context())
-			return err == nil && s.Ledger.Folded > 0 && s.Incoming == 0
+			l, err := queue.New(open(t, p), options(), nil).Count(t.Context())
+			return err == nil && l.Folded > 0 && l.Queued > 0
 		})
 		must(t, os.RemoveAll(inSpool(p)))
 		r.until(p, StateMissing)

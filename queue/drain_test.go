@@ -238,8 +238,8 @@ func TestReturnThatACrashHasLeft(t *testing.T) {
 	if err := sp.Control.Rename(id+".signals", sp.Control, id+".returning"); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := q.Status(context.Background()); s.Replies != 1 || err != nil {
-		t.Errorf("%+v, %v", s, err)
+	if c, err := sp.ScanControl(); len(c.Returning) != 1 || err != nil {
+		t.Errorf("%+v, %v", c, err)
 	}
 	if res, err := q.Sweep(context.Background(), time.Now()); res.Returned != 1 || err != nil {
 		t.Errorf("%+v, %v", res, err)

@@ -55,42 +55,19 @@ func (q *Queue) Ledger() (Ledger, error) {
 	return last.Ledger, nil
 }
 
-// Status is what a spool has, counted on disk.
-type Status struct {
-	Queued   int // signals in the queue
-	Incoming int // drops that wait
-	Replies  int // replies that nobody has acknowledged yet
-	Rejected int // files in rejected
-	Ledger   Ledger
-}
-
-// Status counts what is there. In the ledger that it returns, what other
-// programs have done since the last transaction is in External already. If the
-// queue cannot be read, say because another program keeps it locked until ctx
-// ends, the rest is counted all the same, and Queued is what the ledger says.
-func (q *Queue) Status(ctx context.Context) (s Status, err error) {
-	err = q.statusOfQueue(ctx, &s)
-	var errs [3]error
-	s.Incoming, errs[0] = q.sp.CountDrops()
-	s.Rejected, errs[1] = q.sp.CountRejects()
-	control, cerr := q.sp.ScanControl()
-	errs[2] = cerr
-	s.Replies = len(control.Replies) + len(control.Returning)
-	return s, errors.Join(append(errs[:], err)...)
-}
-
-// statusOfQueue fills in what is under the queue's lock.
-func (q *Queue) statusOfQueue(ctx context.Context, s *Status) error {
+// Count returns the ledger as of now: Queued is what the queue has, and External has
+// what other programs have done since the last transaction. If the queue cannot be
+// read, say because another program keeps it locked until ctx ends, it is the
+// ledger of the newest transaction, with an error.
+func (q *Queue) Count(ctx context.Context) (Ledger, error) {
 	h, err := q.reader(ctx)
-	var lerr error
-	s.Ledger, lerr = q.Ledger()
+	l, lerr := q.Ledger()
 	if h != nil {
 		var c content
 		if c, err = contentOf(h.f, h.info.Size); err == nil {
-			s.Ledger.close(c.count)
+			l.close(c.count)
 		}
 		err = errors.Join(err, h.release())
 	}
-	s.Queued = int(s.Ledger.Queued)
-	return errors.Join(err, lerr)
+	return l, errors.Join(err, lerr)
 }

@@ -81,8 +81,8 @@ func (t *selfTest) run(ctx context.Context) (err error) {
 			_, err := sp.Drop([]byte(line))
 			return err
 		}, func() (bool, error) {
-			st, err := queue.New(sp, t.facts.Options, nil).Status(ctx)
-			return st.Queued == 1 && st.Incoming == 0, err
+			l, err := queue.New(sp, t.facts.Options, nil).Count(ctx)
+			return l.Queued == 1, err
 		}},
 		{"answered", func() error {
 			return sp.Control.WriteFile(id+spoolfiles.RequestSuffix, nil, sp.Tmp, false)

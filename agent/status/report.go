@@ -193,12 +193,15 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, user agent
 	ctx, cancel := context.WithTimeoutCause(ctx, countPatience, errors.New("another program holds the lock of the queue; its signals are not counted"))
 	defer cancel()
 	q := queue.New(sp, opt, nil)
-	s, err := q.Status(ctx)
-	if err != nil {
+	l, err := q.Count(ctx)
+	control, cerr := sp.ScanControl()
+	errs := [4]error{err, cerr}
+	p.Queued, p.Replies = int(l.Queued), len(control.Replies)+len(control.Returning)
+	p.Incoming, errs[2] = sp.CountDrops()
+	p.Rejected, errs[3] = sp.CountRejects()
+	if err := errors.Join(errs[:]...); err != nil {
 		p.fail(err)
 	}
-	l := s.Ledger
-	p.Queued, p.Incoming, p.Replies, p.Rejected = s.Queued, s.Incoming, s.Replies, s.Rejected
 	p.Ledger = Totals{l.Folded, l.Returned, l.External, l.Drained, l.Evicted, l.Rejected}
 	p.EvictedSinceDrain = l.EvictedSince()
 	if !l.LastFoldAt.IsZero() {

@@ -186,11 +186,18 @@ func (w *world) reply(ids ...int) {
 	w.returned += len(ids)
 }
 
-func (w *world) status() (s queue.Status) {
+// count returns the ledger, and what waits or is kept.
+func (w *world) count() (l queue.Ledger, drops, replies, rejects int) {
 	w.t.Helper()
-	w.must(with(w.dir, w.cap, true, func(ctx context.Context, _ *spoolfiles.Spool, q *queue.Queue) (err error) {
-		s, err = q.Status(ctx)
-		return err
+	w.must(with(w.dir, w.cap, true, func(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue) (err error) {
+		errs := [4]error{}
+		l, errs[0] = q.Count(ctx)
+		drops, errs[1] = sp.CountDrops()
+		rejects, errs[2] = sp.CountRejects()
+		control, err := sp.ScanControl()
+		replies = len(control.Replies) + len(control.Returning)
+		errs[3] = err
+		return errors.Join(errs[:]...)
 	}))
-	return s
+	return l, drops, replies, rejects
 }

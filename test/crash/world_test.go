@@ -325,11 +325,10 @@ func (w *world) check(want *outcome) {
 	}
 	w.checkRejects()
 
-	s := w.status()
-	l := s.Ledger
+	l, drops, replies, kept := w.count()
 	rejects := w.rejects()
-	if s.Queued != len(queued) || s.Incoming != 0 || s.Replies != 0 || s.Rejected != len(rejects) {
-		w.fatalf("status is %+v, with %d in the queue and %d rejected", s, len(queued), len(rejects))
+	if int(l.Queued) != len(queued) || drops != 0 || replies != 0 || kept != len(rejects) {
+		w.fatalf("counted: %+v, %d drops, %d replies, %d rejects, with %d in the queue and %d rejected", l, drops, replies, kept, len(queued), len(rejects))
 	}
 	if l.Folded+l.Returned+l.External != l.Queued+l.Drained+l.Evicted {
 		w.fatalf("the ledger does not close: %+v", l)
