@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -90,12 +91,7 @@ func (e *HeldError) Error() string { return fmt.Sprintf("%s served by %v", e.Wha
 // file who holds it. The error is a *HeldError if somebody else has the lock for
 // lockPatience.
 func lock(dir *spoolfiles.Dir, self Holder, what string) (*flock.Flock, error) {
-	f, err := dir.OpenFile(lockName(), os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return nil, err
-	}
-	f.Close()
-	l, err := filelock.Try(filepath.Join(dir.Path(), lockName()), lockPatience)
+	l, err := filelock.Try(filepath.Join(dir.Path(), lockName()), os.O_CREATE, lockPatience)
 	if err == nil && l == nil {
 		err = &HeldError{what, holder(dir)}
 	}
@@ -109,7 +105,7 @@ func lock(dir *spoolfiles.Dir, self Holder, what string) (*flock.Flock, error) {
 }
 
 // sign writes who holds the lock, but not to a file that has other names
-// elsewhere. What is read meanwhile does not parse.
+// elsewhere. What is read meanwhile begins with a whole line, old or new.
 func sign(dir *spoolfiles.Dir, self Holder) error {
 	line, err := json.Marshal(self)
 	if err != nil {
@@ -125,24 +121,21 @@ func sign(dir *spoolfiles.Dir, self Holder) error {
 		err = errors.New("has other names; remove it")
 	}
 	if err == nil {
-		err = f.Truncate(0)
+		_, err = f.WriteAt(append(line, '\n'), 0)
 	}
 	if err == nil {
-		_, err = f.Write(append(line, '\n'))
+		err = f.Truncate(int64(len(line) + 1))
 	}
 	return err
 }
 
 // holder returns an empty Holder where the file does not tell.
 func holder(dir *spoolfiles.Dir) (h Holder) {
-	for range 3 { // it may just be written
-		data, _, err := dir.ReadFile(holderName, maxHolder)
-		if err == nil && json.Unmarshal(data, &h) == nil {
-			return h
-		}
-		time.Sleep(time.Millisecond)
+	data, _, err := dir.ReadFile(holderName, maxHolder)
+	if err != nil || json.NewDecoder(bytes.NewReader(data)).Decode(&h) != nil {
+		return Holder{}
 	}
-	return Holder{}
+	return h
 }
 
 // Serving says who serves a spool now, or served it last if ok is false. It goes

@@ -96,18 +96,14 @@ const lockName = "distill-pending.lock"
 // tries now and then starves beside programs that wait. A wait that ctx ends
 // is left to a goroutine that passes the lock on at once.
 func (q *Queue) lock(ctx context.Context, flag int) (*flock.Flock, error) {
-	path := q.path(FileName)
+	shared := flag == os.O_RDONLY
+	name := FileName
 	if runtime.GOOS == "windows" {
-		f, err := q.sp.Root.OpenFile(lockName, os.O_RDWR|os.O_CREATE)
-		if err != nil {
-			return nil, fmt.Errorf("locking queue: %w", err)
-		}
-		f.Close()
-		path = q.path(lockName)
+		name, flag = lockName, os.O_RDWR|os.O_CREATE
 	}
-	lock := flock.New(path, flock.SetFlag(flag&^os.O_CREATE|spoolfiles.OpenSafely))
+	lock := flock.New(q.path(name), flock.SetFlag(flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
 	try, wait := lock.TryLock, lock.Lock
-	if flag == os.O_RDONLY {
+	if shared {
 		try, wait = lock.TryRLock, lock.RLock
 	}
 	ok, err := try()

@@ -61,7 +61,7 @@ func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := filelock.Try(filepath.Join(sp.Control.Path(), file), 0)
+	lock, err := filelock.Try(filepath.Join(sp.Control.Path(), file), 0, 0)
 	if lock == nil {
 		return nil, err
 	}

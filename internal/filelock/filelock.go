@@ -18,11 +18,12 @@ import (
 // retry is how often a lock is tried.
 const retry = 20 * time.Millisecond
 
-// Try locks the file at path, for which it waits as long as patience. It returns nil
-// if somebody else has the lock, and if the file does not exist or was replaced
+// Try locks the file at path, for which it waits as long as patience. flag is
+// os.O_CREATE for a file that is made if it is missing, else 0. It returns nil if
+// somebody else has the lock, and if the file does not exist or was replaced
 // meanwhile.
-func Try(path string, patience time.Duration) (*flock.Flock, error) {
-	lock := flock.New(path, flock.SetFlag(os.O_RDWR|spoolfiles.OpenSafely))
+func Try(path string, flag int, patience time.Duration) (*flock.Flock, error) {
+	lock := flock.New(path, flock.SetFlag(os.O_RDWR|flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
 	if err == nil && !ok && patience > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
