@@ -1,7 +1,6 @@
 package spoolfiles
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -11,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// offName is the file in .spool that switches recording off.
-const offName = "off"
+// OffName is the file in .spool that switches recording off.
+const OffName = "off"
 
 // ErrOff says that a drop is not stored since recording is off for the project.
 var ErrOff = errors.New("recording is off")
@@ -20,21 +19,8 @@ var ErrOff = errors.New("recording is off")
 // Off reports whether recording is off: producers store nothing, but what waits
 // can be drained.
 func (s *Spool) Off() bool {
-	_, err := s.Root.Lstat(offName)
+	_, err := s.Root.Lstat(OffName)
 	return err == nil
-}
-
-// SetOff switches recording off or on, and reports whether that is a change.
-func (s *Spool) SetOff(off bool) (changed bool, err error) {
-	if off {
-		_, err = s.Root.writeNew(offName, bytes.NewReader(nil), false)
-	} else {
-		err = s.Root.Remove(offName)
-	}
-	if off && errors.Is(err, fs.ErrExist) || !off && errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // Start returns the directory from which Find searches for the project of this

@@ -231,7 +231,11 @@ func switchRecording(dir string, off bool, open func(string) (*spoolfiles.Spool,
 	sp, err := open(dir)
 	if err == nil {
 		defer sp.Close()
-		changed, err = sp.SetOff(off)
+		if changed = sp.Off() != off; changed && off {
+			err = sp.Root.WriteFile(spoolfiles.OffName, nil, sp.Tmp, false)
+		} else if changed {
+			err = sp.Root.Remove(spoolfiles.OffName)
+		}
 	} else if _, gone := os.Stat(dir); !off && gone == nil && errors.Is(err, fs.ErrNotExist) {
 		err = nil // without a spool it is on
 	}
