@@ -180,9 +180,6 @@ func (a *agent) reload(ctx context.Context) error {
 		a.cfg.Log.Error().Err(err).Msg("the configuration is refused")
 		return nil
 	}
-	if s.ScanInterval <= 0 {
-		s.ScanInterval = DefaultScanInterval
-	}
 	if a.settings.Swap(&s) != nil {
 		a.cfg.Log.Info().Msg("the configuration has been read again")
 	}
@@ -264,10 +261,10 @@ func (a *agent) allHeld() error {
 	defer a.mu.Unlock()
 	var held []error
 	for _, w := range a.workers {
-		if w.said.state != StateHeld {
+		if w.said.State != StateHeld {
 			return nil
 		}
-		held = append(held, errors.New(w.said.problem))
+		held = append(held, errors.New(w.said.Problem))
 	}
 	return errors.Join(held...)
 }

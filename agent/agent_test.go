@@ -51,7 +51,7 @@ func helpAgent() {
 		cancel()
 	}()
 	err := Run(ctx, Config{
-		Settings: Settings{Projects: os.Args[2:], Options: options()},
+		Settings: Settings{Projects: os.Args[2:], Options: options(), ScanInterval: DefaultScanInterval},
 		StateDir: os.Args[1],
 		Version:  "helper",
 		Log:      zerolog.New(os.Stdout),

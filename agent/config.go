@@ -19,7 +19,7 @@ type Settings struct {
 	Projects     []string      // directories, absolute and clean
 	Patterns     []string      // of directories that are served if they have a .spool; see Expand
 	Options      queue.Options // for all projects
-	ScanInterval time.Duration // 0 means DefaultScanInterval
+	ScanInterval time.Duration // more than 0
 }
 
 // Config says what Run is to do.

@@ -133,10 +133,8 @@ func sign(dir *spoolfiles.Dir, self Holder) error {
 
 // holder returns an empty Holder where the file does not tell.
 func holder(dir *spoolfiles.Dir) (h Holder) {
-	data, _, err := dir.ReadFile(holderName, maxHolder)
-	if err != nil || json.NewDecoder(bytes.NewReader(data)).Decode(&h) != nil {
-		return Holder{}
-	}
+	data, _, _ := dir.ReadFile(holderName, maxHolder)
+	_ = json.NewDecoder(bytes.NewReader(data)).Decode(&h)
 	return h
 }
 
@@ -160,17 +158,8 @@ func User(stateDir string) (h Holder, ok bool, err error) {
 }
 
 func heldBy(dir *spoolfiles.Dir) (h Holder, ok bool, err error) {
-	info, err := dir.Lstat(lockName())
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode.IsRegular() {
-		return Holder{}, false, nil // no agent locks anything but a plain file
-	}
-	if err == nil {
-		ok, err = filelock.Held(filepath.Join(dir.Path(), lockName()))
-	}
-	if err != nil {
-		return Holder{}, false, err
-	}
-	return holder(dir), ok, nil
+	ok, err = filelock.Held(filepath.Join(dir.Path(), lockName()))
+	return holder(dir), ok, err
 }
 
 // tell says what is wrong with the agent as a whole; "" if nothing.
@@ -182,13 +171,9 @@ func (a *agent) tell(problem string, cap int) {
 	if a.userLock == nil {
 		return
 	}
-	dir, err := spoolfiles.OpenDir(a.cfg.StateDir)
-	if err == nil {
+	if dir, err := spoolfiles.OpenDir(a.cfg.StateDir); err == nil {
 		defer dir.Close()
-		err = sign(dir, a.holder(""))
-	}
-	if err != nil {
-		a.cfg.Log.Warn().Err(err).Msg("agent status will not show the latest")
+		_ = sign(dir, a.holder("")) // else it says what was before
 	}
 }
 

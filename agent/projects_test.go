@@ -148,7 +148,7 @@ func TestServiceWaitsForItsSettings(t *testing.T) {
 		if !mended.Load() {
 			return Settings{}, errors.New("bad")
 		}
-		s := Settings{Options: options()}
+		s := Settings{Options: options(), ScanInterval: DefaultScanInterval}
 		s.Options.Cap = 0
 		return s, nil
 	}

@@ -176,9 +176,6 @@ func (w *worker) note(res queue.Result) {
 	if !res.Due.IsZero() {
 		w.due = earlier(w.due, time.Now().Add(time.Until(res.Due)))
 	}
-	if res.Recovered {
-		w.log.Info().Msg("recovered what a crash had interrupted")
-	}
 	if res.Folded > 0 {
 		w.log.Debug().Int("signals", res.Folded).Msg("folded")
 	}

@@ -110,8 +110,8 @@ func hasSpool(project string) bool {
 }
 
 // Expand returns the projects that a pattern stands for at present: the
-// directories that match, as path/filepath.Glob has it, and have a .spool. They
-// are sorted, and never nil. What cannot be read does not match.
+// directories that match, as path/filepath.Glob has it, and have a .spool. The list
+// is never nil. What cannot be read does not match.
 func Expand(pattern string) []string {
 	projects := []string{}
 	matches, _ := filepath.Glob(filepath.Clean(pattern))
@@ -120,6 +120,5 @@ func Expand(pattern string) []string {
 			projects = append(projects, path)
 		}
 	}
-	slices.Sort(projects)
 	return projects
 }

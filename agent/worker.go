@@ -36,12 +36,10 @@ const (
 	// be watched. So long may a drop or a request wait.
 	pollInterval = time.Second
 
-	// movedPause is how long a spool that was deleted or moved is left alone: to
-	// make a directory anew at once would make the rm that is at work fail.
-	movedPause = 250 * time.Millisecond
-	// retryMin is the pause after a first error; it doubles up to the scan
-	// interval. An event ends it early, but not before retryMin.
-	retryMin = 100 * time.Millisecond
+	// retryPause is how long events do not count after an error, and a spool that was
+	// deleted or moved is left alone: to make a directory anew at once would make the
+	// rm that is at work fail. Without an event, it is tried again after pollInterval.
+	retryPause = 250 * time.Millisecond
 
 	// After a scan, drops are left to gather for gatherTimes as long as it took,
 	// but for maxGather at most: under a flood the processors belong to the hooks.
@@ -65,7 +63,7 @@ type worker struct {
 	project string
 	log     zerolog.Logger
 	stop    context.CancelFunc
-	said    said // what was logged last; guarded by the agent's mu
+	said    Holder // the state and problem that were logged last; guarded by the agent's mu
 
 	events   chan struct{} // one slot: there is something to do
 	requests chan struct{} // one slot: there is a request, which does not wait for a pause to end
@@ -81,13 +79,7 @@ type worker struct {
 	due       time.Time     // of what no event tells: a reply returns, a drop that does not parse ceases to be fresh
 	next      time.Time     // of what no event asks for
 	pause     time.Duration // until events count
-	failures  int           // in a row
 	signed    Holder        // what the lock's file says
-}
-
-type said struct {
-	state   State
-	problem string
 }
 
 func newWorker(a *agent, project string) *worker {
@@ -164,7 +156,7 @@ func (w *worker) dirs() [3]string {
 func (w *worker) watch() error {
 	dirs := w.dirs()
 	w.unwatched = nil
-	for i, notify := range [...]watch.Notify{w.rootEvent, w.dropEvent, w.requestEvent} {
+	for i, notify := range [...]watch.Notify{w.rootEvent, w.dropEvent, w.controlEvent} {
 		if w.unwatched == nil {
 			w.unwatched = w.agent.watches.Add(dirs[i], notify)
 		}
@@ -172,11 +164,6 @@ func (w *worker) watch() error {
 	if errors.Is(w.unwatched, fs.ErrNotExist) {
 		w.release()
 		return errMoved
-	}
-	if w.unwatched != nil {
-		for _, dir := range dirs {
-			w.agent.watches.Remove(dir)
-		}
 	}
 	return nil
 }
@@ -200,16 +187,21 @@ func (w *worker) dropEvent(name string, op fsnotify.Op) {
 	}
 }
 
-func (w *worker) requestEvent(name string, op fsnotify.Op) {
-	if op&fsnotify.Create != 0 && strings.HasSuffix(name, spoolfiles.RequestSuffix) {
+// controlEvent: a request came, or a reply, which may have to return.
+func (w *worker) controlEvent(name string, op fsnotify.Op) {
+	switch {
+	case op&fsnotify.Create == 0:
+	case strings.HasSuffix(name, spoolfiles.RequestSuffix):
 		wake(w.requests)
+	case strings.HasSuffix(name, spoolfiles.ReplySuffix):
+		wake(w.events)
 	}
 }
 
 // schedule notes what came of a scan, and when the next one is due unasked.
 func (w *worker) schedule(err error) {
-	now, failures := time.Now(), w.failures
-	w.waiting, w.next, w.failures = errors.Is(err, queue.ErrLocked), now, 0
+	now := time.Now()
+	w.waiting, w.next = errors.Is(err, queue.ErrLocked), now
 	state, problem := StateError, ""
 	if err != nil {
 		w.full.Store(true)
@@ -227,15 +219,14 @@ func (w *worker) schedule(err error) {
 		state, problem = StateMissing, ExplainMissing(w.project)
 		w.scanAfter(now)
 	case errors.Is(err, errMoved):
-		w.pause = movedPause
+		w.pause = retryPause
 		return
 	case w.waiting:
 		problem = "waiting: " + problem
 	case errors.Is(err, errTime):
 		return
 	default:
-		w.pause, w.next = retryMin, now.Add(min(retryMin<<min(failures, 16), w.agent.scanInterval()))
-		w.failures = failures + 1
+		w.pause, w.next = retryPause, now.Add(pollInterval)
 		if !errors.As(err, &held) {
 			break
 		}
@@ -284,9 +275,10 @@ func earlier(a, b time.Time) time.Time {
 
 // report logs the project's state if it is news, and has the lock's file say it.
 func (w *worker) report(state State, problem string) {
+	said := Holder{State: state, Problem: problem}
 	w.agent.mu.Lock()
-	news := said{state, problem} != w.said
-	w.said = said{state, problem}
+	news := said != w.said
+	w.said = said
 	w.agent.mu.Unlock()
 	if news {
 		level := zerolog.WarnLevel
@@ -310,13 +302,10 @@ func (w *worker) sign(state State, problem string) {
 	if w.lock == nil || h == w.signed || !filelock.Valid(w.lock) {
 		return
 	}
-	sp, err := spoolfiles.OpenExisting(w.project)
-	if err == nil {
+	w.signed = h
+	if sp, err := spoolfiles.OpenExisting(w.project); err == nil {
 		defer sp.Close()
-		err = sign(sp.Root, h)
-	}
-	if w.signed = h; err != nil {
-		w.log.Warn().Err(err).Msg("agent status will not show the latest")
+		_ = sign(sp.Root, h) // else it says what was before
 	}
 }
 

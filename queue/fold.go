@@ -25,8 +25,6 @@ type Result struct {
 	// Failed: drops could not be read or moved, and stay where they are, or something
 	// could not be tidied up. The error is that of the first.
 	Failed error
-	// Recovered: a transaction that a crash had interrupted was found first.
-	Recovered bool
 	// Due is when there is more to do: a drop that does not parse ceases to be
 	// fresh, or a reply returns. Zero if there is nothing.
 	Due time.Time
@@ -84,7 +82,6 @@ const (
 // fold is Fold under the lock, with this cap; 0: none. On a full disk the batches
 // shrink.
 func (q *Queue) fold(ctx context.Context, h *held, limit int, res *Result) error {
-	res.Recovered = h.recovered
 	drops, err := q.sp.ListDrops()
 	if err != nil {
 		return fmt.Errorf("listing drops: %w", err)

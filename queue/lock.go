@@ -27,9 +27,6 @@ type held struct {
 	last   *record // the newest transaction; nil in a new spool
 	ledger Ledger  // after it
 
-	// recovered: there was a transaction that a crash had interrupted.
-	recovered bool
-
 	// unfinished: a transaction has begun and could not be completed. The next
 	// holder of the lock recovers it.
 	unfinished bool

@@ -34,9 +34,7 @@ func (q *Queue) Peek(ctx context.Context, each func(signal.Signal) error, malfor
 func (q *Queue) reader(ctx context.Context) (*held, error) {
 	interrupted, err := q.interrupted()
 	if err == nil && interrupted {
-		if err = q.sp.Complete(); err == nil {
-			err = q.Recover(ctx)
-		}
+		err = q.Recover(ctx)
 	}
 	if err != nil {
 		return nil, err

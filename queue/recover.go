@@ -51,7 +51,7 @@ func (q *Queue) recover(h *held) error {
 	if err == nil {
 		err = q.refresh(h)
 	}
-	*q.shape, h.recovered = Shape{}, true
+	*q.shape = Shape{}
 	return err
 }
 

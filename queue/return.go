@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"spoolagent/spoolfiles"
@@ -24,18 +26,14 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (res Result, err error
 		// that out.
 		errs = append(errs, q.returnReply(ctx, r.ID, &res))
 	}
-	for _, r := range c.Replies {
-		if due := q.due(r, now, &errs); due.After(now) {
+	for _, r := range slices.Concat(c.Replies, c.Errors) {
+		switch due := q.due(r, now, &errs); {
+		case due.After(now):
 			res.dueAt(due)
-		} else {
-			errs = append(errs, q.returnReply(ctx, r.ID, &res))
-		}
-	}
-	for _, r := range c.Errors {
-		if due := q.due(r, now, &errs); due.After(now) {
-			res.dueAt(due)
-		} else {
+		case strings.HasSuffix(r.Name, spoolfiles.ErrorSuffix):
 			errs = append(errs, gone(q.sp.Control.Remove(r.Name)))
+		default:
+			errs = append(errs, q.returnReply(ctx, r.ID, &res))
 		}
 	}
 	for _, m := range c.Misfits {
@@ -92,10 +90,7 @@ func (q *Queue) returnReply(ctx context.Context, id string, res *Result) error {
 
 func (q *Queue) returnClaimed(h *held, id, claimed string, res *Result) error {
 	info, err := q.sp.Control.Lstat(claimed)
-	if err != nil {
-		return err
-	}
-	if !info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize {
+	if err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize) {
 		return q.rejectControl(claimed, "not a reply", res)
 	}
 	reply, err := q.sp.Control.OpenFile(claimed, os.O_RDONLY)

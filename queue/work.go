@@ -63,7 +63,7 @@ func (q *Queue) clearWork() error {
 func (q *Queue) emptyWork() error {
 	names, err := q.sp.Work.List()
 	for _, name := range names {
-		if err := gone(q.sp.Work.RemoveAll(name)); err != nil {
+		if err := q.sp.Work.RemoveAll(name); err != nil {
 			return err
 		}
 	}

@@ -237,16 +237,9 @@ func (d *Dir) Symlink(target, name string) error {
 	return d.fail("symlink", name, d.root.Symlink(target, d.in(name)))
 }
 
-// Remove removes the entry name, which is no directory.
+// Remove removes the entry name, which is a file or an empty directory.
 func (d *Dir) Remove(name string) error {
-	info, err := d.Lstat(name)
-	if err == nil && info.Mode.IsDir() {
-		err = errors.New("is a directory")
-	}
-	if err == nil {
-		err = retry(func() error { return d.root.Remove(d.in(name)) })
-	}
-	return d.fail("remove", name, err)
+	return d.fail("remove", name, retry(func() error { return d.root.Remove(d.in(name)) }))
 }
 
 // RemoveAll removes the entry name and, if it is a directory, all that is in it.
@@ -255,14 +248,9 @@ func (d *Dir) RemoveAll(name string) error {
 }
 
 // Rename moves the entry name to toName in the directory to, over a file that
-// is there. Both directories are of one spool.
-func (d *Dir) Rename(name string, to *Dir, toName string) (err error) {
-	if d.root != to.root {
-		err = errors.New("the directories are not of one spool")
-	} else {
-		err = retry(func() error { return d.root.Rename(d.in(name), to.in(toName)) })
-	}
-	return d.fail("rename", name, err)
+// is there. Both directories are Subs of one.
+func (d *Dir) Rename(name string, to *Dir, toName string) error {
+	return d.fail("rename", name, retry(func() error { return d.root.Rename(d.in(name), to.in(toName)) }))
 }
 
 // Touch sets the modification time of the file name to now.

@@ -442,7 +442,7 @@ func serving(t *testing.T, f Facts) {
 	done := make(chan error, 1)
 	go func() {
 		done <- agent.Run(ctx, agent.Config{User: true, StateDir: f.StateDir, Registry: f.Registry, Version: "test", Log: zerolog.Nop(), Notify: func(string) {},
-			Settings: agent.Settings{Options: f.Options}})
+			Settings: agent.Settings{Options: f.Options, ScanInterval: agent.DefaultScanInterval}})
 	}()
 	t.Cleanup(func() {
 		cancel()

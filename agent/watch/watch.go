@@ -54,9 +54,6 @@ func New() (Watcher, error) {
 func (w fsWatcher) Events() <-chan fsnotify.Event { return w.Watcher.Events }
 func (w fsWatcher) Errors() <-chan error          { return w.Watcher.Errors }
 
-// ErrForeign says that others change a file system in ways that no events tell.
-var ErrForeign = errors.New("does not tell of changes that are made elsewhere")
-
 // Notify is called for each event in a directory, with the entry's name, and
 // with an empty name if anything may have happened. It must not block, and must
 // not call the Table.
@@ -84,11 +81,11 @@ func NewTable(make func() (Watcher, error)) *Table {
 }
 
 // Add watches a directory, or goes on watching it. The path is absolute and
-// clean. The error is for people, and wraps ErrForeign if no events can be
-// relied on; then the directory is not watched.
+// clean. The error is for people; then the directory is not watched, as where no
+// event tells what others do.
 func (t *Table) Add(dir string, notify Notify) error {
 	if name := Foreign(dir); name != "" {
-		return fmt.Errorf("its file system (%s) %w", name, ErrForeign)
+		return fmt.Errorf("its file system (%s) does not tell of changes that are made elsewhere", name)
 	}
 	w, err := t.enter(dir, notify)
 	if err == nil {

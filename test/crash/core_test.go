@@ -123,8 +123,7 @@ func operate(project string, cap int, op string) error {
 				return err
 			}
 			for _, r := range c.Requests {
-				// It has been withdrawn, or the answer only had to be finished.
-				if _, _, err := q.Answer(ctx, r.ID); err != nil && !errors.Is(err, queue.ErrWithdrawn) {
+				if _, _, err := q.Answer(ctx, r.ID); err != nil {
 					return err
 				}
 			}
