@@ -23,16 +23,14 @@ func runCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [--project DIR]...",
 		Short: "Serve projects until interrupted",
-		Long: `Serves projects in the foreground: these, or else all projects of this user, as
-the service does: those of 'agent add', those that hooks have registered, and
-those of the configuration, also what is added meanwhile. There is one such agent
-for each user. A project that another agent serves already is left to that one.
+		Long: `Serves projects in the foreground: these, or else all that are registered or
+configured, also what is added meanwhile, as the service does. There is one such
+agent for each user. A project that another agent serves is left to that one.
 
 What happens is logged to standard error, as JSON where that is no terminal.
 SIGHUP has it read its configuration again, unless it was started on a terminal;
 if that is refused, the one of before counts. SIGINT and SIGTERM end it within
 two seconds, a second signal at once; either way nothing is lost.`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			projects, err := absolute(o.projects)
 			if err != nil {
