@@ -59,7 +59,7 @@ func add(ctx context.Context, dir string) error {
 	}
 	word := "added"
 	if !added {
-		word = "has been added before:"
+		word = "is registered already:"
 	}
 	prospect := "no agent is running; 'agent setup' has one run from now on"
 	if state, err := stateDir(); err == nil {
