@@ -115,10 +115,9 @@ const fewProjects = 3
 // status shows what needs attention, then the projects. With only, it is about one.
 func (pg *page) status(f doctor.Facts, only bool, now time.Time) {
 	s := f.Status
-	switch {
-	case !s.Running:
+	if !s.Running {
 		pg.say(red, "no agent is running", "; to start one: "+doctor.ToStart(f.Service))
-	default:
+	} else {
 		since, _ := time.Parse(time.RFC3339, s.StartedAt)
 		pg.say(green, "agent running", fmt.Sprintf(", pid %d, version %s, since %s", s.PID, safe(s.Version), since.Local().Format(time.DateTime)))
 	}

@@ -96,7 +96,7 @@ type page struct {
 func newPage(out *os.File) *page {
 	pg := &page{painter: painter(inColour(out)), out: out, width: 1000}
 	if width, _ := terminalSize(out); width > 0 {
-		pg.terminal, pg.width = true, width
+		pg.terminal, pg.width = true, max(width, 20)
 	}
 	return pg
 }
