@@ -693,7 +693,7 @@ func (b *box) serve() {
 
 	b.drop(20, b.projects...)
 	b.folded(b.projects...)
-	agenttest.Until(b, "systemd shows how things are", func() bool { return strings.Contains(b.property("StatusText"), "3 of 3 projects") })
+	agenttest.Until(b, "systemd shows how things are", func() bool { return b.property("StatusText") == "serving" })
 }
 
 // systemd dates what it does; a clock of ours would measure this machine's load.
