@@ -20,7 +20,7 @@ import (
 
 // Config is the configuration of the agent. config.toml says what each setting means.
 type Config struct {
-	Projects     []string `toml:"projects"` // absolute, or beginning with ~ as ParseConfig leaves it
+	Projects     []string `toml:"projects"` // absolute
 	Patterns     []string `toml:"-"`        // those of the projects that are patterns of path/filepath.Match
 	Cap          int      `toml:"cap"`      // signals; 0: no cap
 	MaxDrop      Size     `toml:"max_drop"`
@@ -84,7 +84,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // many keys as fit into more.
 const maxFile = 64 << 10
 
-// Load reads the configuration file and expands ~ in its projects. If there is
+// Load reads the configuration file. If there is
 // no such file, the error wraps fs.ErrNotExist: whether that is an error at
 // all depends on who chose the path.
 func Load(path string) (Config, error) {
@@ -99,28 +99,13 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("reading configuration: %w", err)
 	}
-	c, err := ParseConfig(data, path)
-	for _, paths := range [][]string{c.Projects, c.Patterns} {
-		for i, p := range paths {
-			rest, ok := strings.CutPrefix(p, "~")
-			if !ok {
-				paths[i] = filepath.Clean(p)
-				continue
-			}
-			home, err := os.UserHomeDir()
-			if err != nil {
-				return Config{}, fmt.Errorf("%s: projects: finding the home directory: %w", path, err)
-			}
-			paths[i] = filepath.Join(home, rest)
-		}
-	}
-	return c, err
+	return ParseConfig(data, path)
 }
 
 // ParseConfig reads a configuration from the text of a file. It starts from
 // Default and is strict: a key that does not exist, a value of the wrong type
 // and one out of bounds are errors; name stands for the file there. A leading ~
-// in projects stays as it is.
+// in projects is the home directory.
 func ParseConfig(data []byte, name string) (Config, error) {
 	c := Default()
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&c); err != nil {
@@ -147,16 +132,24 @@ func ParseConfig(data []byte, name string) (Config, error) {
 	all := c.Projects
 	c.Projects = nil
 	for _, p := range all {
-		_, err := filepath.Match(p, "")
+		dir := p
+		if rest, ok := strings.CutPrefix(p, "~"); ok && (rest == "" || rest[0] == '/') {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return Config{}, fmt.Errorf("%s: projects: finding the home directory: %w", name, err)
+			}
+			dir = home + rest
+		}
+		_, err := filepath.Match(dir, "")
 		switch {
-		case !filepath.IsAbs(p) && p != "~" && !strings.HasPrefix(p, "~/"), strings.ContainsRune(p, 0):
+		case !filepath.IsAbs(dir), strings.ContainsRune(dir, 0):
 			return Config{}, fmt.Errorf("%s: projects: %q must be absolute or begin with ~/", name, p)
 		case !strings.ContainsAny(p, "*?["):
-			c.Projects = append(c.Projects, p)
+			c.Projects = append(c.Projects, filepath.Clean(dir))
 		case err != nil:
 			return Config{}, fmt.Errorf("%s: projects: %q is no pattern: a [ has no ]", name, p)
 		default:
-			c.Patterns = append(c.Patterns, p)
+			c.Patterns = append(c.Patterns, filepath.Clean(dir))
 		}
 	}
 	return c, nil

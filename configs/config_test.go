@@ -42,6 +42,7 @@ func TestSampleShowsDefaults(t *testing.T) {
 }
 
 func TestParseConfig(t *testing.T) {
+	t.Setenv("HOME", "/home/u")
 	got, err := ParseConfig([]byte(`
 projects = ["~/work", '/srv/a b']
 cap = 0
@@ -56,7 +57,7 @@ scan_interval = "2s"
 		t.Fatal(err)
 	}
 	want := Config{
-		Projects:     []string{"~/work", "/srv/a b"},
+		Projects:     []string{"/home/u/work", "/srv/a b"},
 		MaxDrop:      64 << 10,
 		MaxPayload:   1 << 20,
 		ReplyTTL:     Duration(90 * time.Minute),

@@ -29,17 +29,17 @@ const (
 
 // State is how things are with the service.
 type State struct {
-	Manager   string // who runs it: "systemd --user", "launchd" or "Task Scheduler"
-	Reach     error  // why the manager cannot be asked; then what only it knows is unknown
-	Installed bool   // its definition is there
-	Enabled   bool   // it starts at login, or at boot with lingering
-	Running   bool   // and has said that it is ready, where the manager listens for that
-	PID       int    // 0 if it does not run, or the manager does not tell
-	Detail    string // the manager's own words, such as "active (running)"
-	Binary    string // what it starts; empty if that is unknown
-	File      string // the definition's path, whether it is there or not
-	Logs      string // a command that shows the log
-	Linger    Linger
+	Manager   string `json:"manager"`   // who runs it: "systemd --user", "launchd" or "Task Scheduler"
+	Reach     error  `json:"-"`         // why the manager cannot be asked; then what only it knows is unknown
+	Installed bool   `json:"installed"` // its definition is there
+	Enabled   bool   `json:"enabled"`   // it starts at login, or at boot with lingering
+	Running   bool   `json:"running"`   // and has said that it is ready, where the manager listens for that
+	PID       int    `json:"pid"`       // 0 if it does not run, or the manager does not tell
+	Detail    string `json:"detail"`    // the manager's own words, such as "active (running)"
+	Binary    string `json:"binary"`    // what it starts; empty if that is unknown
+	File      string `json:"file"`      // the definition's path, whether it is there or not
+	Logs      string `json:"logs"`      // a command that shows the log
+	Linger    Linger `json:"linger"`
 }
 
 // status is a State, and what only this package has to know.

@@ -2,15 +2,22 @@
 
 package doctor
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
 
-// spaceOf returns how much room the file system of path has.
-func spaceOf(path string) (s space) {
+	"golang.org/x/sys/unix"
+)
+
+// littleRoom says how much room the file system of path has, if that is too little.
+func littleRoom(path string) string {
 	var st unix.Statfs_t
-	if unix.Statfs(path, &st) == nil {
-		block := uint64(st.Bsize)
-		s.bytes, s.freeBytes = uint64(st.Blocks)*block, uint64(max(int64(st.Bavail), 0))*block
-		s.inodes, s.freeInodes = uint64(st.Files), uint64(max(int64(st.Ffree), 0))
+	if unix.Statfs(path, &st) != nil {
+		return ""
 	}
-	return s
+	free, size := uint64(max(int64(st.Bavail), 0))*uint64(st.Bsize), uint64(st.Blocks)*uint64(st.Bsize)
+	inodes, all := uint64(max(int64(st.Ffree), 0)), uint64(st.Files) // 0 of 0 where they are not limited
+	if free >= min(100<<20, size/10) && inodes >= min(1000, all/10) {
+		return ""
+	}
+	return fmt.Sprintf("%.1f MiB and %d inodes are free", float64(free)/(1<<20), inodes)
 }

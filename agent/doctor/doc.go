@@ -12,20 +12,22 @@
 //	hooks              tools that are installed but not connected; hooks that are
 //	                   incomplete, outdated, taken out again, or kept from running by
 //	                   a setting; scripts that are missing
-//	limits             no inotify watches or instances left
 //	project.exists     projects, or spools, that do not exist
-//	spool.answer       a file system that does not answer
-//	spool.permissions  links, other owners, permissions that are too wide or too narrow
-//	spool.off          projects in which recording is off
+//	project.served     a project that cannot be opened or counted, or is polled, or
+//	                   left to another agent
+//	spool.permissions  a spool that is open to others
+//	spool.off          recording is off
 //	spool.git          a spool that is tracked by git
-//	spool.waiting      drops, requests and replies that wait for too long
+//	spool.waiting      drops that wait: for an agent, or for too long
 //	spool.rejects      drops that were rejected
-//	spool.queue        a queue that cannot be read, is kept locked, or has malformed lines
-//	spool.filesystem   a file system that must be polled
+//	spool.evicted      signals that were evicted since the last drain
 //	disk               too little space, too few inodes
 //	here               which project a hook gets in this directory, and why; that it
 //	                   stores nothing
 //	selftest           a signal that goes through a project of its own, from drop to drain
+//
+// What a report of package status tells is told by Known; the rest takes a closer
+// look.
 //
 // # Invariants
 //
@@ -45,5 +47,5 @@
 //
 // It sends a signal through a project of its own, StateDir/doctor-ID, which it
 // registers with the running agent like any other. A self-test that was killed
-// leaves this project behind, which "agent status" shows like any other.
+// leaves this project behind, which "agent status" shows once a minute has gone.
 package doctor

@@ -3,7 +3,6 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,11 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fsnotify/fsnotify"
-
-	"spoolagent/agent"
 	"spoolagent/agent/registry"
-	"spoolagent/agent/watch"
+	"spoolagent/agent/status"
 	"spoolagent/configs/hooks"
 	"spoolagent/internal/patience"
 	"spoolagent/internal/place"
@@ -41,17 +37,17 @@ type Check struct {
 	Detail string `json:"detail"` // hostile text may be in it
 	Mend   string `json:"mend"`   // what to do, mostly a command; "" if nothing
 
-	// Project is the one that has this wrong, if it is about a project.
+	// Project is the one that this is about, if it is about one.
 	Project string `json:"project,omitempty"`
 }
 
 // Facts are what the doctor cannot find out by itself.
 type Facts struct {
+	Status    status.Status // of all that is to be checked
 	StateDir  string
 	Start     string // the directory from which a hook would search for its project; "" if there is none
 	Registry  registry.Registry
 	Version   string        // of this program
-	Projects  []string      // that are registered or configured, absolute
 	Options   queue.Options // as configured
 	ConfigErr error         // why the configuration is refused
 	Service   service.State // Reach also says why there is no service manager
@@ -67,23 +63,32 @@ type Hooks struct {
 
 // names are those of all checks, in the order in which they are reported. The
 // project of this directory and the self-test come after them.
-var names = [...]string{"agent.running", "agent.version", "service", "config", "registry", "hooks", "limits",
-	"project.exists", "spool.answer", "spool.permissions", "spool.off", "spool.git", "spool.waiting", "spool.rejects", "spool.queue",
-	"spool.filesystem", "disk"}
+var names = [...]string{"agent.running", "agent.version", "service", "config", "registry", "hooks", "project.exists",
+	"project.served", "spool.permissions", "spool.off", "spool.git", "spool.waiting", "spool.rejects", "spool.evicted", "disk"}
 
-// Examine makes all checks. Failures come first, then warnings, then what was
-// skipped.
-func Examine(ctx context.Context, f Facts) []Check {
+// Known returns what is wrong as far as the facts tell it, the worst first.
+func Known(f Facts) []Check {
 	d := &diagnosis{facts: f}
-	d.checkAgents()
-	d.checkService()
+	d.checkAgent()
 	if f.ConfigErr != nil {
 		d.find("config", Failure, f.ConfigErr.Error(), "edit the file; 'agent print config' shows all settings")
 	}
 	d.checkRegistry()
+	for _, p := range f.Status.Projects {
+		d.found = append(d.found, ofProject(p)...)
+	}
+	return sorted(d.found)
+}
+
+// Examine makes all checks. Failures come first, then warnings, then what was
+// skipped.
+func Examine(ctx context.Context, f Facts) []Check {
+	projects := f.Status.Projects
+	f.Status.Projects = nil // what is known of them is among what comes of a closer look
+	d := &diagnosis{facts: f, found: Known(f)}
+	d.checkService()
 	d.checkHooks(ctx)
-	d.checkLimits()
-	d.checkProjects(ctx)
+	d.checkProjects(ctx, projects)
 
 	all := d.found
 	for _, name := range names {
@@ -94,41 +99,36 @@ func Examine(ctx context.Context, f Facts) []Check {
 	if f.Start != "" {
 		all = append(all, checkHere(f.Start))
 	}
-	all = append(all, d.selfTest(ctx))
+	return sorted(append(all, SelfTest(ctx, f)))
+}
+
+func sorted(checks []Check) []Check {
 	order := []Level{Failure, Warning, Skipped, OK}
-	slices.SortStableFunc(all, func(a, b Check) int {
+	slices.SortStableFunc(checks, func(a, b Check) int {
 		return cmp.Compare(slices.Index(order, a.Status), slices.Index(order, b.Status))
 	})
-	return all
+	return checks
 }
 
 // diagnosis is an examination under way.
 type diagnosis struct {
-	facts  Facts
-	server *agent.Holder // the agent that serves all projects of this user; nil if none runs
-	found  []Check       // what is wrong
+	facts   Facts
+	project string  // that it is about; "" if it is about none
+	found   []Check // what is wrong
 }
 
 func (d *diagnosis) find(name string, status Level, what, mend string) {
-	d.found = append(d.found, Check{Name: name, Status: status, Detail: what, Mend: mend})
+	d.found = append(d.found, Check{name, status, what, mend, d.project})
 }
 
-func (d *diagnosis) checkAgents() {
-	h, running, err := agent.User(d.facts.StateDir)
-	if err != nil {
-		d.find("agent.running", Failure, err.Error(), "ls -la "+quote.Shell(d.facts.StateDir))
-		return
-	}
-	if running {
-		d.server = &h
-	}
-	switch s := d.server; {
-	case s == nil:
-		d.find("agent.running", Failure, "no agent serves the projects of this user: drops wait until one does, or until a drain", d.toStart())
-	case s.Problem != "":
+func (d *diagnosis) checkAgent() {
+	switch s := d.facts.Status; {
+	case !s.Running:
+		d.find("agent.running", Failure, "no agent is running: drops wait until one does, or until a drain", ToStart(d.facts.Service))
+	case s.Problem != "" && d.facts.ConfigErr == nil:
 		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
 	case s.Version != d.facts.Version:
-		mend := d.toRestart()
+		mend := d.facts.toRestart()
 		if s.Service && !place.IsThis(d.facts.Service.Binary) {
 			mend = "agent install" // it has the service start this program, and restarts it
 		}
@@ -136,19 +136,9 @@ func (d *diagnosis) checkAgents() {
 	}
 }
 
-// checkLimits tries to watch a directory: the limits are of a user, and shared
-// by all of the user's programs.
-func (d *diagnosis) checkLimits() {
-	t := watch.NewTable(watch.New)
-	err := t.Add(os.TempDir(), func(string, fsnotify.Op) {})
-	if err = errors.Join(err, t.Close()); err != nil {
-		d.find("limits", Failure, "projects are polled every second: "+err.Error(), "raise the limit; to keep it, in /etc/sysctl.d")
-	}
-}
-
-// toStart is how an agent is started here.
-func (d *diagnosis) toStart() string {
-	switch s := d.facts.Service; {
+// ToStart is the command that starts an agent where the service is so.
+func ToStart(s service.State) string {
+	switch {
 	case s.Installed:
 		return "agent start"
 	case s.Reach != nil:
@@ -158,45 +148,37 @@ func (d *diagnosis) toStart() string {
 }
 
 // toRestart is how the agent is started again.
-func (d *diagnosis) toRestart() string {
-	if d.server == nil || d.server.Service {
+func (f Facts) toRestart() string {
+	if f.Status.Service {
 		return "agent restart"
 	}
-	return fmt.Sprintf("kill %d, and start it again: %s", d.server.PID, d.toStart())
+	return fmt.Sprintf("kill %d, and start it again: %s", f.Status.PID, ToStart(f.Service))
 }
 
 func (d *diagnosis) checkService() {
 	s := d.facts.Service
+	_, missing := os.Stat(s.Binary)
 	switch {
-	case !s.Installed && s.Reach != nil:
-		d.find("service", Warning, s.Reach.Error(), "")
+	case s.Reach != nil:
+		why, _, _ := strings.Cut(s.Reach.Error(), "\n")
+		d.find("service", Warning, why+"; 'agent install' says how the agent runs without one", "")
 		return
 	case !s.Installed:
 		d.find("service", Warning, "the agent is not installed as a service: it does not start by itself", "agent install")
 		return
-	case s.Reach != nil:
-		d.find("service", Skipped, "cannot be asked: "+s.Reach.Error(), "")
-		return
+	case missing != nil:
+		d.find("service", Failure, "there is no program where it starts one: "+s.Binary, "agent install")
+	case !place.IsThis(s.Binary):
+		d.find("service", Warning, s.Binary+", which it starts, is not this program, but another version or somebody else's", "agent install")
 	}
-	ours, err := place.Program()
-	theirs, serr := os.Stat(s.Binary)
-	there := serr == nil && theirs.Mode().IsRegular()
-	elsewhere := there && err == nil && s.Binary != ours
-	for _, c := range []struct {
-		wrong      bool
-		level      Level
-		what, mend string
-	}{
-		{!there, Failure, "there is no program where it starts one: " + s.Binary, "agent install"},
-		{elsewhere, Warning, "it starts " + s.Binary + ", but with this program it should start " + ours, "agent install"},
-		{there && !elsewhere && !place.IsThis(s.Binary), Warning, s.Binary + ", which it starts, is not this program, but another version or somebody else's", "agent install"},
-		{!s.Running, Failure, "not running: " + s.Detail, "agent start; see why it ended: " + s.Logs},
-		{!s.Enabled, Warning, "it does not start at login", "agent install"},
-		{s.Linger == service.LingerOff, Warning, "it ends when you log out, and starts at the next login", "agent install --linger"},
-	} {
-		if c.wrong {
-			d.find("service", c.level, c.what, c.mend)
-		}
+	if !s.Running {
+		d.find("service", Failure, "not running: "+s.Detail+"; "+s.Logs+" shows why", "agent start")
+	}
+	if !s.Enabled {
+		d.find("service", Warning, "it does not start at login", "agent install")
+	}
+	if s.Linger == service.LingerOff {
+		d.find("service", Warning, "it ends when you log out, and starts at the next login", "agent install --linger")
 	}
 }
 
@@ -228,24 +210,24 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", limit), "agent hooks list, in each project that has hooks")
 	}
 	for _, c := range h.Connections {
-		if c.Doubled != "" {
-			d.found = append(d.found, Check{"hooks", Warning, c.Doubled, "", c.Project})
-		}
-		mend := "agent hooks install " + c.Tool.Name
+		d.project = c.Project
+		where := c.Tool.Name
 		if c.Project != "" {
-			mend += " --project " + quote.Shell(c.Project)
+			where += " --project " + quote.Shell(c.Project)
 		}
-		what, wrong := wrongHooks[c.State]
-		if c.Err != nil {
-			what, wrong, mend = "'s settings cannot be read: "+c.Err.Error(), true, "mend the file, then: "+mend
-		} else if !wrong && c.Off != "" {
-			what, wrong = " is connected, but does not run the hooks: "+c.Off, true
-			mend = "change that, or: agent hooks uninstall " + strings.TrimPrefix(mend, "agent hooks install ")
+		if c.Doubled != "" {
+			d.find("hooks", Warning, c.Doubled, "")
 		}
-		if wrong {
-			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})
+		switch what, wrong := wrongHooks[c.State]; {
+		case c.Err != nil:
+			d.find("hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error(), "mend the file, then: agent hooks install "+where)
+		case wrong:
+			d.find("hooks", Warning, c.Tool.Title+what, "agent hooks install "+where)
+		case c.Off != "":
+			d.find("hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off, "change that, or: agent hooks uninstall "+where)
 		}
 	}
+	d.project = ""
 	const mend = "agent hooks install TOOL, for any tool that is connected"
 	for _, file := range slices.Sorted(maps.Keys(h.Scripts)) {
 		state := h.Scripts[file]

@@ -24,6 +24,7 @@ import (
 
 	"spoolagent/agent"
 	"spoolagent/agent/registry"
+	"spoolagent/agent/status"
 	"spoolagent/configs/hooks"
 	"spoolagent/internal/agenttest"
 	"spoolagent/internal/place"
@@ -67,8 +68,18 @@ func serve(t testing.TB, project string) {
 
 func facts(t testing.TB, projects ...string) Facts {
 	state := filepath.Join(agenttest.Dir(t), "state")
-	return Facts{StateDir: state, Registry: registry.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Projects: projects, Options: queue.DefaultOptions(),
+	f := Facts{StateDir: state, Registry: registry.Registry{Dir: filepath.Join(state, "projects")}, Version: "test", Options: queue.DefaultOptions(),
 		Hooks: func(context.Context) Hooks { return Hooks{} }}
+	report(t, &f, projects...)
+	return f
+}
+
+// report looks how things are now.
+func report(t testing.TB, f *Facts, projects ...string) {
+	t.Helper()
+	var err error
+	f.Status, err = status.Report(t.Context(), status.Config{StateDir: f.StateDir, Projects: projects, Options: f.Options, Version: f.Version})
+	agenttest.Must(t, err)
 }
 
 // tree is everything there is below some directories, to the nanosecond.
@@ -113,8 +124,6 @@ func TestASoundProject(t *testing.T) {
 	agenttest.Must(t, err)
 	_, err = q.Take(context.Background(), spoolfiles.NewID())
 	agenttest.Must(t, err)
-	_, err = sp.Drop([]byte(`{"tool_name":"y"}`))
-	agenttest.Must(t, err)
 	before := tree(t, p)
 	checks := Examine(context.Background(), facts(t, p))
 	for _, c := range checks {
@@ -138,7 +147,6 @@ func TestASoundProject(t *testing.T) {
 // What is wrong with a project is found, told with how to mend it, and left
 // as it is.
 func TestWhatIsWrongWithAProject(t *testing.T) {
-	const old = 2*time.Minute + 5*time.Second
 	git := func(t *testing.T, p string, args ...string) {
 		t.Helper()
 		cmd := exec.Command("git", append([]string{"-C", p, "-c", "user.name=x", "-c", "user.email=x"}, args...)...)
@@ -155,27 +163,25 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 		mend   string // part of it; DIR stands for the project
 	}{
 		{"gone", func(t *testing.T, p string) { agenttest.Must(t, os.RemoveAll(p)) },
-			"project.exists", Warning, "is missing", "agent remove DIR"},
+			"project.exists", Warning, "does not exist", "agent remove DIR"},
 		{"no spool", func(t *testing.T, p string) { agenttest.Must(t, os.RemoveAll(in(p))) },
-			"project.exists", Warning, "is missing", "agent add DIR"},
+			"project.exists", Warning, ".spool", "agent remove DIR"},
 		{"the spool is a link", func(t *testing.T, p string) {
 			agenttest.Must(t, os.RemoveAll(in(p)))
 			agenttest.Must(t, os.Symlink("/etc", in(p)))
-		}, "spool.permissions", Failure, "/.spool: ", "ls -la DIR/.spool; rm"},
+		}, "project.served", Failure, "/.spool: ", "ls -la DIR/.spool; rm"},
 		{"incoming is a link", func(t *testing.T, p string) {
 			agenttest.Must(t, os.RemoveAll(in(p, "incoming")))
 			agenttest.Must(t, os.Symlink("/etc", in(p, "incoming")))
-		}, "spool.permissions", Failure, "/incoming: ", "ls -la DIR/.spool; rm"},
+		}, "project.served", Failure, "/incoming: ", "ls -la DIR/.spool; rm"},
 		{"control is a file", func(t *testing.T, p string) {
 			agenttest.Must(t, os.RemoveAll(in(p, "control")))
 			agenttest.Write(t, in(p, "control"), "")
-		}, "spool.permissions", Failure, "/control: ", "ls -la DIR/.spool; rm"},
+		}, "project.served", Failure, "/control: ", "ls -la DIR/.spool; rm"},
 		{"another user's spool", func(t *testing.T, p string) { agenttest.Must(t, os.Chown(in(p), 1, 1)) },
-			"spool.permissions", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
-		{"others can write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p, "control"), 0o770)) },
-			"spool.permissions", Warning, "/.spool/control: 0770", "chmod -R u+rwX,go-rwx DIR/.spool"},
-		{"closed", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p, "incoming"), 0o500)) },
-			"spool.permissions", Failure, "/.spool/incoming: 0500", "chmod -R u+rwX,go-rwx DIR/.spool"},
+			"project.served", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
+		{"others can write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p), 0o770)) },
+			"spool.permissions", Warning, "0770", "chmod -R u+rwX,go-rwx DIR/.spool"},
 		{"tracked", func(t *testing.T, p string) {
 			git(t, p, "init", "-q")
 			git(t, p, "add", "-f", ".spool/.gitignore")
@@ -185,39 +191,35 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			git(t, filepath.Dir(p), "add", "-f", filepath.Base(p)+"/.spool/.gitignore")
 			t.Cleanup(func() { os.RemoveAll(filepath.Join(filepath.Dir(p), ".git")) })
 		}, "spool.git", Failure, "tracked by git", "git -C DIR rm"},
-		{"drops wait", func(t *testing.T, p string) {
-			agenttest.Write(t, in(p, "incoming", "a.json"), "{}")
-			age(t, in(p, "incoming", "a.json"), old)
-		}, "spool.waiting", Warning, "1 drops wait, the oldest for 2m", "agent drain --project DIR"},
+		{"drops wait", func(t *testing.T, p string) { agenttest.Write(t, in(p, "incoming", "a.json"), "{}") },
+			"spool.waiting", Warning, "a drain: 1", "agent drain --project DIR"},
 		{"drops wait for an agent", func(t *testing.T, p string) {
 			serve(t, p)
 			agenttest.Write(t, in(p, "incoming", "a.json"), "{}")
-			age(t, in(p, "incoming", "a.json"), old)
-		}, "spool.waiting", Failure, "although an agent serves", "agent restart"},
-		{"requests wait", func(t *testing.T, p string) {
-			agenttest.Write(t, in(p, "control", "a.drain"), "")
-			age(t, in(p, "control", "a.drain"), old)
-		}, "spool.waiting", Warning, "1 requests wait, the oldest for 2m", "agent install"},
-		{"requests wait for an agent", func(t *testing.T, p string) {
-			serve(t, p)
-			agenttest.Write(t, in(p, "control", "a.drain"), "")
-			age(t, in(p, "control", "a.drain"), old)
-		}, "spool.waiting", Failure, "although an agent serves", "agent restart"},
-		{"replies wait", func(t *testing.T, p string) {
-			agenttest.Write(t, in(p, "control", "a.signals"), "")
-			age(t, in(p, "control", "a.signals"), 20*time.Minute+5*time.Second)
-		}, "spool.waiting", Warning, "1 replies without an acknowledgement wait, the oldest for 20m", "agent drain --project DIR"},
+			age(t, in(p, "incoming", "a.json"), 2*time.Minute)
+		}, "spool.waiting", Failure, "although an agent serves", "kill 1, and start it again: agent install"},
+		{"evicted", func(t *testing.T, p string) {
+			sp, err := spoolfiles.Open(p)
+			agenttest.Must(t, err)
+			defer sp.Close()
+			for range 3 {
+				_, err := sp.Drop([]byte(`{"tool_name":"x"}`))
+				agenttest.Must(t, err)
+			}
+			opt := queue.DefaultOptions()
+			opt.Cap = 1
+			_, err = queue.New(sp, opt, nil).Fold(t.Context())
+			agenttest.Must(t, err)
+		}, "spool.evicted", Warning, "evicted since the last drain: 2", "connect a consumer"},
 		{"rejects", func(t *testing.T, p string) { agenttest.Write(t, in(p, "rejected", "a"), "") },
-			"spool.rejects", Warning, "1 rejected", "ls DIR/.spool/rejected"},
-		{"malformed lines", func(t *testing.T, p string) { agenttest.Write(t, in(p, queue.FileName), "x\ny\n") },
-			"spool.queue", Warning, "2 lines", "agent peek --project DIR"},
+			"spool.rejects", Warning, "beside them: 1", "ls DIR/.spool/rejected"},
 		{"a locked queue", func(t *testing.T, p string) {
 			lock := flock.New(in(p, queue.FileName), flock.SetPermissions(0o600))
 			agenttest.Must(t, lock.Lock())
 			t.Cleanup(func() { lock.Unlock() })
-		}, "spool.queue", Warning, "holds the lock", "fuser -v DIR/.spool/" + queue.FileName},
+		}, "project.served", Failure, "holds the lock", "fuser -v DIR/.spool/" + queue.FileName},
 		{"the queue is a link", func(t *testing.T, p string) { agenttest.Must(t, os.Symlink("/etc/passwd", in(p, queue.FileName))) },
-			"spool.queue", Failure, queue.FileName, "ls -la DIR/.spool"},
+			"project.served", Failure, queue.FileName, "ls -la DIR/.spool"},
 	} {
 		if strings.HasPrefix(c.name, "another user") && os.Geteuid() != 0 {
 			continue // see TestRootWhatIsWrongWithAProject
@@ -309,39 +311,26 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
-// run makes an agent known, as long as the test lasts.
-func run(t *testing.T, f Facts, a agent.Holder) {
-	t.Helper()
-	agenttest.Must(t, os.MkdirAll(f.StateDir, 0o700))
-	data, err := json.Marshal(a)
-	agenttest.Must(t, err)
-	path := filepath.Join(f.StateDir, "agent.lock")
-	agenttest.Write(t, path, string(data))
-	lock := flock.New(path)
-	agenttest.Must(t, lock.Lock())
-	t.Cleanup(func() { lock.Unlock() })
-}
-
-func TestAgents(t *testing.T) {
-	holder := func(pid int) agent.Holder { return agent.Holder{PID: pid, Version: "old"} }
+func TestAgent(t *testing.T) {
+	running := status.Status{Running: true, PID: 1, Version: "old"}
+	problem, service := running, running
+	problem.Problem = "configuration refused"
+	service.Service = true
 	for _, c := range []struct {
-		agents []agent.Holder
+		s      status.Status
 		name   string
 		status Level
 		detail string
 		mend   string
 	}{
-		{nil, "agent.running", Failure, "no agent serves", "agent install"},
-		{[]agent.Holder{holder(1)}, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
-		{[]agent.Holder{{PID: 1, Version: "old", Problem: "configuration refused"}}, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
+		{status.Status{}, "agent.running", Failure, "no agent is running", "agent install"},
+		{running, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
+		{service, "agent.version", Warning, "version old", "agent install"},
+		{problem, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
 	} {
 		f := facts(t)
-		for _, a := range c.agents {
-			run(t, f, a)
-		}
-		d := &diagnosis{facts: f}
-		d.checkAgents()
-		got := named(d.found, c.name)
+		f.Status = c.s
+		got := named(Known(f), c.name)
 		if len(got) != 1 || got[0].Status != c.status || !strings.Contains(got[0].Detail, c.detail) || !strings.HasPrefix(got[0].Mend, c.mend) {
 			t.Errorf("want %+v, got %+v", c, got)
 		}
@@ -368,12 +357,12 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		{func(*service.State) {}, OK, ""},
 		{func(s *service.State) { *s = service.State{Reach: errors.New("no systemd")} }, Warning, ""},
 		{func(s *service.State) { s.Installed = false }, Warning, "agent install"},
-		{func(s *service.State) { s.Reach, s.Binary = errors.New("no bus"), "" }, Skipped, ""},
+		{func(s *service.State) { s.Reach, s.Binary = errors.New("no bus"), "" }, Warning, ""},
 		{func(s *service.State) { s.Enabled = false }, Warning, "agent install"},
 		{func(s *service.State) { s.Running = false }, Failure, "agent start"},
 		{func(s *service.State) { s.Linger = service.LingerOff }, Warning, "agent install --linger"},
 		{func(s *service.State) { s.Binary = other }, Warning, "agent install"},
-		{func(s *service.State) { s.Binary = here }, Warning, "agent install"},
+		{func(s *service.State) { s.Binary = here }, OK, ""},
 		{func(s *service.State) { s.Binary = other + "2" }, Failure, "agent install"},
 		{func(s *service.State) { s.Binary = "" }, Failure, "agent install"},
 	} {
@@ -436,7 +425,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 }
 
 // serving runs an agent for all projects of a user.
-func serving(t *testing.T, f Facts) {
+func serving(t *testing.T, f *Facts) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -450,44 +439,35 @@ func serving(t *testing.T, f Facts) {
 			t.Error(err)
 		}
 	})
-	soon, stop := context.WithTimeout(ctx, 30*time.Second)
-	defer stop()
-	agenttest.Must(t, await(soon, time.Minute, func() (bool, error) {
-		_, running, err := agent.User(f.StateDir)
-		return running, err
+	agenttest.Must(t, await(ctx, 30*time.Second, func() (bool, error) {
+		report(t, f)
+		return f.Status.Running, nil
 	}))
-}
-
-// tested is what came of the self-test.
-func tested(f Facts) Check {
-	d := &diagnosis{facts: f}
-	d.checkAgents()
-	return d.selfTest(context.Background())
 }
 
 func TestSelfTest(t *testing.T) {
 	f := facts(t)
-	if c := tested(f); c.Status != Skipped {
+	if c := SelfTest(t.Context(), f); c.Status != Skipped {
 		t.Errorf("no agent runs, but: %+v", c)
 	}
 	if _, err := os.Lstat(f.StateDir); err == nil {
 		t.Error("a state directory was made")
 	}
-	serving(t, f)
+	serving(t, &f)
 	if c := named(Examine(context.Background(), f), "agent.running"); c[0].Status != OK {
 		t.Errorf("%+v", c)
 	}
 	// Several at once do not disturb each other.
 	done := make(chan Check)
 	for range 3 {
-		go func() { done <- tested(f) }()
+		go func() { done <- SelfTest(t.Context(), f) }()
 	}
 	for range 3 {
 		c := <-done
 		if c.Status != OK || c.Mend != "" {
 			t.Errorf("%+v", c)
 		}
-		for _, step := range []string{"served after ", "in the queue after ", "answered after "} {
+		for _, step := range []string{"folded after ", "drained after "} {
 			if !strings.Contains(c.Detail, step) {
 				t.Errorf("no %q in %q", step, c.Detail)
 			}
@@ -519,15 +499,13 @@ func nothingLeft(t *testing.T, f Facts) {
 func TestSelfTestOfAnIdleAgent(t *testing.T) {
 	f := facts(t)
 	mkdir(t, f.StateDir)
-	st := &selfTest{facts: f, pid: 1, patience: 50 * time.Millisecond}
-	if err := st.run(context.Background()); err == nil || !strings.Contains(err.Error(), "not served: waited 50ms") {
+	if _, err := f.selfTest(context.Background(), 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "not folded: waited 50ms") {
 		t.Error(err)
 	}
 	nothingLeft(t, f)
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	st = &selfTest{facts: f, pid: 1, patience: time.Minute}
-	if err := st.run(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := f.selfTest(ctx, time.Minute); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	nothingLeft(t, f)
@@ -541,23 +519,17 @@ func TestChecksAreTheDocumentedJSON(t *testing.T) {
 	}
 }
 
-func TestLittleRoom(t *testing.T) {
-	const mib = 1 << 20
-	for _, c := range []struct {
-		s    space
-		want Level
-	}{
-		{space{bytes: 1000 * mib, freeBytes: 101 * mib}, OK},
-		{space{bytes: 1000 * mib, freeBytes: 99 * mib}, Warning},
-		{space{bytes: 100 * mib, freeBytes: 11 * mib}, OK},
-		{space{bytes: 100 * mib, freeBytes: 9 * mib}, Warning},
-		{space{bytes: 1}, Failure},
-		{space{bytes: 1, freeBytes: 1, inodes: 50000, freeInodes: 999}, Warning},
-		{space{bytes: 1, freeBytes: 1, inodes: 50000}, Failure},
-		{space{}, OK},
-	} {
-		if what, got := c.s.scarce(); got != c.want || (what == "") != (got == OK) {
-			t.Errorf("%+v: %s (%s), want %s", c.s, got, what, c.want)
-		}
+// The project of a self-test under way is not shown among the others.
+func TestScratch(t *testing.T) {
+	p := mkdir(t, filepath.Join(agenttest.Dir(t), scratch+"1"))
+	if !IsScratch(p) {
+		t.Error("one under way is none")
+	}
+	age(t, p, time.Hour)
+	if IsScratch(p) {
+		t.Error("one that was left behind is not to be seen")
+	}
+	if IsScratch(mkdir(t, filepath.Join(agenttest.Dir(t), "code"))) {
+		t.Error("another project is one")
 	}
 }

@@ -14,12 +14,11 @@ import (
 	"time"
 
 	"spoolagent/agent"
-	"spoolagent/agent/watch"
+	"spoolagent/agent/status"
 	"spoolagent/internal/patience"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
-	"spoolagent/spoolfiles/signal"
 )
 
 const (
@@ -27,158 +26,102 @@ const (
 	limit = 5 * time.Second
 	// allLimit is how long all of them are waited for.
 	allLimit = 30 * time.Second
-	// shortLimit is how long git may take to read its index, and how long the
-	// queue's lock is waited for.
-	shortLimit = 1500 * time.Millisecond
+	// gitLimit is how long git may take to read its index.
+	gitLimit = 1500 * time.Millisecond
 	// tolerance is how long an agent may take for what it does at once.
 	tolerance = time.Minute
 )
 
-func (d *diagnosis) checkProjects(ctx context.Context) {
+// MoreRoom is what keeps signals from being evicted.
+const MoreRoom = "connect a consumer that drains more often (agent drain --follow), or raise cap in the configuration (agent print config)"
+
+// ofProject is what a report says of a project that somebody should know.
+func ofProject(p status.ProjectStatus) []Check {
+	f := diagnosis{project: p.Path}
+	dir := quote.Shell(p.Path)
+	switch {
+	case p.State == agent.StateMissing:
+		f.find("project.exists", Warning, p.Error, "agent remove "+dir)
+	case p.NeedsAttention():
+		f.find("project.served", Failure, p.Error, p.Advice)
+	case p.Error != "":
+		f.find("project.served", Warning, p.Error, "")
+	}
+	if p.State == agent.StateStopped && p.Incoming > 0 {
+		f.find("spool.waiting", Warning, fmt.Sprintf("drops that wait for an agent, or for a drain: %d", p.Incoming), "agent drain --project "+dir)
+	}
+	if p.Off {
+		f.find("spool.off", Warning, "recording is off: hooks and 'agent drop' store nothing", "agent on "+dir)
+	}
+	if n := p.EvictedSinceDrain; n > 0 {
+		f.find("spool.evicted", Warning, fmt.Sprintf("signals evicted since the last drain: %d, for the queue keeps %d", n, p.Cap),
+			MoreRoom)
+	}
+	if p.Rejected > 0 {
+		f.find("spool.rejects", Warning, fmt.Sprintf("rejected, with the reasons beside them: %d", p.Rejected), "ls "+dir+"/.spool/rejected")
+	}
+	return f.found
+}
+
+func (d *diagnosis) checkProjects(ctx context.Context, projects []status.ProjectStatus) {
 	ctx, cancel := context.WithTimeout(ctx, allLimit)
 	defer cancel()
-	found := make([][]Check, len(d.facts.Projects))
-	patience.Each(len(found), func(i int) { found[i] = d.checkProject(ctx, d.facts.Projects[i]) })
+	found := make([][]Check, len(projects))
+	patience.Each(len(found), func(i int) {
+		checks, ok := patience.Within(ctx, limit, func(ctx context.Context) []Check { return d.checkProject(ctx, projects[i]) })
+		if !ok { // the report says that it does not answer
+			checks = ofProject(projects[i])
+		}
+		found[i] = checks
+	})
 	d.found = append(d.found, slices.Concat(found...)...)
 }
 
-// checkProject checks one project, but waits no longer than the limit.
-func (d *diagnosis) checkProject(ctx context.Context, project string) []Check {
-	run := func(ctx context.Context) *examiner {
-		e := &examiner{project: project, dir: quote.Shell(project), d: d}
-		e.run(ctx)
-		return e
+// checkProject adds to the findings of the report what takes a closer look.
+func (d *diagnosis) checkProject(ctx context.Context, p status.ProjectStatus) []Check {
+	dir := quote.Shell(p.Path)
+	sp, err := spoolfiles.OpenExisting(p.Path)
+	if p.State.NeedsAttention() || p.Uncounted {
+		p.Advice = toOpen(err, dir)
 	}
-	e, ok := patience.Within(ctx, limit, run)
-	if !ok {
-		e = &examiner{project: project, dir: quote.Shell(project)}
-		e.find("spool.answer", Failure, fmt.Sprintf("not checked: no answer within %v (%v for all)", limit, allLimit),
-			"see whether the file system's server can be reached: ls "+e.dir)
+	f := diagnosis{d.facts, p.Path, ofProject(p)}
+	if room := littleRoom(p.Path); room != "" {
+		f.find("disk", Warning, "when the disk is full, nothing is folded, and hooks cannot leave drops: "+room, "df -h "+dir+"; df -i "+dir)
 	}
-	return e.found
-}
-
-// examiner checks one project.
-type examiner struct {
-	project string
-	dir     string // the same, for a shell
-	d       *diagnosis
-	served  bool // an agent serves it
-	found   []Check
-}
-
-func (e *examiner) find(name string, status Level, what, mend string) {
-	e.found = append(e.found, Check{name, status, e.project + ": " + what, mend, e.project})
-}
-
-func (e *examiner) run(ctx context.Context) {
-	if which, level := spaceOf(e.project).scarce(); level != OK {
-		e.find("disk", level, "the disk is full, or nearly full; then nothing can be folded, and hooks fail to leave drops: "+which, "df -h "+e.dir+"; df -i "+e.dir)
+	if tracked(ctx, p.Path) {
+		f.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs",
+			"git -C "+dir+" rm -r -q --cached .spool, and commit")
 	}
-	if name := watch.Foreign(e.project); name != "" {
-		e.find("spool.filesystem", Warning, "it is on "+name+": it is polled every second, and must be used by this machine alone", "move the project to a local disk")
-	}
-	if tracked(ctx, e.project) {
-		e.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs", "git -C "+e.dir+" rm -r -q --cached .spool, and commit")
-	}
-	sp, err := spoolfiles.OpenExisting(e.project)
 	if err != nil {
-		e.cannotOpen(err)
-		return
+		return f.found
 	}
 	defer sp.Close()
-	e.permissions(sp)
-	if sp.Off() {
-		e.find("spool.off", Warning, "recording is off: hooks store nothing", "agent on "+e.dir)
+	if info, err := sp.Root.Stat(); err == nil && info.Mode.Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		f.find("spool.permissions", Warning, fmt.Sprintf("others can read or change the spool: %#o", info.Mode.Perm()), toClose+dir+"/.spool")
 	}
-	_, e.served, _ = agent.Serving(sp) // a lock of another user has been reported
-	e.waiting(sp)
-	if n, err := sp.CountRejects(); err == nil && n > 0 {
-		e.find("spool.rejects", Warning, fmt.Sprintf("%d rejected; the reasons are beside them", n), "ls "+e.dir+"/.spool/rejected; rm -r what is of no use")
+	drops, _ := sp.ListDrops() // the report says why it cannot be listed
+	if _, served, _ := agent.Serving(sp); served && len(drops) > 0 && time.Since(time.Unix(0, drops[0].MTime)) > tolerance {
+		f.find("spool.waiting", Failure, fmt.Sprintf("%d drops have waited for more than %v, although an agent serves the project: see its log", len(drops), tolerance),
+			d.facts.toRestart())
 	}
-	e.queue(ctx, sp)
+	return f.found
 }
 
-// chown and chmod make a spool its user's, and private.
-func (e *examiner) chown() string {
-	return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), e.dir)
-}
-func (e *examiner) chmod() string { return "chmod -R u+rwX,go-rwx " + e.dir + "/.spool" }
+// toClose makes what follows usable for its owner, and for nobody else.
+const toClose = "chmod -R u+rwX,go-rwx "
 
-// cannotOpen says why a spool cannot be opened.
-func (e *examiner) cannotOpen(err error) {
-	mend := "ls -la " + e.dir + "/.spool; rm what is in the place of a directory"
+// toOpen is what to do about a spool that cannot be opened, or if it can, about
+// its queue.
+func toOpen(err error, dir string) string {
 	switch owner := (*spoolfiles.OwnerError)(nil); {
-	case errors.Is(err, fs.ErrNotExist):
-		e.find("project.exists", Warning, "the directory, or its .spool, is missing", "agent remove "+e.dir+", or agent add "+e.dir)
-		return
+	case err == nil:
+		return "fuser -v " + dir + "/.spool/" + queue.FileName + "; ls -la " + dir + "/.spool"
 	case errors.As(err, &owner):
-		mend = e.chown()
+		return fmt.Sprintf("sudo chown -R %d %s/.spool", os.Geteuid(), dir)
 	case errors.Is(err, fs.ErrPermission):
-		mend = e.chmod()
+		return toClose + dir + "/.spool"
 	}
-	e.find("spool.permissions", Failure, "it cannot be opened: "+err.Error(), mend)
-}
-
-// permissions checks the modes of the spool's directories. Those of files do not
-// matter in private directories.
-func (e *examiner) permissions(sp *spoolfiles.Spool) {
-	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming, sp.Work, sp.Control, sp.Rejected} {
-		if d == nil {
-			continue
-		}
-		info, err := d.Stat()
-		switch mode := info.Mode.Perm(); {
-		case err != nil || runtime.GOOS == "windows":
-		case mode&0o700 != 0o700:
-			e.find("spool.permissions", Failure, fmt.Sprintf("its owner cannot use %s: %#o", d.Path(), mode), e.chmod())
-		case mode&0o077 != 0:
-			e.find("spool.permissions", Warning, fmt.Sprintf("others can read or change %s: %#o", d.Path(), mode), e.chmod())
-		}
-	}
-}
-
-// waiting checks how long drops, requests and replies have waited.
-func (e *examiner) waiting(sp *spoolfiles.Spool) {
-	drops, _ := sp.ListDrops() // permissions says why it cannot be listed
-	control, _ := sp.ScanControl()
-	if len(drops) > 0 {
-		e.waitingIn("drops", len(drops), drops[0], tolerance)
-	}
-	if r := control.Requests; len(r) > 0 {
-		e.waitingIn("requests", len(r), r[0].Entry, tolerance)
-	}
-	if r := control.Replies; len(r) > 0 {
-		e.waitingIn("replies without an acknowledgement", len(r), r[0].Entry, e.d.facts.Options.ReplyTTL+tolerance)
-	}
-}
-
-// waitingIn checks files of one kind.
-func (e *examiner) waitingIn(what string, n int, oldest spoolfiles.Entry, allowed time.Duration) {
-	age := time.Since(time.Unix(0, oldest.MTime))
-	what = fmt.Sprintf("%d %s wait, the oldest for %v, ", n, what, age.Round(time.Second))
-	switch {
-	case age <= allowed:
-	case e.served:
-		e.find("spool.waiting", Failure, what+"although an agent serves the project", "see why: agent status --project "+e.dir+", and the agent's log; "+e.d.toRestart())
-	default:
-		e.find("spool.waiting", Warning, what+"for no agent serves the project", e.d.toStart()+", or agent drain --project "+e.dir)
-	}
-}
-
-func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
-	ctx, cancel := context.WithTimeout(ctx, shortLimit)
-	defer cancel()
-	malformed := 0
-	err := queue.New(sp, e.d.facts.Options, nil).Peek(ctx, func(signal.Signal) error { return nil }, func(int, error) { malformed++ })
-	switch {
-	case err != nil && ctx.Err() != nil:
-		e.find("spool.queue", Warning, "another program holds the lock of the queue", "see which: fuser -v "+e.dir+"/.spool/"+queue.FileName)
-	case err != nil:
-		e.find("spool.queue", Failure, "the queue cannot be read: "+err.Error(), "ls -la "+e.dir+"/.spool")
-	case malformed > 0:
-		e.find("spool.queue", Warning, fmt.Sprintf("%d lines of the queue are no signals; they are rejected when it next changes", malformed), "see them: agent peek --project "+e.dir)
-	}
+	return "ls -la " + dir + "/.spool; rm what is in the place of a directory"
 }
 
 // tracked asks git whether the spool is in its index. The settings of a
@@ -186,7 +129,7 @@ func (e *examiner) queue(ctx context.Context, sp *spoolfiles.Spool) {
 // only one that this command would run, and is overridden. If git fails, the
 // spool is taken not to be tracked.
 func tracked(ctx context.Context, project string) bool {
-	ctx, cancel := context.WithTimeout(ctx, shortLimit)
+	ctx, cancel := context.WithTimeout(ctx, gitLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", "-C", project, "-c", "core.fsmonitor=false", "--literal-pathspecs", "--no-optional-locks",
 		"ls-files", "--error-unmatch", "--", spoolfiles.DirName)
@@ -195,43 +138,25 @@ func tracked(ctx context.Context, project string) bool {
 	return cmd.Run() == nil
 }
 
-// space is how much room a file system has; a total is 0 if it is not limited,
-// or not known.
-type space struct {
-	bytes, freeBytes   uint64
-	inodes, freeInodes uint64
-}
-
-// scarce says what there is too little of, and how bad that is.
-func (s space) scarce() (what string, level Level) {
-	switch {
-	case s.bytes > 0 && s.freeBytes == 0, s.inodes > 0 && s.freeInodes == 0:
-		level = Failure
-	case s.freeBytes < min(100<<20, s.bytes/10), s.freeInodes < min(1000, s.inodes/10):
-		level = Warning
-	default:
-		return "", OK
-	}
-	return fmt.Sprintf("%.1f of %.1f MiB, %d of %d inodes", float64(s.freeBytes)/(1<<20), float64(s.bytes)/(1<<20), s.freeInodes, s.inodes), level
-}
-
 // checkHere says which project a hook gets that starts in this directory, and why.
 func checkHere(start string) Check {
 	project := spoolfiles.Find(start)
-	why := "since no directory upwards has a .spool or is the top of a git work tree"
-	if _, err := os.Lstat(filepath.Join(project, ".git")); err == nil {
-		why = "the top of the git work tree"
-	}
+	dir := quote.Shell(project)
 	sp, err := spoolfiles.OpenExisting(project)
-	switch {
-	case err == nil:
+	if err == nil {
 		defer sp.Close()
-		if sp.Off() {
-			return Check{"here", Warning, "a hook here stores nothing: recording is off in " + project, "agent on " + quote.Shell(project), ""}
-		}
+	}
+	_, noTop := os.Lstat(filepath.Join(project, ".git"))
+	why := "since no directory upwards has a .spool or is the top of a git work tree"
+	switch {
+	case err == nil && sp.Off():
+		return Check{Name: "here", Status: Warning, Detail: "a hook here stores nothing: recording is off in " + project, Mend: "agent on " + dir}
+	case err == nil:
 		why = "the nearest directory upwards that has a .spool"
 	case !errors.Is(err, fs.ErrNotExist):
-		return Check{"here", Warning, "a hook here stores nothing: " + err.Error(), "ls -la " + quote.Shell(filepath.Join(project, spoolfiles.DirName)), ""}
+		return Check{Name: "here", Status: Warning, Detail: "a hook here stores nothing: " + err.Error(), Mend: toOpen(err, dir)}
+	case noTop == nil:
+		why = "the top of the git work tree"
 	}
 	return Check{Name: "here", Status: OK, Detail: "a hook here stores in " + project + ", " + why}
 }

@@ -1,20 +1,24 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent/doctor"
+	"spoolagent/agent/status"
 	"spoolagent/configs"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/patience"
+	"spoolagent/internal/quote"
 	"spoolagent/service"
 	"spoolagent/spoolfiles"
 )
@@ -25,15 +29,11 @@ func doctorCommand(o *options) *cobra.Command {
 		Use:   "doctor [--all|--json]",
 		Short: "Find out what is wrong, and how to fix it",
 		Long: `Checks the agent, its service, the configuration, the registry, the AI tools'
-hooks, the system's limits, and every project that is registered or configured,
-with --project only that one. Then a signal is sent through a project made for
-this, which the running agent serves, from drop to drain; nothing is left of it.
-Nothing else is changed: what is to be done is shown as a command.
-
-What is wrong is shown, the worst first, and which project a hook would get here;
-with --all, also what is right.
+hooks, and every project, with --project only that one. Then a signal is sent
+through a project made for this, from drop to drain. Nothing else is changed:
+what is to be done is shown as a command. What is wrong is shown, the worst
+first, and which project a hook would get here; with --all, also what is right.
 Exit status 1 says that something does not work; warnings do not count.`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -45,7 +45,7 @@ Exit status 1 says that something does not work; warnings do not count.`,
 			if asJSON {
 				err = printJSON(map[string][]doctor.Check{"checks": checks})
 			} else {
-				_, err = os.Stdout.WriteString(showChecks(checks, all, painter(inColour(os.Stdout))))
+				err = showChecks(checks, all)
 			}
 			switch {
 			case err != nil:
@@ -63,32 +63,70 @@ Exit status 1 says that something does not work; warnings do not count.`,
 	return cmd
 }
 
-// facts are what the doctor is told.
-func (o *options) facts(ctx context.Context) (doctor.Facts, error) {
-	about, err := o.subject()
-	if err != nil {
-		return doctor.Facts{}, err
+// facts are how things are, as far as it can be told without a closer look.
+func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
+	c, refused := o.load()
+	if refused != nil {
+		c = configs.Default()
 	}
-	f := doctor.Facts{
-		StateDir:  about.state,
-		Registry:  about.registry,
-		Version:   version(),
-		Projects:  about.projects,
-		Options:   queueOptions(about.config),
-		ConfigErr: about.refused,
-		Hooks:     hookFacts,
-	}
+	f = doctor.Facts{Version: version(), Options: queueOptions(c), ConfigErr: refused, Hooks: hookFacts}
 	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
-	s, err := service.New()
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, servicePatience)
-		defer cancel()
-		f.Service, err = s.State(ctx)
+	if f.StateDir, err = stateDir(); err != nil {
+		return f, err
 	}
+	if f.Registry, err = projectRegistry(); err != nil {
+		return f, err
+	}
+	projects, err := o.toReport(c, f)
 	if err != nil {
-		f.Service.Reach = err
+		return f, err
 	}
-	return f, nil
+	f.Status, err = status.Report(ctx, status.Config{StateDir: f.StateDir, Projects: projects, Options: f.Options, Version: f.Version})
+	if refused != nil {
+		f.Status.Problem = "configuration refused: " + quote.Error(refused)
+	}
+	f.Service = serviceState(ctx)
+	return f, err
+}
+
+// toReport are the project of --project, or else all that are registered or
+// configured, and that of this directory.
+func (o *options) toReport(c configs.Config, f doctor.Facts) ([]string, error) {
+	if len(o.projects) > 0 {
+		return absolute(o.projects)
+	}
+	projects, _ := listed(c, f.Registry) // the check of the registry says what is wrong
+	if sp, err := spoolfiles.OpenExisting(spoolfiles.Find(f.Start)); f.Start != "" && err == nil {
+		projects = append(projects, sp.Project)
+		sp.Close()
+	}
+	slices.Sort(projects)
+	return slices.DeleteFunc(slices.Compact(projects), doctor.IsScratch), nil
+}
+
+// servicePatience is how long the service is waited for.
+const servicePatience = time.Second
+
+// serviceState is how things are with the OS service. It does not wait for a
+// manager's command that cannot even be killed.
+func serviceState(ctx context.Context) service.State {
+	noAnswer := fmt.Errorf("no answer within %v", servicePatience)
+	st, ok := patience.Within(ctx, 2*servicePatience, func(ctx context.Context) (st service.State) {
+		ctx, cancel := context.WithTimeoutCause(ctx, servicePatience, noAnswer)
+		defer cancel()
+		s, err := service.New()
+		if err == nil {
+			st, err = s.State(ctx)
+		}
+		if err != nil {
+			st.Reach = cmp.Or(context.Cause(ctx), err)
+		}
+		return st
+	})
+	if !ok {
+		st.Reach = noAnswer
+	}
+	return st
 }
 
 // hookFacts are what is connected, and the tools that could be.
@@ -108,34 +146,14 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	return h
 }
 
-// showChecks is the checks for people.
-func showChecks(checks []doctor.Check, all bool, p painter) string {
-	var b strings.Builder
-	colours := map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}
-	// Of projects that have the same wrong, there may be thousands.
-	const few = 5
-	shown, left := map[string]int{}, 0
-	for _, c := range checks {
-		if c.Status == doctor.OK && !all {
-			if c.Name == "here" {
-				fmt.Fprintln(&b, safe(c.Detail))
-			}
-			continue
-		}
-		if shown[c.Name]++; shown[c.Name] > few {
-			left++
-			continue
-		}
-		fmt.Fprintf(&b, "%s%*s %-18s  %s\n", p.paint(string(c.Status), colours[c.Status]), len(doctor.Failure)-len(c.Status), "", c.Name, named(safe(c.Detail)))
-		if c.Mend != "" {
-			fmt.Fprintln(&b, "          mend: "+p.paint(named(safe(c.Mend)), bold))
-		}
-	}
-	if left > 0 {
-		fmt.Fprintf(&b, "... and %d more of the same checks, which --json has\n", left)
-	}
+// showChecks prints the checks for people.
+func showChecks(checks []doctor.Check, all bool) error {
+	pg := newPage(os.Stdout)
+	pg.checks(slices.DeleteFunc(slices.Clone(checks), func(c doctor.Check) bool {
+		return c.Status == doctor.OK && c.Name != "here" && !all
+	}))
 	if checks[0].Status == doctor.OK { // the worst
-		fmt.Fprintln(&b, p.paint("all is well", green))
+		pg.say(green, "all is well", "")
 	}
-	return b.String()
+	return pg.print("")
 }

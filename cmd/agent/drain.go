@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent/doctor"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -21,40 +22,35 @@ import (
 
 func drainCommand(o *options) *cobra.Command {
 	var timeout time.Duration
-	var following, ids bool
+	var following, ids, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "drain [--timeout 5s] [-- COMMAND [ARG]...]\n  agent drain --follow [--id] [-- COMMAND [ARG]...]",
+		Use:   "drain [--timeout 5s] [--json] [-- COMMAND [ARG]...]\n  agent drain --follow [--id] [--json] [-- COMMAND [ARG]...]",
 		Short: "Take all signals",
-		Long: `Prints all signals of the project as JSON Lines, oldest first, and empties the
-queue, with an agent or without one. Drops that were there before are among them.
-The signals are taken only once standard output has them all. If it fails, or
-drain is interrupted, all go back into the queue.
+		Long: `Prints all signals of the project, oldest first, and empties the queue, with an
+agent or without one: on a terminal a line for people, elsewhere and with --json
+JSON Lines. The signals are taken once standard output has them all. If that
+fails, or drain is interrupted, all go back into the queue.
 
 With a COMMAND nothing is printed. If there are signals, it is run and finds them
-on its standard input. They are taken once it ends with status 0, else all go
-back into the queue.
+on its standard input, as JSON Lines. They are taken if it ends with status 0.
 
 With --follow it stays, and prints what comes as it comes, until its reader
-ends, or SIGINT or SIGTERM comes; all of these are exit status 0. What a pipe
-has taken counts as taken, also if the reader dies over it. A COMMAND is run for
-each batch of signals. With another status than 0 it gets the same batch again,
-after a pause.
+ends, or SIGINT or SIGTERM comes, all with exit status 0. What a pipe has taken
+counts as taken. A COMMAND is run for each batch of signals; if it fails, it gets
+the same batch again, after a pause.
 
 When the follower is killed, the next one hands over again what had not been
 acknowledged; without a next one, it goes back into the queue after reply_ttl.
 With --id each line begins with a member "id" that no other signal has, and that
-is the same when it is handed over again, so that the receiver can discard
-repeats. Signals that have gone back into the queue get new ids.`,
+is the same when it is handed over again. Signals that have gone back into the
+queue get new ids.`,
 		Example: `  agent drain >signals.jsonl
   agent drain --timeout 1s | jq -r .payload
   agent drain -- sh digest.sh
   agent drain --follow | jq --unbuffered -r .payload
   agent drain --follow --id -- sh publish.sh`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			if cmd.ArgsLenAtDash() != 0 {
+			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return fmt.Errorf("unknown argument %q; a command is given as -- COMMAND", args[0])
 			}
 			return nil
@@ -69,7 +65,7 @@ repeats. Signals that have gone back into the queue get new ids.`,
 				if cmd.Flags().Changed("timeout") {
 					return usage("--timeout and --follow exclude each other, for who follows waits")
 				}
-				return followSignals(cmd.Context(), o, ids, command)
+				return followSignals(cmd.Context(), o, ids, asJSON || ids, command)
 			}
 			if ids {
 				return usage("--id needs --follow")
@@ -86,11 +82,12 @@ repeats. Signals that have gone back into the queue get new ids.`,
 			if err := obtain(ctx, q, id, timeout, complain); err != nil {
 				return err
 			}
-			return deliver(ctx, sp, q, id, command)
+			return deliver(ctx, sp, q, id, asJSON, command)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "wait no longer than `TIME` for the signals")
 	cmd.Flags().BoolVar(&following, "follow", false, "stay, and take what comes")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON Lines, also on a terminal")
 	cmd.Flags().BoolVar(&ids, "id", false, "with --follow: give each signal an id that tells repeats")
 	return cmd
 }
@@ -118,7 +115,7 @@ func obtain(ctx context.Context, q *queue.Queue, id string, timeout time.Duratio
 		return err
 	}
 	if n := before.EvictedSince(); n > 0 {
-		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
+		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, doctor.MoreRoom))
 	}
 	if res.Failed != nil {
 		tell(fmt.Errorf("left behind: %w", res.Failed))
@@ -141,13 +138,13 @@ func noticeClosedPipe() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE
 // deliver copies a reply to standard output, or has a command take it, and
 // acknowledges it. If that fails, or ctx ends first, the reply goes back into the
 // queue.
-func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string, command []string) error {
+func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id string, asJSON bool, command []string) error {
 	name, taker := id+spoolfiles.ReplySuffix, "standard output"
 	f, err := sp.Control.OpenFile(name, os.O_RDONLY)
 	if err == nil {
 		defer f.Close()
 		if len(command) == 0 {
-			err = copyOut(ctx, f)
+			err = copyOut(ctx, f, asJSON)
 		} else {
 			taker = command[0]
 			err = hand(ctx, sp, f, name, command)
@@ -197,13 +194,13 @@ const touchInterval = time.Second
 
 var errInterrupted = errors.New("interrupted")
 
-// copyOut copies a file to standard output, to the disk if that is one. If ctx
+// copyOut copies signals to standard output, to the disk if that is one. If ctx
 // ends, what can be written soon still is: half a batch would come again as a
 // whole.
-func copyOut(ctx context.Context, f io.Reader) error {
+func copyOut(ctx context.Context, f io.Reader, asJSON bool) error {
 	copied := make(chan error, 1)
 	go func() { // nothing else interrupts a write to a full pipe
-		_, err := io.Copy(os.Stdout, f)
+		err := printSignals(f, asJSON)
 		// A file may find out only now that its disk is full.
 		if fi, serr := os.Stdout.Stat(); err == nil && serr == nil && fi.Mode().IsRegular() {
 			err = os.Stdout.Sync()

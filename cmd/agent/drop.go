@@ -21,20 +21,18 @@ func dropCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drop [--tool NAME] [--payload TEXT] [--hook]",
 		Short: "Leave one drop for the agent to fold",
-		Long: `Leaves one drop in the project's spool, which is made if there is none. It takes
-no lock and waits for nobody; an agent need not run. The first drop of a project
-also registers it, as 'agent add' does. Where recording is off ('agent off'), it
-stores nothing and succeeds.
+		Long: `Leaves one drop in the project's spool, which is made if there is none. It waits
+for nobody; an agent need not run. A project's first drop also registers it, as
+'agent add' does. Where recording is off, it stores nothing and succeeds.
 
-With --tool or --payload the drop is a signal made of them, with the time and
-the working directory. Without, standard input is the drop, as it comes: a
-signal, or the event that an AI tool hands to its hook.
+With --tool or --payload the drop is a signal made of them. Without, standard
+input is the drop, as it comes: a signal, or the event that an AI tool hands to
+its hook.
 
 With --hook, whatever happens, the exit status is 0 and nothing is printed to
 standard output.`,
 		Example: `  agent drop --tool me --payload 'prefer table tests here'
   agent drop --hook <event.json`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			project, err := o.project()
 			if err != nil {
@@ -53,7 +51,7 @@ standard output.`,
 			if s.ToolName != nil || s.Payload != nil {
 				err = dropSignal(project, s)
 			} else {
-				err = dropInput(project, o)
+				err = dropInput(project, o, hook)
 			}
 			if errors.Is(err, spoolfiles.ErrOff) {
 				if !hook {
@@ -80,8 +78,8 @@ func dropSignal(project string, s signal.Signal) error {
 }
 
 // dropInput drops standard input. That the configuration is refused is no
-// reason to lose it.
-func dropInput(project string, o *options) error {
+// reason to lose it. A person is told if the agent will reject it.
+func dropInput(project string, o *options, hook bool) error {
 	c, err := o.load()
 	if err != nil {
 		c = configs.Default()
@@ -95,6 +93,9 @@ func dropInput(project string, o *options) error {
 		return errors.New("standard input is empty; give it the drop, or use --tool and --payload")
 	case int64(len(data)) > limit:
 		return fmt.Errorf("the drop has more than %d bytes, which is the limit (max_drop in the configuration)", limit)
+	}
+	if _, err := signal.DecodeDrop(data, signal.Origin{}); err != nil && !hook {
+		complain(fmt.Errorf("warning: the agent will reject this drop: %w", err))
 	}
 	return store(project, data)
 }

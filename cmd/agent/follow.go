@@ -19,7 +19,7 @@ import (
 var errEnded = errors.New("ended")
 
 // followSignals is drain --follow.
-func followSignals(ctx context.Context, o *options, ids bool, command []string) error {
+func followSignals(ctx context.Context, o *options, ids, asJSON bool, command []string) error {
 	project, err := o.project()
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 	// only an interruption ends it.
 	interrupted := ctx
 	cfg.Deliver = func(_ context.Context, b follow.Batch) error {
-		err := copyOut(interrupted, b.Signals)
+		err := copyOut(interrupted, b.Signals, asJSON)
 		if err == errInterrupted || readerGone(err) {
 			return errEnded
 		}
@@ -64,11 +64,7 @@ func followSignals(ctx context.Context, o *options, ids bool, command []string) 
 	ctx, gone := context.WithCancel(ctx)
 	defer gone()
 	if len(command) == 0 {
-		unwatch, err := watchReader(os.Stdout, gone)
-		if err != nil {
-			return fmt.Errorf("watching standard output: %w", err)
-		}
-		defer unwatch()
+		watchReader(os.Stdout, gone)
 	}
 	if err := follow.Run(ctx, cfg); err != errEnded {
 		return err

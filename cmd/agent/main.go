@@ -1,17 +1,23 @@
 // Command agent folds what hooks leave in projects' spools, and drains it. See
-// the module's README; this package is only its command line, one file a verb.
+// the module's README; this package is only its command line.
 package main
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit statuses.
@@ -79,9 +85,15 @@ func execute(args []string) (status int) {
 	return exitUsage
 }
 
-// complain prints an error as one line.
+// complain prints an error. Its further lines are indented, such as those of joined
+// errors, or a command; but what has a path with a line feed in it is one line.
 func complain(err error) {
-	fmt.Fprintf(os.Stderr, "%s: %s\n", called(), named(oneLine(err)))
+	text := err.Error()
+	var p *fs.PathError
+	if plain := strings.ReplaceAll(text, "\n", " "); safe(plain) != plain || errors.As(err, &p) && strings.Contains(p.Path, "\n") {
+		text = safe(strings.ReplaceAll(text, "\n", "; "))
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", called(), named(strings.ReplaceAll(text, "\n", "\n  ")))
 }
 
 func newRoot(o *options) *cobra.Command {
@@ -90,25 +102,22 @@ func newRoot(o *options) *cobra.Command {
 		Version: fmt.Sprintf("%s %s/%s %s", version(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		Short:   "Collects the signals of AI coding tools' hooks, and hands them to a consumer",
 		Long: `Hooks of AI coding tools leave signals in a project's .spool directory; the
-agent folds them into a queue; a consumer drains the queue.
-
-To begin: 'agent install' makes the agent a service of yours, 'agent hooks
-install' connects your tools, 'agent status' shows how it goes.
+agent folds them into a queue; a consumer drains the queue. To begin: 'agent
+setup'. To see how it goes: 'agent status'.
 
 The project is --project DIR, else the nearest directory upwards from the
 working directory that has a .spool or is the top of a git work tree, else the
-working directory; 'agent doctor' says why. The configuration is --config FILE,
-else $XDG_CONFIG_HOME/spool-agent/config.toml.
+working directory. The configuration is --config FILE, else
+$XDG_CONFIG_HOME/spool-agent/config.toml.
 
 Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 2 usage, 3 (status) no agent is running, 4 (drain) timed out, nothing was taken.`,
-		Example: `  agent install && agent hooks install claude
+		Example: `  agent setup
   agent drop --tool me --payload 'a remark'
   agent drain >signals.jsonl     take all signals of a project`,
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		SuggestionsMinimumDistance: 2,
-		Args:                       noCommand,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SetOut(os.Stderr)
 			cmd.Help()
@@ -123,7 +132,7 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 	}{
 		{"See and take what there is:", []*cobra.Command{statusCommand(o), drainCommand(o), peekCommand(o), dropCommand(o)}},
 		{"Set up:", []*cobra.Command{
-			installCommand(o), uninstallCommand(), startCommand(), stopCommand(), restartCommand(),
+			setupCommand(o), installCommand(o), uninstallCommand(), startCommand(), stopCommand(), restartCommand(),
 			hooksCommand(o), addCommand(o), removeCommand(o), listCommand(o), offCommand(o), onCommand(o), doctorCommand(o),
 		}},
 		{"Other:", []*cobra.Command{runCommand(o), printCommand(), versionCommand()}},
@@ -131,14 +140,66 @@ Exit status: 0 done, 1 failed or (status, doctor) something needs attention,
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
 		for _, c := range g.commands {
 			c.GroupID = g.title
-			c.DisableFlagsInUseLine = true
 			root.AddCommand(c)
 		}
 		root.SetHelpCommandGroupID(g.title) // these two belong to the last
 		root.SetCompletionCommandGroupID(g.title)
 	}
-	nameAll(root)
+	root.SetFlagErrorFunc(flagError)
+	complete(root)
 	return root
+}
+
+// called is the name by which this program was called. Where another program has
+// the short one, it is the long one.
+func called() string {
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "spool-agent" {
+		return "spool-agent"
+	}
+	return "agent"
+}
+
+// named is a message in which our commands, which all of them call by the short
+// name, have the name by which this program was called.
+func named(message string) string {
+	name := called()
+	if name == "agent" {
+		return message
+	}
+	return commands().ReplaceAllString(message, "${1}"+name+" $2")
+}
+
+// commands matches them where they stand alone or are quoted.
+var commands = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)(^ *|['(]|[:;,&] )agent (setup|install|uninstall|start|stop|restart|status|doctor|drain|peek|` +
+		`drop|add|remove|list|on|off|hooks|run|print|version|completion|--)`)
+})
+
+// complete gives a command and those below it what all have.
+func complete(cmd *cobra.Command) {
+	cmd.Use, cmd.Long, cmd.Example = named(cmd.Use), named(cmd.Long), named(cmd.Example)
+	cmd.DisableFlagsInUseLine = cmd.HasParent()
+	if cmd.Args == nil {
+		cmd.Args = noArguments
+	}
+	for _, c := range cmd.Commands() {
+		complete(c)
+	}
+}
+
+// meant names the words that may have been meant by another one. Cobra knows how
+// near words are, but only tells it of commands.
+func meant(word string, words []string) string {
+	c := &cobra.Command{}
+	for _, w := range words {
+		c.AddCommand(&cobra.Command{Use: w, Run: func(*cobra.Command, []string) {}})
+	}
+	for c.SuggestionsMinimumDistance = 1; c.SuggestionsMinimumDistance <= 2; c.SuggestionsMinimumDistance++ {
+		if near := c.SuggestionsFor(word); len(near) > 0 {
+			return fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
+		}
+	}
+	return ""
 }
 
 // noCommand says of the arguments of a command that only has others that they
@@ -147,8 +208,38 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return fmt.Errorf("unknown command %q (did you mean %q?)", args[0], near[0])
+	var words []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			words = append(words, c.Name())
+		}
 	}
-	return fmt.Errorf("unknown command %q", args[0])
+	instead := meant(args[0], words)
+	if instead == "" && cmd.HasParent() { // of the root there are many
+		instead = "; there are " + strings.Join(words, ", ")
+	}
+	return fmt.Errorf("unknown command %q%s", args[0], instead)
+}
+
+// noArguments is cobra.NoArgs, in other words: an argument is no unknown command.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument such as %q", cmd.Name(), args[0])
+	}
+	return nil
+}
+
+// flagError says more of what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		var words []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { words = append(words, "--"+f.Name) })
+		return fmt.Errorf("%w%s", err, meant("--"+unknown.GetSpecifiedName(), words))
+	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "duration":
+		return fmt.Errorf("--%s %s: a time is such as 5s, 500ms or 2m", invalid.GetFlag().Name, invalid.GetValue())
+	}
+	return err
 }

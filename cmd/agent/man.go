@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra/doc"
@@ -14,14 +13,10 @@ import (
 // into the directory that is its argument, dated $SOURCE_DATE_EPOCH. So the agent
 // has no part of what makes them.
 func main() {
-	epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
-	if err == nil {
-		date := time.Unix(epoch, 0).UTC()
-		root := newRoot(new(options))
-		root.DisableAutoGenTag = true
-		err = doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "spool agent", Date: &date}, os.Args[1])
-	}
-	if err != nil {
+	time.Local = time.UTC // a date is the same everywhere
+	root := newRoot(new(options))
+	root.DisableAutoGenTag = true
+	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "spool agent"}, os.Args[1]); err != nil {
 		complain(err)
 		os.Exit(exitFailed)
 	}

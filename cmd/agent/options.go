@@ -41,6 +41,9 @@ func (o *options) check(cmd *cobra.Command) error {
 	if n := len(o.projects); n > 1 && cmd.Name() != "run" {
 		return usage("--project is given %d times; only run takes more than one project", n)
 	}
+	if len(o.projects) > 0 && cmd.Parent() == cmd.Root() && slices.Contains([]string{"setup", "install", "list"}, cmd.Name()) {
+		return usage("%s takes no --project, since it is about all; 'agent add DIR' has one served", cmd.Name())
+	}
 	if o.logLevel != "" && !slices.Contains(configs.Levels, o.logLevel) {
 		return usage("--log-level must be one of %s", strings.Join(configs.Levels, ", "))
 	}
@@ -125,8 +128,8 @@ func queueOptions(c configs.Config) queue.Options {
 	}
 }
 
-// openQueue opens the spool of the command's project, and its queue. Both are
-// nil if the project has no spool.
+// openQueue opens the spool of the command's project, and its queue. If the
+// project has no spool, it says so, and both are nil.
 func (o *options) openQueue(open func(project string) (*spoolfiles.Spool, error)) (*spoolfiles.Spool, *queue.Queue, error) {
 	project, err := o.project()
 	if err != nil {
@@ -138,6 +141,7 @@ func (o *options) openQueue(open func(project string) (*spoolfiles.Spool, error)
 	}
 	sp, err := open(project)
 	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(os.Stderr, "no signals: %s has no .spool; another project is --project DIR\n", place(project))
 		return nil, nil, nil
 	}
 	if err != nil {
@@ -181,36 +185,19 @@ func projectRegistry() (registry.Registry, error) {
 	return r, err
 }
 
-// subject is what list, status and doctor are about.
-type subject struct {
-	config   configs.Config // the default one if it is refused
-	refused  error
-	state    string // the state directory
-	registry registry.Registry
-	projects []string // of --project, else all that are listed
-	listed   []listedProject
-	strays   []error // what is wrong with the registry
-}
-
-func (o *options) subject() (s subject, err error) {
-	if s.config, s.refused = o.load(); s.refused != nil {
-		s.config = configs.Default()
+// listed are the projects that are registered or configured, sorted. The error is
+// of files in the registry that name none.
+func listed(c configs.Config, r registry.Registry) (projects []string, err error) {
+	registered, err := r.List()
+	for _, e := range registered {
+		err = errors.Join(err, e.Err)
+		if e.Err == nil {
+			projects = append(projects, e.Path)
+		}
 	}
-	if s.state, err = stateDir(); err != nil {
-		return s, err
-	}
-	if s.registry, err = projectRegistry(); err != nil {
-		return s, err
-	}
-	if len(o.projects) > 0 {
-		s.projects, err = absolute(o.projects)
-		return s, err
-	}
-	s.list()
-	for _, p := range s.listed {
-		s.projects = append(s.projects, p.Path)
-	}
-	return s, nil
+	projects = append(projects, configured(c)...)
+	slices.Sort(projects)
+	return slices.Compact(projects), err
 }
 
 // configured are the projects that a configuration names now.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,8 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +22,107 @@ import (
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
+
+func peekCommand(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "peek [--json]",
+		Short: "Print the queue, and leave it as it is",
+		Long: `Prints the signals of the queue, oldest first, and changes nothing: on a terminal
+a line for people, elsewhere and with --json JSON Lines. Lines of the queue that
+are no signals are named on standard error. Drops that have not been folded yet
+are not in the queue.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sp, q, err := o.openQueue(spoolfiles.OpenExisting)
+			if sp == nil {
+				return err
+			}
+			defer sp.Close()
+			out := bufio.NewWriter(os.Stdout)
+			each := func(s signal.Signal) error {
+				_, err := out.WriteString(lineOf(s, asJSON) + "\n")
+				return err
+			}
+			malformed := func(n int, err error) {
+				complain(fmt.Errorf("warning: line %d of the queue is no signal: %w", n, err))
+			}
+			return errors.Join(q.Peek(cmd.Context(), each, malformed), out.Flush())
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON Lines, also on a terminal")
+	return cmd
+}
+
+// lineOf is a signal as standard output shall have it: for people if that is a
+// terminal, else as JSON.
+func lineOf(s signal.Signal, asJSON bool) string {
+	if width, _ := terminalSize(os.Stdout); width > 0 && !asJSON {
+		return readable(s, width)
+	}
+	return string(s.AppendLine(nil))
+}
+
+// printSignals copies lines of the queue, all of which are signals, to standard
+// output.
+func printSignals(lines io.Reader, asJSON bool) error {
+	if asJSON || !onTerminal(os.Stdout) {
+		_, err := io.Copy(os.Stdout, lines)
+		return err
+	}
+	all, err := io.ReadAll(lines)
+	for line := range bytes.Lines(all) {
+		if s, malformed := signal.ParseLine(line); malformed == nil && err == nil {
+			_, err = fmt.Println(lineOf(s, false))
+		}
+	}
+	return err
+}
+
+// readable is a signal in one line of at most width characters: when, where from,
+// and the gist.
+func readable(s signal.Signal, width int) string {
+	var payload string
+	if s.Payload != nil {
+		payload = *s.Payload
+	}
+	var event map[string]any
+	json.Unmarshal([]byte(payload), &event) // other text is the gist as it is
+	from, _ := event["spool_source"].(string)
+	what, _ := event["hook_event_name"].(string)
+	if s.ToolName != nil {
+		what = *s.ToolName
+	}
+	from = strings.TrimSpace(from + " " + what)
+	text := gist(event)
+	if text == "" {
+		text = payload
+	}
+	when := time.Unix(int64(s.RecordedAt), 0).Format(time.Stamp)
+	line := []rune(fmt.Sprintf("%s  %-18s  %s", when, safe(from), safe(strings.Join(strings.Fields(text), " "))))
+	if len(line) > width {
+		line = append(line[:width-1], '…')
+	}
+	return strings.TrimSpace(string(line))
+}
+
+// gist is what says most of an event: the first of these members that has text.
+func gist(event map[string]any) string {
+	for _, name := range []string{"prompt", "initial_prompt", "command", "command_line", "file_path", "filePath", "path",
+		"message", "last_assistant_message", "compact_summary", "subject", "tool_input", "toolArgs", "tool_info", "args",
+		"error", "reason", "source"} {
+		switch v := event[name].(type) {
+		case string:
+			if v != "" {
+				return v
+			}
+		case map[string]any:
+			if text := gist(v); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}
 
 func printCommand() *cobra.Command {
 	texts := map[string]func() string{
@@ -39,37 +144,15 @@ func printCommand() *cobra.Command {
 		Example: `  agent print hook >~/.local/share/spool-agent/hook.sh
   agent print config >~/.config/spool-agent/config.toml`,
 		ValidArgs: slices.Sorted(maps.Keys(texts)),
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && texts[args[0]] != nil {
+				return nil
+			}
+			return fmt.Errorf("print one of %s", strings.Join(slices.Sorted(maps.Keys(texts)), ", "))
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := io.WriteString(cmd.OutOrStdout(), texts[args[0]]())
 			return err
-		},
-	}
-}
-
-func peekCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "peek",
-		Short: "Print the queue, and leave it as it is",
-		Long: `Prints the signals of the queue as JSON Lines, oldest first, and changes nothing.
-Lines of the queue that are no signals are named on standard error. Drops that
-have not been folded yet are not in the queue.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			sp, q, err := o.openQueue(spoolfiles.OpenExisting)
-			if sp == nil {
-				return err
-			}
-			defer sp.Close()
-			out := bufio.NewWriter(os.Stdout)
-			each := func(s signal.Signal) error {
-				_, err := out.Write(append(s.AppendLine(nil), '\n'))
-				return err
-			}
-			malformed := func(n int, err error) {
-				complain(fmt.Errorf("warning: line %d of the queue is no signal: %w", n, err))
-			}
-			return errors.Join(q.Peek(cmd.Context(), each, malformed), out.Flush())
 		},
 	}
 }
@@ -78,7 +161,6 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Println(called(), cmd.Root().Version)
 			return err

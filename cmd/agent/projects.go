@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,16 +16,17 @@ import (
 )
 
 // projectsCommand is a command that does the same for each of several projects.
-func projectsCommand(o *options, cmd *cobra.Command, each func(dir string) error) *cobra.Command {
+func projectsCommand(o *options, cmd *cobra.Command, each func(ctx context.Context, dir string) error) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
 	cmd.ValidArgsFunction = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dirs, err := o.directories(args)
 		if err != nil {
 			return err
 		}
 		var errs []error
 		for _, dir := range dirs {
-			errs = append(errs, each(dir))
+			errs = append(errs, each(cmd.Context(), dir))
 		}
 		return errors.Join(errs...)
 	}
@@ -35,16 +37,13 @@ func addCommand(o *options) *cobra.Command {
 	return projectsCommand(o, &cobra.Command{
 		Use:   "add [DIR]...",
 		Short: "Have a project served from now on",
-		Long: `Registers a project, so that the agent of this user serves it from now on: at
-once if it runs, else when it is started. The project gets a .spool. Without DIR
-it is the project of the working directory.
-
-A project is registered by itself with its first drop, and again with its first
-drop after it was moved or copied.`,
+		Long: `Registers a project, so that the agent of this user serves it from now on, and
+makes its .spool. Without DIR it is the project of the working directory. A
+project is also registered by its first drop, and by that after it was moved.`,
 	}, add)
 }
 
-func add(dir string) error {
+func add(ctx context.Context, dir string) error {
 	reg, err := projectRegistry()
 	if err != nil {
 		return err
@@ -60,9 +59,9 @@ func add(dir string) error {
 	}
 	word := "added"
 	if !added {
-		word = "has been added before:"
+		word = "is registered already:"
 	}
-	prospect := "no agent runs yet: 'agent install' has one run from now on"
+	prospect := "no agent is running; 'agent setup' has one run from now on"
 	if state, err := stateDir(); err == nil {
 		if h, running, err := agent.User(state); err == nil && running {
 			prospect = fmt.Sprintf("the agent (pid %d) serves it", h.PID)
@@ -79,19 +78,25 @@ func removeCommand(o *options) *cobra.Command {
 		Short: "Have a project not served any more",
 		Long: `Undoes 'agent add'. The agent ceases to serve the project at once; its .spool
 stays as it is, and can still be drained; later drops do not register it again.
-A directory that was added by several names is removed by all of them. Without
-DIR it is the project of the working directory; DIR need not exist. With --gone,
-it is every registered project whose directory does not exist.`,
-	}, func(dir string) error { return remove(o, dir) })
+Without DIR it is the project of the working directory; DIR need not exist. With
+--gone, it is every registered project whose directory does not exist.`,
+	}, func(_ context.Context, dir string) error { return remove(o, dir) })
 	removeNamed := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !gone {
 			return removeNamed(cmd, args)
 		}
-		if len(args)+len(o.projects) > 0 {
-			return usage("--gone takes no project")
+		reg, err := projectRegistry()
+		if err != nil || len(args)+len(o.projects) > 0 {
+			return cmp.Or(err, usage("--gone takes no project"))
 		}
-		return removeGone()
+		all, err := reg.List()
+		for _, r := range all {
+			if _, serr := os.Stat(r.Path); r.Err == nil && errors.Is(serr, fs.ErrNotExist) {
+				err = errors.Join(err, remove(o, r.Path))
+			}
+		}
+		return err
 	}
 	cmd.Flags().BoolVar(&gone, "gone", false, "remove every registered project whose directory does not exist")
 	return cmd
@@ -104,7 +109,7 @@ func remove(o *options, dir string) error {
 	}
 	removed, err := reg.Remove(dir)
 	for _, name := range removed {
-		fmt.Fprintf(os.Stderr, "removed %s; its .spool is left as it is\n", place(name))
+		fmt.Fprintf(os.Stderr, "removed %s; a .spool in it stays as it is\n", place(name))
 	}
 	c, cerr := o.load()
 	switch {
@@ -120,89 +125,33 @@ func remove(o *options, dir string) error {
 	return nil
 }
 
-func removeGone() error {
-	reg, err := projectRegistry()
-	if err != nil {
-		return err
-	}
-	all, err := reg.List()
-	for _, r := range all {
-		if _, serr := os.Stat(r.Path); r.Err != nil || !errors.Is(serr, fs.ErrNotExist) {
-			continue
-		}
-		if _, err := reg.Remove(r.Path); err != nil {
-			return err
-		}
-		fmt.Fprintf(os.Stderr, "removed %s\n", place(r.Path))
-	}
-	return err
-}
-
 func listCommand(o *options) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list [--json]",
+	return &cobra.Command{
+		Use:   "list",
 		Short: "List the projects that are served",
 		Long: `Lists the projects that the agent of this user serves, whether it runs now or
-not: those that are registered, by 'agent add' or by a hook, and those that the
-configuration names. One path a line; with --json, also who named it.`,
-		Args: cobra.NoArgs,
+not, one path a line: those that are registered, by 'agent add' or by a hook, and
+those that the configuration names. 'agent status --json' says more of them.`,
 		RunE: func(*cobra.Command, []string) error {
-			if len(o.projects) > 0 {
-				return usage("list takes no --project; 'agent status --project DIR' is about one")
-			}
-			about, err := o.subject()
-			if err = cmp.Or(err, about.refused); err != nil {
+			c, err := o.load()
+			if err != nil {
 				return err
 			}
-			for _, stray := range about.strays {
-				complain(stray)
+			reg, err := projectRegistry()
+			if err != nil {
+				return err
 			}
-			if asJSON {
-				return printJSON(about.listed)
+			projects, err := listed(c, reg)
+			if err != nil {
+				complain(err)
 			}
-			for _, p := range about.listed {
-				if _, err := fmt.Println(safe(p.Path)); err != nil {
+			for _, p := range projects {
+				if _, err := fmt.Println(safe(p)); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array")
-	return cmd
-}
-
-// listedProject is a project and who named it.
-type listedProject struct {
-	Path       string `json:"path"`
-	Registered bool   `json:"registered"`
-	Configured bool   `json:"configured"`
-}
-
-// list lists the projects that are registered or configured, by path.
-func (s *subject) list() {
-	s.listed = []listedProject{}
-	entry := func(path string) *listedProject {
-		i, found := slices.BinarySearchFunc(s.listed, path, func(p listedProject, path string) int { return cmp.Compare(p.Path, path) })
-		if !found {
-			s.listed = slices.Insert(s.listed, i, listedProject{Path: path})
-		}
-		return &s.listed[i]
-	}
-	registered, err := s.registry.List()
-	if err != nil {
-		s.strays = append(s.strays, err)
-	}
-	for _, r := range registered {
-		if r.Err != nil {
-			s.strays = append(s.strays, r.Err)
-			continue
-		}
-		entry(r.Path).Registered = true
-	}
-	for _, path := range configured(s.config) {
-		entry(path).Configured = true
 	}
 }
 
@@ -213,7 +162,7 @@ func offCommand(o *options) *cobra.Command {
 		Long: `Switches recording off in a project: hooks and 'agent drop' store nothing there,
 and succeed. What waits can be drained. 'agent on' switches it on again. Without
 DIR it is the project of the working directory; it gets a .spool.`,
-	}, func(dir string) error { return switchRecording(dir, true, spoolfiles.Create) })
+	}, func(_ context.Context, dir string) error { return switchRecording(dir, true, spoolfiles.Create) })
 }
 
 func onCommand(o *options) *cobra.Command {
@@ -221,7 +170,7 @@ func onCommand(o *options) *cobra.Command {
 		Use:   "on [DIR]...",
 		Short: "Undo off",
 		Long:  `Undoes 'agent off': hooks and 'agent drop' store what they are given again.`,
-	}, func(dir string) error { return switchRecording(dir, false, spoolfiles.OpenExisting) })
+	}, func(_ context.Context, dir string) error { return switchRecording(dir, false, spoolfiles.OpenExisting) })
 }
 
 // switchRecording switches recording off or on in a project, as far as it has a

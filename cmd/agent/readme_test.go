@@ -58,7 +58,7 @@ func TestReadme(t *testing.T) {
 			{`("recorded_at":)\d+`, "${1}N"},
 			{`pid \d+, version [^,]+, since .*`, "pid N, version V, since T"},
 			{`service: .*`, "service: S"},
-			{`\d+s ago`, "Ns ago"},
+			{`\d+s( ago)?\n`, "Ns$1\n"},
 			{` {2,}`, "  "}, // the width of a column
 		} {
 			s = regexp.MustCompile(r.varies).ReplaceAllString(s, r.same)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
-	"spoolagent/agent/registry"
 	"spoolagent/service"
 )
 
@@ -23,16 +21,14 @@ func runCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [--project DIR]...",
 		Short: "Serve projects until interrupted",
-		Long: `Serves projects in the foreground: these, or else all projects of this user, as
-the service does: those of 'agent add', those that hooks have registered, and
-those of the configuration, also what is added meanwhile. There is one such agent
-for each user. A project that another agent serves already is left to that one.
+		Long: `Serves projects in the foreground: these, or else all that are registered or
+configured, also what is added meanwhile, as the service does. There is one such
+agent for each user. A project that another agent serves is left to that one.
 
 What happens is logged to standard error, as JSON where that is no terminal.
 SIGHUP has it read its configuration again, unless it was started on a terminal;
 if that is refused, the one of before counts. SIGINT and SIGTERM end it within
 two seconds, a second signal at once; either way nothing is lost.`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			projects, err := absolute(o.projects)
 			if err != nil {
@@ -85,11 +81,6 @@ two seconds, a second signal at once; either way nothing is lost.`,
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(50)
 			}
-			for _, p := range projects {
-				if file, _, err := foreground(state).Add(p); err == nil {
-					defer os.Remove(file)
-				}
-			}
 			return agent.Run(ctx, agent.Config{
 				Load:     load,
 				Reload:   reload,
@@ -107,12 +98,6 @@ two seconds, a second signal at once; either way nothing is lost.`,
 	}
 	cmd.Flags().BoolVar(&unattended, "service", false, "run unattended: wait where there is something wrong, instead of ending")
 	return cmd
-}
-
-// foreground names the projects of agents that were started for these alone, so
-// that status shows them.
-func foreground(state string) registry.Registry {
-	return registry.Registry{Dir: filepath.Join(state, "foreground")}
 }
 
 // newLogger logs to f: for people on a terminal, for programs elsewhere.

@@ -628,6 +628,13 @@ func (b *box) again() {
 		b.Error("files have changed (-before +after):\n", diff)
 	}
 
+	out, err := b.try("env", "PATH=/usr/bin:/bin", b.agent, "setup", "--yes")
+	for _, want := range []string{"nothing to do: the service is installed", "test signal: folded after ", "all is set up"} {
+		if err != nil || !strings.Contains(out, want) {
+			b.Errorf("setup does not say %q", want)
+		}
+	}
+
 	// A manager that does not answer.
 	tools := b.TempDir()
 	b.check(os.WriteFile(filepath.Join(tools, "systemctl"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700))
@@ -686,7 +693,7 @@ func (b *box) serve() {
 
 	b.drop(20, b.projects...)
 	b.folded(b.projects...)
-	agenttest.Until(b, "systemd shows how things are", func() bool { return strings.Contains(b.property("StatusText"), "3 of 3 projects") })
+	agenttest.Until(b, "systemd shows how things are", func() bool { return b.property("StatusText") == "serving" })
 }
 
 // systemd dates what it does; a clock of ours would measure this machine's load.

@@ -2,23 +2,23 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
-	"github.com/mattn/go-isatty"
+	"golang.org/x/term"
 
+	"spoolagent/agent/doctor"
 	"spoolagent/internal/quote"
 )
 
 // safe makes text that came from a disk fit for one line of a terminal.
 func safe(s string) string { return quote.Line(s) }
-
-// oneLine is an error's text, safe to print. Joined errors have a line each.
-func oneLine(err error) string { return safe(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 // printJSON prints a value as one line of JSON.
 func printJSON(v any) error {
@@ -28,7 +28,16 @@ func printJSON(v any) error {
 }
 
 // onTerminal reports whether a person reads f.
-func onTerminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }
+func onTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// terminalSize is how much fits on f: 0 if that is no terminal.
+func terminalSize(f *os.File) (width, height int) {
+	if !onTerminal(f) {
+		return 0, 0
+	}
+	width, height, _ = term.GetSize(int(f.Fd()))
+	return cmp.Or(width, 80), cmp.Or(height, 24)
+}
 
 // inColour reports whether f takes colours, and its reader does.
 func inColour(f *os.File) bool {
@@ -73,6 +82,93 @@ func layTable(rows []row, p painter) []string {
 		lines[i] = p.paint(lines[i], r.colour)
 	}
 	return lines
+}
+
+// page is what a person is shown: in colours, and as wide as the terminal.
+type page struct {
+	painter
+	out      *os.File
+	terminal bool
+	width    int
+	lines    []string
+}
+
+func newPage(out *os.File) *page {
+	pg := &page{painter: painter(inColour(out)), out: out, width: 1000}
+	if width, _ := terminalSize(out); width > 0 {
+		pg.terminal, pg.width = true, max(width, 20)
+	}
+	return pg
+}
+
+// say adds a text that begins with a label in a colour. It is wrapped at spaces;
+// all of it is safe to print.
+func (pg *page) say(c colour, label, text string) {
+	const indent = "    "
+	text = named(label + text)
+	first := len(pg.lines)
+	for utf8.RuneCountInString(text) > pg.width {
+		head := string([]rune(text)[:pg.width+1])
+		end := strings.LastIndexByte(head, ' ')
+		if end <= len(indent) { // a word is longer than the line
+			more := strings.IndexByte(text[len(head):], ' ')
+			if more < 0 {
+				break
+			}
+			end = len(head) + more
+		}
+		pg.lines = append(pg.lines, text[:end])
+		text = indent + text[end+1:]
+	}
+	pg.lines = append(pg.lines, text)
+	if rest, ok := strings.CutPrefix(pg.lines[first], named(label)); ok {
+		pg.lines[first] = pg.paint(named(label), c) + rest
+	}
+}
+
+// fewChecks is how many checks of a name are shown: there may be thousands of
+// projects that have the same wrong.
+const fewChecks = 5
+
+// checks adds checks, with what to do about them.
+func (pg *page) checks(checks []doctor.Check) {
+	colours := map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}
+	shown, left := map[string]int{}, 0
+	for _, c := range checks {
+		if shown[c.Name]++; shown[c.Name] > fewChecks {
+			left++
+			continue
+		}
+		about := ""
+		if c.Project != "" {
+			about = place(c.Project) + ": "
+		}
+		pg.say(colours[c.Status], string(c.Status), " "+c.Name+": "+about+safe(c.Detail))
+		if c.Mend != "" { // not wrapped, since it is to be copied
+			pg.lines = append(pg.lines, "  do: "+named(safe(c.Mend)))
+		}
+	}
+	if left > 0 {
+		pg.say("", "", fmt.Sprintf("... and %d more of the same; 'agent doctor --json' has all", left))
+	}
+}
+
+// cut leaves out what does not fit into that many lines of the terminal.
+func (pg *page) cut(height int) {
+	for i, line := range pg.lines {
+		if runes := []rune(line); strings.HasPrefix(line, "  do: ") && len(runes) > pg.width {
+			pg.lines[i] = string(runes[:pg.width])
+		}
+	}
+	if len(pg.lines) > height {
+		pg.lines = append(pg.lines[:max(height-1, 0)], "... (without --watch, all of it)")
+	}
+}
+
+// print prints the page after what it begins with.
+func (pg *page) print(begin string) error {
+	_, err := pg.out.WriteString(begin + strings.Join(pg.lines, "\n") + "\n")
+	return err
 }
 
 // place is a path for people: short, and safe to print.

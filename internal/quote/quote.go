@@ -3,7 +3,6 @@
 package quote
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -36,7 +35,8 @@ func Line(s string) string {
 // Error returns the text of an error in one line; joined errors have a line each.
 func Error(err error) string { return Text(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
-// Shell returns a path as a shell takes it, in printable characters.
+// Shell returns a path as a shell takes it. Of one with characters that are not to
+// be printed it is the Go string literal, which is no such path, but does no harm.
 func Shell(path string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)
@@ -44,22 +44,5 @@ func Shell(path string) string {
 	if path != "" && strings.IndexFunc(path, func(r rune) bool { return !plain(r) }) < 0 {
 		return path
 	}
-	if Text(path) == path {
-		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-	}
-	var b strings.Builder
-	b.WriteString("$'")
-	for i := range len(path) {
-		switch c := path[i]; {
-		case c == '\'' || c == '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c < ' ' || c >= 0x7f:
-			fmt.Fprintf(&b, `\%03s`, strconv.FormatUint(uint64(c), 8))
-		default:
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('\'')
-	return b.String()
+	return "'" + strings.ReplaceAll(Line(path), "'", `'\''`) + "'"
 }
