@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent"
 	"spoolagent/agent/doctor"
 	"spoolagent/agent/status"
 	"spoolagent/configs"
@@ -77,11 +78,19 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	if f.Registry, err = projectRegistry(); err != nil {
 		return f, err
 	}
-	projects, err := o.toReport(c, f)
+	projects, files, err := o.toReport(c, f)
 	if err != nil {
 		return f, err
 	}
 	f.Status, err = status.Report(ctx, status.Config{StateDir: f.StateDir, Projects: projects, Options: f.Options, Version: f.Version})
+	f.Status.Projects = slices.DeleteFunc(f.Status.Projects, func(p status.ProjectStatus) bool {
+		file := files[p.Path]
+		killed := file != "" && p.State == agent.StateStopped
+		if killed {
+			os.Remove(file)
+		}
+		return killed || doctor.IsScratch(p.Path)
+	})
 	if refused != nil {
 		f.Status.Problem = "configuration refused: " + quote.Error(refused)
 	}
@@ -90,18 +99,28 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 }
 
 // toReport are the project of --project, or else all that are registered or
-// configured, and that of this directory.
-func (o *options) toReport(c configs.Config, f doctor.Facts) ([]string, error) {
+// configured, that of this directory, and with their files those of agents that
+// were started for them alone.
+func (o *options) toReport(c configs.Config, f doctor.Facts) (projects []string, files map[string]string, err error) {
 	if len(o.projects) > 0 {
-		return absolute(o.projects)
+		projects, err = absolute(o.projects)
+		return projects, nil, err
 	}
-	projects, _ := listed(c, f.Registry) // the check of the registry says what is wrong
+	projects, _ = listed(c, f.Registry) // the check of the registry says what is wrong
 	if sp, err := spoolfiles.OpenExisting(spoolfiles.Find(f.Start)); f.Start != "" && err == nil {
 		projects = append(projects, sp.Project)
 		sp.Close()
 	}
+	alone, _ := foreground(f.StateDir).List()
+	files = map[string]string{}
+	for _, e := range alone {
+		if e.Err == nil && !slices.Contains(projects, e.Path) {
+			projects = append(projects, e.Path)
+			files[e.Path] = e.File
+		}
+	}
 	slices.Sort(projects)
-	return slices.DeleteFunc(slices.Compact(projects), doctor.IsScratch), nil
+	return slices.Compact(projects), files, nil
 }
 
 // servicePatience is how long the service is waited for.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent/doctor"
 	"spoolagent/internal/quote"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
@@ -115,7 +114,7 @@ func obtain(ctx context.Context, q *queue.Queue, id string, timeout time.Duratio
 		return err
 	}
 	if n := before.EvictedSince(); n > 0 {
-		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, doctor.MoreRoom))
+		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
 	}
 	if res.Failed != nil {
 		tell(fmt.Errorf("left behind: %w", res.Failed))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
 	"spoolagent/service"
 )
 
@@ -81,6 +83,11 @@ two seconds, a second signal at once; either way nothing is lost.`,
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(50)
 			}
+			for _, p := range projects {
+				if file, _, err := foreground(state).Add(p); err == nil {
+					defer os.Remove(file)
+				}
+			}
 			return agent.Run(ctx, agent.Config{
 				Load:     load,
 				Reload:   reload,
@@ -98,6 +105,12 @@ two seconds, a second signal at once; either way nothing is lost.`,
 	}
 	cmd.Flags().BoolVar(&unattended, "service", false, "run unattended: wait where there is something wrong, instead of ending")
 	return cmd
+}
+
+// foreground names the projects of agents that were started for these alone, so
+// that status shows them.
+func foreground(state string) registry.Registry {
+	return registry.Registry{Dir: filepath.Join(state, "foreground")}
 }
 
 // newLogger logs to f: for people on a terminal, for programs elsewhere.

@@ -29,10 +29,10 @@ func statusCommand(o *options) *cobra.Command {
 		Use:   "status [--json] [--watch]",
 		Short: "Show how things are with the agent and its projects",
 		Long: `Shows what needs attention, then every project that is registered or configured,
-and that of this directory; with --project only that one. HOUR and DAY are the
-signals that came in, DRAINED is when a consumer last took them. The numbers are
-counted on disk, agent or not. With --watch it goes on doing so: on a terminal in
-place, elsewhere one report after another, until interrupted.
+with --project only that one. HOUR and DAY are the signals that came in, DRAINED
+is when a consumer last took them. The numbers are counted on disk, agent or not.
+With --watch it goes on doing so: on a terminal in place, elsewhere one report
+after another, until interrupted.
 
 Exit status 3 says that no agent serves any of these projects, 1 that something
 needs attention: a project that is missing or in error, or cannot be counted,
@@ -108,6 +108,9 @@ func (o *options) showStatus(f doctor.Facts, again bool) error {
 	pg.cut(height - 1)
 	return pg.print("\x1b[H\x1b[2J")
 }
+
+// moreRoom is what keeps signals from being evicted.
+const moreRoom = doctor.MoreRoom
 
 // fewProjects is up to how many projects are shown more closely.
 const fewProjects = 3
