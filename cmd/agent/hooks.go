@@ -12,12 +12,15 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent/status"
 	"spoolagent/configs"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/quote"
 )
 
 func hooksCommand(o *options) *cobra.Command {
@@ -50,13 +53,16 @@ func hooksListCommand(o *options) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list [--json]",
-		Short: "Show which tools are here, and which are connected",
+		Short: "Show which tools are here, which are connected, and when each last left a signal",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
 (user), in the project, or not. It is here if its program is in your PATH. "partly"
 says that some of its hooks are missing, "outdated" that they are not those of this
 version, "gone" that somebody else has taken them out; to install again fixes these.
 "off" says that a setting of the tool keeps them from running; it is named. The
-other projects in which a tool was connected are shown as well.`,
+other projects in which a tool was connected are shown as well.
+
+LAST SIGNAL is when the newest signal of the tool was folded, in any of your
+projects. What came before this was noted, or waits to be folded, does not count.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := hooks.New(configs.Hook())
@@ -67,7 +73,7 @@ other projects in which a tool was connected are shown as well.`,
 			if err != nil {
 				return err
 			}
-			list := listHooks(cmd.Context(), setup, project)
+			list := listHooks(cmd.Context(), setup, project, o.lastSignals(cmd.Context()))
 			if asJSON {
 				return printJSON(list)
 			}
@@ -78,17 +84,27 @@ other projects in which a tool was connected are shown as well.`,
 	return cmd
 }
 
-func hooksInstallCommand(o *options) *cobra.Command {
-	var then string
-	plan := func(s *hooks.Setup, ctx context.Context, t hooks.Tool, project string) (*hooks.Plan, error) {
-		if then != "" {
-			var err error
-			if t, err = t.Then(then); err != nil {
-				return nil, err
+// lastSignals are the times of the newest signal from each source, over all projects.
+func (o *options) lastSignals(ctx context.Context) map[string]time.Time {
+	last := map[string]time.Time{}
+	about, err := (&options{config: o.config}).subject()
+	if err != nil {
+		return last
+	}
+	// If it is interrupted, so is the command.
+	report, _ := status.Report(ctx, status.Config{StateDir: about.state, Projects: about.projects, Options: queueOptions(about.config)})
+	for _, p := range report.Projects {
+		for source, came := range p.Activity {
+			if came.Last.After(last[source]) {
+				last[source] = came.Last
 			}
 		}
-		return s.Install(ctx, t, project)
 	}
+	return last
+}
+
+func hooksInstallCommand(o *options) *cobra.Command {
+	var then string
 	cmd := hooksEditCommand(o, &cobra.Command{
 		Use:   "install [TOOL...] [--then COMMAND] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
@@ -106,21 +122,61 @@ to uninstall ends it.`,
 		Example: `  agent hooks install claude codex --dry-run
   agent hooks install gemini --project .
   agent hooks install claude --then '~/.local/bin/spool-agent drain -- sh ~/digest.sh "$CLAUDE_PROJECT_DIR"/digest.md'`,
-	}, plan, "connected", "is connected already", here)
+	}, func(s *hooks.Setup, ctx context.Context, t hooks.Tool, project string) (*hooks.Plan, error) {
+		if then != "" {
+			var err error
+			if t, err = t.Then(then); err != nil {
+				return nil, err
+			}
+		}
+		return s.Install(ctx, t, project)
+	}, "connected", "is connected already")
 	cmd.Flags().StringVar(&then, "then", "", "have the hooks at the ends of a turn run `COMMAND`, too")
 	return cmd
 }
 
 func hooksUninstallCommand(o *options) *cobra.Command {
-	return hooksEditCommand(o, &cobra.Command{
+	cmd := hooksEditCommand(o, &cobra.Command{
 		Use:   "uninstall TOOL... [--project DIR] [--dry-run]",
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
-	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected", nil)
+	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
+	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	return cmd
 }
 
 type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
+
+// hooksEditCommand is a command that plans and applies a change for each tool that
+// is named, or for those that are here.
+func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
+	var dry bool
+	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
+	cmd.Args = onlyTools
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			if args = here(); len(args) == 0 {
+				return errors.New("no program of a tool is in your PATH; name the tools to connect")
+			}
+			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
+		}
+		setup, err := hooks.New(configs.Hook())
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, name := range args {
+			tool, _ := hooks.Named(name)
+			if err := editHooks(cmd.Context(), o, setup, tool, dry, plan, done, nothing); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	return cmd
+}
 
 // here are the tools whose programs are in PATH, but for git, whose hooks are
 // those of a repository.
@@ -133,40 +189,10 @@ func here() (names []string) {
 	return names
 }
 
-// hooksEditCommand is a command that plans and applies a change for each tool that
-// is named, or for those that all returns.
-func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string, all func() []string) *cobra.Command {
-	var dry bool
-	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
-	cmd.Args = onlyTools
-	if all == nil {
-		cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
-	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			if args = all(); len(args) == 0 {
-				return errors.New("no program of a tool is in your PATH; name the tools to connect")
-			}
-			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
-		}
-		setup, err := hooks.New(configs.Hook())
-		if err != nil {
-			return err
-		}
-		var errs []error
-		for _, name := range args {
-			tool, _ := toolNamed(name)
-			if err := editHooks(cmd.Context(), o, setup, tool, dry, plan, done, nothing); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
-			}
-		}
-		return errors.Join(errs...)
-	}
-	return cmd
-}
-
 func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, dry bool, plan planner, done, nothing string) error {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(fmt.Sprintf(format, args...)))
+	}
 	// The project whose settings are meant; empty: the user's.
 	project, err := "", error(nil)
 	if len(o.projects) > 0 {
@@ -182,7 +208,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		return err
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(safe(note)))
+		say("%s", safe(note))
 	}
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
@@ -191,19 +217,21 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		return err
 	}
 	if len(p.Changes) == 0 {
-		done = nothing
+		say("%s, in %s", nothing, place(p.File))
+	} else {
+		say("%s, in %s", done, place(p.File))
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s, in %s\n", tool.Name, done, place(p.File))
 	for _, c := range p.Changes {
 		if c.Backup != "" {
-			fmt.Fprintf(os.Stderr, "%s: what it was is in %s\n", tool.Name, place(c.Backup))
+			say("a copy of the settings as they were is in %s", place(c.Backup))
 		}
 	}
-	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(tool.Note))
+	st := setup.Check(ctx, tool, project)
+	if tool.Note != "" && st.State == hooks.Connected && len(p.Changes) > 0 {
+		say("%s", tool.Note)
 	}
-	if off := setup.Check(ctx, tool, project).Off; off != "" {
-		fmt.Fprintf(os.Stderr, "%s: the hooks do not run: %s\n", tool.Name, safe(off))
+	if st.Off != "" && !slices.Contains(p.Notes, st.Off) {
+		say("the hooks do not run: %s", safe(st.Off))
 	}
 	return nil
 }
@@ -218,7 +246,7 @@ plugin, for git a hook that may have any of the names ` + strings.Join(hooks.Git
 		ValidArgsFunction: completeTools(1),
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tool, _ := toolNamed(args[0])
+			tool, _ := hooks.Named(args[0])
 			_, err := io.WriteString(cmd.OutOrStdout(), tool.Fragment())
 			return err
 		},
@@ -239,7 +267,7 @@ func completeTools(most int) cobra.CompletionFunc {
 
 func onlyTools(_ *cobra.Command, args []string) error {
 	for _, name := range args {
-		if _, ok := toolNamed(name); !ok {
+		if _, ok := hooks.Named(name); !ok {
 			var names []string
 			for _, t := range hooks.Tools() {
 				names = append(names, t.Name)
@@ -250,39 +278,30 @@ func onlyTools(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func toolNamed(name string) (hooks.Tool, bool) {
-	all := hooks.Tools()
-	i := slices.IndexFunc(all, func(t hooks.Tool) bool { return t.Name == name })
-	if i < 0 {
-		return hooks.Tool{}, false
-	}
-	return all[i], true
-}
-
 // printPlan prints the changes of files that are not ours alone, line by line.
 func printPlan(out, say io.Writer, p *hooks.Plan) error {
 	w := bufio.NewWriter(out)
 	for _, c := range p.Changes {
+		before, after := c.Path, c.Path
 		switch {
 		case c.Own && c.New == nil:
 			fmt.Fprintf(say, "would remove %s\n", place(c.Path))
+			continue
 		case c.Own:
 			fmt.Fprintf(say, "would write %s\n", place(c.Path))
-		default:
-			before, after := c.Path, c.Path
-			if c.Old == nil {
-				before = os.DevNull
+			continue
+		case c.Old == nil:
+			before = os.DevNull
+		case c.New == nil:
+			after = os.DevNull
+		}
+		_, text, _ := bytes.Cut(diff.Diff(before, c.Old, after, c.New), []byte("\n")) // without the command's name
+		for line := range bytes.Lines(text) {
+			cells := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
+			for i := range cells {
+				cells[i] = safe(cells[i])
 			}
-			if c.New == nil {
-				after = os.DevNull
-			}
-			for line := range bytes.Lines(diff.Diff(before, c.Old, after, c.New)) {
-				cells := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
-				for i := range cells {
-					cells[i] = safe(cells[i])
-				}
-				fmt.Fprintln(w, strings.Join(cells, "\t"))
-			}
+			fmt.Fprintln(w, strings.Join(cells, "\t"))
 		}
 	}
 	return w.Flush()
@@ -296,9 +315,10 @@ type hooksList struct {
 }
 
 type hooksTool struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	Here  bool   `json:"here"`
+	Name       string    `json:"name"`
+	Title      string    `json:"title"`
+	Here       bool      `json:"here"`
+	LastSignal time.Time `json:"last_signal,omitzero"`
 }
 
 type hooksState struct {
@@ -310,7 +330,7 @@ type hooksState struct {
 	Off     string      `json:"off,omitempty"` // what keeps the hooks from running
 }
 
-func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
+func listHooks(ctx context.Context, setup *hooks.Setup, project string, last map[string]time.Time) hooksList {
 	list := hooksList{Scripts: []hooksState{}}
 	add := func(t hooks.Tool, project string, st hooks.Status) {
 		same := func(s hooksState) bool { return s.Tool == t.Name && s.File == st.File }
@@ -325,7 +345,7 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 	}
 	connections := setup.Connections(ctx)
 	for _, t := range hooks.Tools() {
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here()})
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here(), last[t.Name]})
 		add(t, "", setup.Check(ctx, t, ""))
 		add(t, project, setup.Check(ctx, t, project))
 		for _, c := range connections {
@@ -341,37 +361,65 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksLis
 	return list
 }
 
+// wrongHooks says what is wrong with the hooks in a file.
+var wrongHooks = map[hooks.State]string{
+	hooks.Partly:   "some of the hooks in %s are missing",
+	hooks.Outdated: "the hooks in %s are not those of this version",
+	hooks.Gone:     "somebody else has taken the hooks out of %s",
+}
+
+// trouble is what is wrong with a connection, and the state that says so; empty if
+// nothing is.
+func (s hooksState) trouble() (state, text string) {
+	command := "agent hooks install " + s.Tool
+	if s.Project != "" {
+		command += " --project " + quote.Shell(s.Project)
+	}
+	switch wrong := wrongHooks[s.State]; {
+	case wrong != "":
+		return string(s.State), fmt.Sprintf(wrong+"; install them again: %s", place(s.File), command)
+	case s.Off != "" && s.Tool == "git":
+		return string(hooks.Partly), s.Off
+	case s.Off != "":
+		return "off", fmt.Sprintf("the hooks in %s do not run: %s", place(s.File), s.Off)
+	}
+	return "", s.Error
+}
+
 // printHooks prints the list for people.
 func printHooks(out io.Writer, list hooksList, project string, p painter) error {
-	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "SETTINGS"}}}
+	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "LAST SIGNAL", "SETTINGS"}}}
 	var troubles []string
+	now := time.Now()
 	for _, t := range list.Tools {
 		here := map[bool]string{true: "yes", false: "no"}[t.Here]
-		none := row{"", []string{t.Name, here, "no", ""}}
+		last := age(t.LastSignal.Format(time.RFC3339), now)
+		if t.LastSignal.IsZero() {
+			last = "none yet"
+		}
+		none := row{"", []string{t.Name, here, "no", "", ""}}
 		rows := len(table)
 		for _, s := range list.Connections {
 			if s.Tool != t.Name {
 				continue
 			}
-			if s.Error != "" {
-				troubles = append(troubles, t.Name+": "+safe(s.Error))
+			state, trouble := s.trouble()
+			if trouble != "" {
+				troubles = append(troubles, t.Name+": "+named(safe(trouble)))
 			}
 			if s.State == hooks.None {
-				none.cells[3] = cmp.Or(none.cells[3], place(s.File))
+				none.cells[4] = cmp.Or(none.cells[4], place(s.File))
 				continue
 			}
 			where, shade := map[string]string{"": "user", project: "project"}[s.Project], green
 			where = cmp.Or(where, "other project")
-			if s.Off != "" {
-				where, shade = where+" (off)", yellow
-				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s do not run: %s", t.Name, place(s.File), safe(s.Off)))
-			} else if s.State != hooks.Connected {
-				where, shade = fmt.Sprintf("%s (%s)", where, s.State), yellow
-				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
+			if state != "" {
+				where, shade = fmt.Sprintf("%s (%s)", where, state), yellow
 			}
-			table = append(table, row{shade, []string{t.Name, here, where, place(s.File)}})
+			table = append(table, row{shade, []string{t.Name, here, where, last, place(s.File)}})
 		}
 		if len(table) == rows {
+			none.cells[4] = cmp.Or(none.cells[4], "in each repository")
 			table = append(table, none)
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tailscale/hujson"
-
 	"spoolagent/internal/place"
 )
 
@@ -83,19 +81,6 @@ func parseOurs(text string) (then string, ours bool) {
 	own, quoted, _ := strings.Cut(rest, "'; sh -c '")
 	then = outOfQuotes.Replace(strings.TrimSuffix(quoted, thenEnd))
 	return then, wasInstalled(own) && text == withThen(own, then)
-}
-
-// isOurs is parseOurs of a hook.
-func isOurs(hook *hujson.Value) (then string, ours bool) {
-	v := memberOf(hook, "command")
-	if v == nil {
-		return "", false
-	}
-	text, ok := v.Value.(hujson.Literal)
-	if !ok || text.Kind() != '"' {
-		return "", false
-	}
-	return parseOurs(text.String())
 }
 
 // earlier are the commands that earlier versions printed or installed.

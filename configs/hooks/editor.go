@@ -27,23 +27,21 @@ type editor interface {
 	// connect is the file with our part as it should be. If it is already, it
 	// is data itself. It is never nil.
 	connect(data []byte) ([]byte, error)
-	// disconnect is the file without our part; nil if that was all. Before is
-	// what the file had when we first changed it, or nil.
-	disconnect(data, before []byte) ([]byte, error)
+	// disconnect is the file without our part; nil if that was all.
+	disconnect(data []byte) ([]byte, error)
 }
 
-// whole is a file that is ours from beginning to end, in its current form. Its
-// first line is what it is known by.
+// whole is a file that is ours from beginning to end, in its current form. It is
+// known by its name, and by what it speaks of.
 type whole string
 
 func (w whole) state(data []byte) (State, error) {
-	first, _, _ := bytes.Cut(data, []byte("\n"))
 	switch {
 	case data == nil:
 		return None, nil
 	case string(data) == string(w):
 		return Connected, nil
-	case strings.HasPrefix(string(w), string(first)+"\n"):
+	case bytes.Contains(bytes.ToLower(data), []byte("spool")):
 		return Outdated, nil
 	}
 	return None, errors.New("is not the spool agent's; move it away first")
@@ -54,7 +52,7 @@ func (w whole) connect(data []byte) ([]byte, error) {
 	return []byte(w), err
 }
 
-func (w whole) disconnect(data, _ []byte) ([]byte, error) {
+func (w whole) disconnect(data []byte) ([]byte, error) {
 	_, err := w.state(data)
 	return nil, err
 }
@@ -180,7 +178,7 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if byHand(data) {
 		return data, nil
 	}
-	theirs, err := b.disconnect(data, nil)
+	theirs, err := b.disconnect(data)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +202,7 @@ func (b block) connect(data []byte) ([]byte, error) {
 	return slices.Concat(first, []byte(text), rest), nil
 }
 
-func (b block) disconnect(data, before []byte) ([]byte, error) {
+func (b block) disconnect(data []byte) ([]byte, error) {
 	if data == nil || byHand(data) {
 		return data, nil
 	}
@@ -216,7 +214,7 @@ func (b block) disconnect(data, before []byte) ([]byte, error) {
 	if lfs := unpadLFS(first); lfs != nil && from == lfsReads {
 		first = lfs
 	}
-	if before == nil && len(rest) == 0 && string(first) == shebang {
+	if len(rest) == 0 && string(first) == shebang {
 		return nil, nil
 	}
 	return slices.Concat(first, rest), nil

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,8 +32,8 @@ func (s *Setup) recordPath(tool, project, file string) string {
 	return filepath.Join(s.share(recordsDir), name+".json")
 }
 
-// record notes a connection, before it is made.
-func (s *Setup) record(path string, c connection) error {
+// note notes a connection, before it is made.
+func (c connection) note(path string) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -46,24 +44,27 @@ func (s *Setup) record(path string, c connection) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// forget removes what is noted of a connection, and of projects that are gone.
-func (s *Setup) forget(path string, noted []Connection) error {
-	for _, c := range noted {
-		if c.record != path && !c.gone {
-			continue
-		}
-		if err := os.Remove(c.record); err != nil {
-			return err
-		}
-	}
-	removeEmpty(filepath.Dir(s.share(hookProgram)), s.share(""))
-	removeEmpty(s.share(recordsDir), s.home)
-	return nil
+// A Connection is a tool that is connected: for the user, or in one project.
+type Connection struct {
+	Tool    Tool
+	Project string // empty: for the user
+	Status
+	record string // the file that notes it; empty: none does
 }
 
-// noted are all connections that are noted.
-func (s *Setup) noted(ctx context.Context) (all []Connection) {
-	tools := Tools()
+// Connections are what is connected now, or was and is [Gone]. Of projects those
+// are known that were connected by Install; one that cannot be looked at is among them.
+func (s *Setup) Connections(ctx context.Context) []Connection {
+	return slices.DeleteFunc(s.connections(ctx), func(c Connection) bool {
+		return !c.live() && (c.State != Gone || c.gone)
+	})
+}
+
+// connections are those of the user's settings, and all that are noted of projects.
+func (s *Setup) connections(ctx context.Context) (all []Connection) {
+	for _, t := range tools() {
+		all = append(all, Connection{Tool: t})
+	}
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
@@ -72,9 +73,8 @@ func (s *Setup) noted(ctx context.Context) (all []Connection) {
 		if err == nil {
 			err = json.Unmarshal(data, &c)
 		}
-		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == c.Tool })
-		if err == nil && i >= 0 {
-			all = append(all, Connection{Tool: tools[i], Project: c.Project, record: path})
+		if t, ok := Named(c.Tool); ok && err == nil && c.Project != "" {
+			all = append(all, Connection{Tool: t, Project: c.Project, record: path})
 		}
 	}
 	var looking sync.WaitGroup
@@ -85,8 +85,8 @@ func (s *Setup) noted(ctx context.Context) (all []Connection) {
 	return all
 }
 
-// live reports whether a connection that is noted is still there, or cannot be
-// told to be gone.
-func (st Status) live() bool {
-	return st.State != None && st.State != Gone || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
+// live reports whether a connection is there, or in a project cannot be told to be
+// gone.
+func (c Connection) live() bool {
+	return c.connected() || c.Project != "" && c.Err != nil && c.File != "" && !c.gone
 }

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,16 @@ func New(hook string) (*Setup, error) {
 
 // Tools are all tools that can be connected.
 func Tools() []Tool { return tools() }
+
+// Named is the tool of that name; false if there is none.
+func Named(name string) (Tool, bool) {
+	all := tools()
+	i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == name })
+	if i < 0 {
+		return Tool{}, false
+	}
+	return all[i], true
+}
 
 // GitHook is git.sh, the shell script that git's hooks run. It needs hook.sh
 // beside it.
@@ -97,14 +108,19 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 	}
 	st := Status{File: t.fileOf(targets), State: None}
 	count := map[State]int{}
+	var left error // a hook of git's that is not for us to change
 	for _, target := range targets {
 		f, err := open(target.path, target.project)
 		state := None
 		if err == nil {
-			state, err = target.edit.state(f.data)
+			state, err = target.state(f)
 		}
-		if err != nil && !errors.As(err, new(foreign)) {
-			st.Err = fmt.Errorf("%s: %w", target.path, err)
+		switch {
+		case errors.As(err, new(foreign)):
+			left = cmp.Or(left, err)
+			continue
+		case err != nil:
+			st.Err = err
 			return st
 		}
 		count[state]++
@@ -112,51 +128,32 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 	switch {
 	case count[Outdated] > 0:
 		st.State = Outdated
-	case count[Connected] == len(targets):
-		st.State = Connected
-	case count[None] < len(targets):
+	case count[Partly] > 0 || count[Connected] > 0 && count[None] > 0:
 		st.State = Partly
+	case count[Connected] > 0:
+		st.State = Connected
 	default:
 		if _, err := os.Lstat(s.recordPath(t.Name, project, st.File)); err == nil {
 			st.State = Gone
 		}
 		return st
 	}
-	st.Off, st.Doubled = s.off(t, project, st.File), s.doubled(t, project)
+	if st.Off = s.off(t, project, st.File); left != nil {
+		st.Off = left.Error()
+	}
+	st.Doubled = s.doubled(t, project)
 	return st
 }
 
-// A Connection is a tool that is connected: for the user, or in one project.
-type Connection struct {
-	Tool    Tool
-	Project string // empty: for the user
-	Status
-	record string // the file that notes it; empty: none does
-}
-
-// Connections are what is connected now, or was and is [Gone]. Of projects those
-// are known that were connected by Install; one that cannot be looked at is among them.
-func (s *Setup) Connections(ctx context.Context) []Connection {
-	var all []Connection
-	for _, t := range Tools() {
-		if st := s.Check(ctx, t, ""); st.State != None {
-			all = append(all, Connection{Tool: t, Status: st})
-		}
-	}
-	for _, c := range s.noted(ctx) {
-		if c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
-			all = append(all, c)
-		}
-	}
-	return all
-}
+// connected reports whether at least some of the hooks are in place.
+func (st Status) connected() bool { return st.State != None && st.State != Gone }
 
 // Scripts are the files that these connections run, and whether they are in
 // place: None, Outdated or Connected.
 func (s *Setup) Scripts(of []Connection) map[string]State {
 	states := map[string]State{}
 	for name, text := range s.scripts {
-		if !slices.ContainsFunc(of, func(c Connection) bool { return slices.Contains(c.Tool.scripts, name) }) {
+		if !slices.ContainsFunc(of, func(c Connection) bool { return slices.Contains(c.Tool.scripts(), name) }) {
 			continue
 		}
 		path := s.share(name)
@@ -206,6 +203,8 @@ func (s *Setup) targets(ctx context.Context, t Tool, project string) ([]target, 
 			targets = append(targets, target{gitHookPath(dir, name), "", 0o755, t.edit})
 		}
 		return targets, nil
+	case project != "" && t.project == "":
+		return nil, fmt.Errorf("%s has no settings of a project; connect it for all of them, without --project", t.Title)
 	case project != "":
 		return []target{{filepath.Join(project, t.project, filepath.FromSlash(t.file)), project, 0o644, t.edit}}, nil
 	}
