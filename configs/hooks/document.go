@@ -20,6 +20,7 @@ type document struct {
 	indent  string // of one level
 	space   string // after a colon, and a comma within a line
 	lines   bool   // an item has a line of its own
+	added   string // a line feed, if the file does not end in one
 }
 
 // maxBrackets bounds the parser's recursion. It is many times what the settings of
@@ -40,9 +41,11 @@ func parse(data []byte) (*document, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}" + d.newline)
 	}
+	if !bytes.HasSuffix(data, []byte("\n")) {
+		d.added = "\n" // without it, a line comment at the end would be an error
+	}
 	var err error
-	// Without a line feed, a line comment at the end would be an error.
-	if d.root, err = hujson.Parse(append(slices.Clip(data), '\n')); err == nil {
+	if d.root, err = hujson.Parse(append(slices.Clip(data), d.added...)); err == nil {
 		plain := d.root.Clone()
 		plain.Standardize()
 		err = json.Unmarshal(plain.Pack(), &d.meaning)
@@ -59,7 +62,7 @@ func parse(data []byte) (*document, error) {
 }
 
 func (d *document) bytes() []byte {
-	return bytes.TrimSuffix(d.root.Pack(), []byte("\n"))
+	return bytes.TrimSuffix(d.root.Pack(), []byte(d.added))
 }
 
 // An item is an element of an array, or a member of an object: what stands before

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // A Change is what is done to one file.
@@ -179,7 +180,7 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		}
 	}
 	if len(lfs) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("%s of Git LFS stay: it needs them", lfs))
+		p.Notes = append(p.Notes, "the hooks of Git LFS stay, since it needs them: "+strings.Join(lfs, ", "))
 	}
 	// The scripts go with the last that needs them.
 	all := s.connections(ctx)
