@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -63,6 +64,7 @@ type Hooks struct {
 	// Connections include the tools that are installed but not connected.
 	Connections []hooks.Connection
 	Scripts     map[string]hooks.State // by path; those that the connections run
+	Last        map[string]time.Time   // the newest signal, by the tool's name
 }
 
 // names are those of all checks, in the order in which they are reported. The
@@ -242,7 +244,15 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 			what, wrong = " is connected, but does not run the hooks: "+c.Off, true
 			mend = "change that, or: agent hooks uninstall " + strings.TrimPrefix(mend, "agent hooks install ")
 		}
-		if wrong {
+		last := h.Last[c.Tool.Name]
+		switch {
+		case wrong:
+			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})
+		case !last.IsZero():
+			what = " is connected, and its last signal came at " + last.Format(time.DateTime)
+			d.found = append(d.found, Check{"hooks", OK, c.Tool.Title + what, "", c.Project})
+		case c.Tool.Here():
+			what, mend = " is connected, but no signal of it has come yet", "use it once, then: agent hooks list"
 			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})
 		}
 	}

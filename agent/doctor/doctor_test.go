@@ -400,7 +400,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 	}
 	f.Hooks = func(context.Context) Hooks {
 		return Hooks{
-			[]hooks.Connection{
+			Connections: []hooks.Connection{
 				connection("a", "", hooks.Status{State: hooks.None}),
 				connection("b", "", hooks.Status{State: hooks.Outdated}),
 				connection("c", "", hooks.Status{State: hooks.Connected}),
@@ -408,8 +408,10 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 				connection("e", "/p", hooks.Status{State: hooks.Partly}),
 				connection("f", "/p", hooks.Status{State: hooks.Outdated}),
 				connection("f", "/q", hooks.Status{State: hooks.Outdated}),
+				connection("g", "", hooks.Status{State: hooks.Connected}),
 			},
-			map[string]hooks.State{"/s1": hooks.None, "/s2": hooks.Outdated, "/s3": hooks.Connected},
+			Scripts: map[string]hooks.State{"/s1": hooks.None, "/s2": hooks.Outdated, "/s3": hooks.Connected},
+			Last:    map[string]time.Time{"g": time.Now()},
 		}
 	}
 	var got []string
@@ -429,6 +431,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		"warning f: agent hooks install f --project /p",
 		"warning f: agent hooks install f --project /q",
 		"warning /s2: " + scripts,
+		"ok g: ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

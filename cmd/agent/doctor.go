@@ -76,7 +76,11 @@ func (o *options) facts(ctx context.Context) (doctor.Facts, error) {
 		Projects:  about.projects,
 		Options:   queueOptions(about.config),
 		ConfigErr: about.refused,
-		Hooks:     hookFacts,
+		Hooks: func(ctx context.Context) doctor.Hooks {
+			h := hookFacts(ctx)
+			h.Last = o.lastSignals(ctx)
+			return h
+		},
 	}
 	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
 	s, err := service.New()
