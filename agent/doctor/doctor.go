@@ -217,8 +217,7 @@ func (d *diagnosis) checkRegistry() {
 // wrongHooks is what is wrong with hooks in these states.
 var wrongHooks = map[hooks.State]string{
 	hooks.None:     " is installed, but not connected: it leaves no signals",
-	hooks.Partly:   " is connected, but its hooks are not complete",
-	hooks.Outdated: " is connected, but its hooks are not those of this version",
+	hooks.Outdated: " is connected, but its hooks are not complete, or not those of this version",
 	hooks.Gone:     " was connected, but somebody else has taken its hooks out again",
 }
 

@@ -405,7 +405,7 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 				connection("b", "", hooks.Status{State: hooks.Outdated}),
 				connection("c", "", hooks.Status{State: hooks.Connected}),
 				connection("d", "", hooks.Status{Err: errors.New("broken")}),
-				connection("e", "/p", hooks.Status{State: hooks.Partly}),
+				connection("e", "/p", hooks.Status{State: hooks.Outdated}),
 				connection("f", "/p", hooks.Status{State: hooks.Outdated}),
 				connection("f", "/q", hooks.Status{State: hooks.Outdated}),
 				connection("g", "", hooks.Status{State: hooks.Connected}),

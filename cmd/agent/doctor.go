@@ -101,14 +101,11 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	if err != nil {
 		return h // there is no home, and so no settings
 	}
-	h.Connections = setup.Connections(ctx)
-	h.Scripts = setup.Scripts(h.Connections)
-	for _, t := range hooks.Tools() {
-		connected := slices.ContainsFunc(h.Connections, func(c hooks.Connection) bool { return c.Tool.Name == t.Name })
-		if !connected && !t.OfRepository() && t.Here() {
-			h.Connections = append(h.Connections, hooks.Connection{Tool: t, Status: setup.Check(ctx, t, "")})
-		}
-	}
+	all := setup.Connections(ctx, "")
+	h.Scripts = setup.Scripts(all)
+	h.Connections = slices.DeleteFunc(all, func(c hooks.Connection) bool {
+		return c.State == hooks.None && c.Project == "" && !c.Tool.Here()
+	})
 	return h
 }
 

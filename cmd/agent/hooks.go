@@ -55,11 +55,11 @@ func hooksListCommand(o *options) *cobra.Command {
 		Use:   "list [--json]",
 		Short: "Show which tools are here, which are connected, and when each last left a signal",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
-(user), in the project, or not. It is here if its program is in your PATH. "partly"
-says that some of its hooks are missing, "outdated" that they are not those of this
-version, "gone" that somebody else has taken them out; to install again fixes these.
-"off" says that a setting of the tool keeps them from running; it is named. The
-other projects in which a tool was connected are shown as well.
+(user), in the project, or not. It is here if its program is in your PATH. "outdated"
+says that its hooks are not all there, or not those of this version, "gone" that
+somebody else has taken them out; to install again fixes these. "off" says that a
+setting of the tool keeps them from running; it is named. The other projects in
+which a tool was connected are shown as well.
 
 LAST SIGNAL is when the newest signal of the tool was folded, in any of your
 projects. What came before this was noted, or waits to be folded, does not count.`,
@@ -297,11 +297,7 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 		}
 		_, text, _ := bytes.Cut(diff.Diff(before, c.Old, after, c.New), []byte("\n")) // without the command's name
 		for line := range bytes.Lines(text) {
-			cells := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
-			for i := range cells {
-				cells[i] = safe(cells[i])
-			}
-			fmt.Fprintln(w, strings.Join(cells, "\t"))
+			fmt.Fprintln(w, safe(strings.ReplaceAll(strings.TrimSuffix(string(line), "\n"), "\t", "    ")))
 		}
 	}
 	return w.Flush()
@@ -332,27 +328,16 @@ type hooksState struct {
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string, last map[string]time.Time) hooksList {
 	list := hooksList{Scripts: []hooksState{}}
-	add := func(t hooks.Tool, project string, st hooks.Status) {
-		same := func(s hooksState) bool { return s.Tool == t.Name && s.File == st.File }
-		if st.File == "" || slices.ContainsFunc(list.Connections, same) {
-			return // it cannot be connected there, or (at home) it is the user's
-		}
-		s := hooksState{Tool: t.Name, Project: project, File: st.File, State: st.State, Off: st.Off}
-		if st.Err != nil {
-			s.Error = st.Err.Error()
-		}
-		list.Connections = append(list.Connections, s)
-	}
-	connections := setup.Connections(ctx)
 	for _, t := range hooks.Tools() {
 		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here(), last[t.Name]})
-		add(t, "", setup.Check(ctx, t, ""))
-		add(t, project, setup.Check(ctx, t, project))
-		for _, c := range connections {
-			if c.Tool.Name == t.Name {
-				add(t, c.Project, c.Status)
-			}
+	}
+	connections := setup.Connections(ctx, project)
+	for _, c := range connections {
+		s := hooksState{Tool: c.Tool.Name, Project: c.Project, File: c.File, State: c.State, Off: c.Off}
+		if c.Err != nil {
+			s.Error = c.Err.Error()
 		}
+		list.Connections = append(list.Connections, s)
 	}
 	scripts := setup.Scripts(connections)
 	for _, path := range slices.Sorted(maps.Keys(scripts)) {
@@ -363,8 +348,7 @@ func listHooks(ctx context.Context, setup *hooks.Setup, project string, last map
 
 // wrongHooks says what is wrong with the hooks in a file.
 var wrongHooks = map[hooks.State]string{
-	hooks.Partly:   "some of the hooks in %s are missing",
-	hooks.Outdated: "the hooks in %s are not those of this version",
+	hooks.Outdated: "the hooks in %s are not complete, or not those of this version",
 	hooks.Gone:     "somebody else has taken the hooks out of %s",
 }
 
@@ -379,7 +363,7 @@ func (s hooksState) trouble() (state, text string) {
 	case wrong != "":
 		return string(s.State), fmt.Sprintf(wrong+"; install them again: %s", place(s.File), command)
 	case s.Off != "" && s.Tool == "git":
-		return string(hooks.Partly), s.Off
+		return "partly", s.Off
 	case s.Off != "":
 		return "off", fmt.Sprintf("the hooks in %s do not run: %s", place(s.File), s.Off)
 	}

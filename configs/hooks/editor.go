@@ -14,8 +14,7 @@ type State string
 
 const (
 	None      State = "no"
-	Partly    State = "partly"   // some of its events are not
-	Outdated  State = "outdated" // not as Install would do it today
+	Outdated  State = "outdated" // not as Install would do it today: hooks are missing, or others
 	Connected State = "yes"
 	Gone      State = "gone" // somebody else has taken the hooks out again
 )

@@ -99,14 +99,8 @@ func (f file) changed() error {
 
 // writable refuses what could be replaced, but was not meant to be.
 func (f file) writable() error {
-	if f.info == nil {
-		return nil
-	}
-	if f.info.Mode().Perm()&0o200 == 0 {
+	if f.info != nil && f.info.Mode().Perm()&0o200 == 0 {
 		return fmt.Errorf("%s is read-only; make it writable first, for instance with chmod u+w", f.real)
-	}
-	if n := hardLinks(f.info); n > 1 {
-		return fmt.Errorf("%s has %d hard links, which replacing it would part; leave one first", f.real, n)
 	}
 	return nil
 }

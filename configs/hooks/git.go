@@ -62,14 +62,14 @@ func (p *Plan) prepareGit(ctx context.Context, project string, targets []target)
 		is, err := git(ctx, dir, "rev-parse", "--is-inside-work-tree")
 		return err == nil && is == "true"
 	}
-	switch {
+	switch dir := filepath.Dir(targets[0].path); {
 	case !inTree(project):
 		return fmt.Errorf("%s is in no work tree, and so in no project; name a work tree of the repository with --project DIR", project)
-	case isHusky(p.File):
+	case isHusky(dir):
 		p.Notes = append(p.Notes, "husky writes .husky/_ anew at each npm install, and our hooks are gone then. For hooks that last, 'agent hooks uninstall git', put this line into .husky/HOOK, "+
 			"HOOK being each of "+strings.Join(gitHooks[:], ", ")+", and install again:  [ ! -r ~/"+gitScriptPath+" ] || sh ~/"+gitScriptPath+` HOOK "$@"`)
-	case inTree(p.File) && filepath.Base(p.File) != ".husky": // in which the hooks are by hand
-		p.Notes = append(p.Notes, fmt.Sprintf("core.hooksPath is %s, in the work tree: take care not to commit our lines", p.File))
+	case inTree(dir) && filepath.Base(dir) != ".husky": // in which the hooks are by hand
+		p.Notes = append(p.Notes, fmt.Sprintf("core.hooksPath is %s, in the work tree: take care not to commit our lines", dir))
 	}
 	return prepareLFS(ctx, project, targets)
 }

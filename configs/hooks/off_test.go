@@ -110,7 +110,7 @@ func TestGone(t *testing.T) {
 		}
 		put(t, "{}\n", dir, "settings.json")
 		checkState(t, s, "gemini", where, Gone)
-		if all := s.Connections(t.Context()); len(all) != 1 || all[0].State != Gone {
+		if all := connections(t, s); len(all) != 1 || all[0].State != Gone {
 			t.Errorf("connections: %+v", all)
 		}
 		install(t, s, "gemini", where)
@@ -124,7 +124,7 @@ func TestGone(t *testing.T) {
 	if err := os.RemoveAll(project); err != nil {
 		t.Fatal(err)
 	}
-	if all := s.Connections(t.Context()); len(all) != 1 || all[0].Tool.Name != "claude" {
+	if all := connections(t, s); len(all) != 1 || all[0].Tool.Name != "claude" {
 		t.Errorf("connections: %+v", all)
 	}
 	uninstall(t, s, "claude", "")

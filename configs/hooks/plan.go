@@ -40,13 +40,11 @@ type Plan struct {
 
 // plan is one without changes, and the files that it is about.
 func (s *Setup) plan(ctx context.Context, t Tool, project string) (*Plan, []target, error) {
-	targets, err := s.targets(ctx, t, project)
+	name, targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &Plan{File: t.fileOf(targets), setup: s, top: cmp.Or(project, s.home)}
-	p.record = s.recordPath(t.Name, project, p.File)
-	return p, targets, nil
+	return &Plan{File: name, setup: s, top: cmp.Or(project, s.home), record: s.recordPath(t.Name, project, name)}, targets, nil
 }
 
 // Install plans to connect a tool, for the user or in a project. The error says
@@ -62,17 +60,11 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 			return nil, err
 		}
 	}
-	for _, name := range t.scripts() {
-		text, ok := s.scripts[name]
-		if _, inSystem := besideUs(); !ok && !inSystem {
-			p.Notes = append(p.Notes, "its hooks run a shell script, since there is no spool-hook beside this program: put it there, and install again")
-		}
-		if !ok {
-			continue
-		}
-		if err := p.script(name, []byte(text)); err != nil {
-			return nil, err
-		}
+	if err := p.scripts(true); err != nil {
+		return nil, err
+	}
+	if _, inSystem := besideUs(); s.scripts[hookProgram] == "" && !inSystem {
+		p.Notes = append(p.Notes, "its hooks run a shell script, since there is no spool-hook beside this program: put it there, and install again")
 	}
 	var left []error
 	for _, target := range targets {
@@ -182,17 +174,14 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 	if len(lfs) > 0 {
 		p.Notes = append(p.Notes, "the hooks of Git LFS stay, since it needs them: "+strings.Join(lfs, ", "))
 	}
-	// The scripts go with the last that needs them.
-	all := s.connections(ctx)
-	for _, name := range t.scripts() {
-		needed := slices.ContainsFunc(all, func(c Connection) bool {
-			same := c.Tool.Name == t.Name && (project != "") == (c.Project != "") && c.File == p.File
-			return slices.Contains(c.Tool.scripts(), name) && !same && c.live()
-		})
-		if !needed {
-			if err := p.script(name, nil); err != nil {
-				return nil, err
-			}
+	// The scripts go with the last connection.
+	all := s.connections(ctx, "")
+	others := slices.ContainsFunc(all, func(c Connection) bool {
+		return c.live() && !(c.Tool.Name == t.Name && (project != "") == (c.Project != "") && c.File == p.File)
+	})
+	if !others {
+		if err := p.scripts(false); err != nil {
+			return nil, err
 		}
 	}
 	for _, c := range all {
@@ -239,18 +228,27 @@ func (t target) disconnect() (Change, error) {
 	return c, f.writable()
 }
 
-// script plans to have a script be this text, or not be there.
-func (p *Plan) script(name string, text []byte) error {
-	f, err := open(p.setup.share(name), "")
-	if err == nil && !bytes.Equal(f.data, text) {
-		err = f.writable()
+// scripts plans to have what the hooks run in place, or not.
+func (p *Plan) scripts(there bool) error {
+	for _, name := range []string{hookProgram, hookScript, gitScript} {
+		text, ok := p.setup.scripts[name]
+		if there && !ok {
+			continue
+		}
+		f, err := open(p.setup.share(name), "")
+		if err != nil {
+			return err
+		}
+		c := Change{Path: f.path, Old: f.data, Own: true, file: f, mode: 0o600}
+		if there {
+			c.New = []byte(text)
+		}
+		if name == hookProgram {
+			c.mode = 0o700
+		}
+		p.add(c)
 	}
-	mode := fs.FileMode(0o600)
-	if name == hookProgram {
-		mode = 0o700
-	}
-	p.add(Change{Path: f.path, Old: f.data, New: text, Own: true, file: f, mode: mode})
-	return err
+	return nil
 }
 
 // Apply does what was planned. After an error, what comes before it was done;

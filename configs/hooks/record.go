@@ -52,18 +52,33 @@ type Connection struct {
 	record string // the file that notes it; empty: none does
 }
 
-// Connections are what is connected now, or was and is [Gone]. Of projects those
-// are known that were connected by Install; one that cannot be looked at is among them.
-func (s *Setup) Connections(ctx context.Context) []Connection {
-	return slices.DeleteFunc(s.connections(ctx), func(c Connection) bool {
-		return !c.live() && (c.State != Gone || c.gone)
+// Connections are all tools in the user's settings and in those of the project, if it
+// is not empty, connected or not, and those that are connected in other projects, or
+// were and are [Gone]. These are known if they were connected by Install.
+func (s *Setup) Connections(ctx context.Context, project string) []Connection {
+	all := s.connections(ctx, project)
+	order := map[string]int{}
+	for i, t := range tools() {
+		order[t.Name] = i
+	}
+	slices.SortStableFunc(all, func(a, b Connection) int { return order[a.Tool.Name] - order[b.Tool.Name] })
+	known := map[string]bool{}
+	return slices.DeleteFunc(all, func(c Connection) bool {
+		id := c.Tool.Name + " " + c.File
+		again := known[id]
+		known[id] = true
+		other := c.record != "" && !c.live() && (c.State != Gone || c.gone)
+		return again || c.File == "" || other
 	})
 }
 
-// connections are those of the user's settings, and all that are noted of projects.
-func (s *Setup) connections(ctx context.Context) (all []Connection) {
+// connections are these, and the other projects in whatever state.
+func (s *Setup) connections(ctx context.Context, project string) (all []Connection) {
 	for _, t := range tools() {
 		all = append(all, Connection{Tool: t})
+		if project != "" {
+			all = append(all, Connection{Tool: t, Project: project})
+		}
 	}
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {

@@ -117,16 +117,12 @@ func (s settings) look(data []byte) (state State, then string, err error) {
 		return None, "", nil
 	}
 	s.then = then
-	state = Connected
 	for _, e := range s.events {
 		var want any
 		if err := json.Unmarshal([]byte(s.element(e)), &want); err != nil {
 			return None, "", err
 		}
-		switch got := ours[e.name]; {
-		case got == nil:
-			state = Partly
-		case len(got) > 1 || !reflect.DeepEqual(got[0], want):
+		if got := ours[e.name]; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 			return Outdated, then, nil
 		}
 		delete(ours, e.name)
@@ -134,7 +130,7 @@ func (s settings) look(data []byte) (state State, then string, err error) {
 	if len(ours) > 0 { // an event that is not connected any more
 		return Outdated, then, nil
 	}
-	return state, then, nil
+	return Connected, then, nil
 }
 
 func (s settings) state(data []byte) (State, error) {

@@ -102,11 +102,11 @@ func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
 }
 
 func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
-	targets, err := s.targets(ctx, t, project)
+	dir, targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return Status{State: None, Err: err}
 	}
-	st := Status{File: t.fileOf(targets), State: None}
+	st := Status{File: dir, State: None}
 	count := map[State]int{}
 	var left error // a hook of git's that is not for us to change
 	for _, target := range targets {
@@ -126,10 +126,8 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 		count[state]++
 	}
 	switch {
-	case count[Outdated] > 0:
+	case count[Outdated] > 0 || count[Connected] > 0 && count[None] > 0:
 		st.State = Outdated
-	case count[Partly] > 0 || count[Connected] > 0 && count[None] > 0:
-		st.State = Partly
 	case count[Connected] > 0:
 		st.State = Connected
 	default:
@@ -148,14 +146,14 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 // connected reports whether at least some of the hooks are in place.
 func (st Status) connected() bool { return st.State != None && st.State != Gone }
 
-// Scripts are the files that these connections run, and whether they are in
-// place: None, Outdated or Connected.
+// Scripts are the files that hooks run, and whether they are in place: None, Outdated
+// or Connected. Where no hook is, there are none.
 func (s *Setup) Scripts(of []Connection) map[string]State {
 	states := map[string]State{}
+	if !slices.ContainsFunc(of, Connection.live) {
+		return states
+	}
 	for name, text := range s.scripts {
-		if !slices.ContainsFunc(of, func(c Connection) bool { return slices.Contains(c.Tool.scripts(), name) }) {
-			continue
-		}
 		path := s.share(name)
 		states[path] = None
 		if data, _, err := read(path); err == nil {
@@ -189,32 +187,26 @@ type target struct {
 	edit    editor
 }
 
-func (s *Setup) targets(ctx context.Context, t Tool, project string) ([]target, error) {
+// targets are the files of a tool that are edited, and their name: that of the file,
+// or of the directory of git's hooks.
+func (s *Setup) targets(ctx context.Context, t Tool, project string) (name string, targets []target, err error) {
 	switch {
 	case t.Name == gitName && project == "":
-		return nil, errors.New("git has no hooks for all of a user's repositories beside those of each; connect them one by one, with --project DIR")
+		return "", nil, errors.New("git has no hooks for all of a user's repositories beside those of each; connect them one by one, with --project DIR")
 	case t.Name == gitName:
-		dir, err := hooksDir(ctx, project)
-		if err != nil {
-			return nil, err
+		if name, err = hooksDir(ctx, project); err != nil {
+			return "", nil, err
 		}
-		var targets []target
-		for _, name := range gitHooks {
-			targets = append(targets, target{gitHookPath(dir, name), "", 0o755, t.edit})
+		for _, hook := range gitHooks {
+			targets = append(targets, target{gitHookPath(name, hook), "", 0o755, t.edit})
 		}
-		return targets, nil
+		return name, targets, nil
 	case project != "" && t.project == "":
-		return nil, fmt.Errorf("%s has no settings of a project; connect it for all of them, without --project", t.Title)
+		return "", nil, fmt.Errorf("%s has no settings of a project; connect it for all of them, without --project", t.Title)
 	case project != "":
-		return []target{{filepath.Join(project, t.project, filepath.FromSlash(t.file)), project, 0o644, t.edit}}, nil
+		name = filepath.Join(project, t.project, t.file)
+		return name, []target{{name, project, 0o644, t.edit}}, nil
 	}
-	return []target{{filepath.Join(t.home(s.home), filepath.FromSlash(t.file)), "", 0o600, t.edit}}, nil
-}
-
-// fileOf names all targets of a tool by one path.
-func (t Tool) fileOf(targets []target) string {
-	if t.Name == gitName {
-		return filepath.Dir(targets[0].path)
-	}
-	return targets[0].path
+	name = filepath.Join(t.home(s.home), t.file)
+	return name, []target{{name, "", 0o600, t.edit}}, nil
 }

@@ -164,7 +164,7 @@ func TestComeAndGo(t *testing.T) {
 			repository(t, project)
 			if settings != "" {
 				for _, tool := range Tools() {
-					if targets, err := s.targets(t.Context(), tool, ""); err == nil && isSettings(tool) {
+					if _, targets, err := s.targets(t.Context(), tool, ""); err == nil && isSettings(tool) {
 						put(t, settings, targets[0].path)
 						put(t, settings, project, tool.project, tool.file)
 					}
@@ -304,7 +304,6 @@ func TestRefusedFiles(t *testing.T) {
 		"in a circle": {func() { link(t, "settings.json", path) }, "too many links"},
 		"directory":   {func() { os.Mkdir(path, 0o700) }, "is not a regular file"},
 		"a FIFO":      {func() { syscall.Mkfifo(path, 0o600) }, "is not a regular file"},
-		"hard links":  {func() { put(t, "{}", path); os.Link(path, path+".2") }, "has 2 hard links"},
 		"a device":    {func() { link(t, "/dev/zero", path) }, "is not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -385,8 +384,8 @@ func TestBackups(t *testing.T) {
 	backup := path + ".before-spool-agent"
 	check := func(want string) {
 		t.Helper()
-		if p := install(t, s, "claude", ""); p.Changes[2].Backup != backup || get(t, backup) != want {
-			t.Errorf("the backup is %q: %s", p.Changes[2].Backup, get(t, backup))
+		if p := install(t, s, "claude", ""); p.Changes[len(p.Changes)-1].Backup != backup || get(t, backup) != want {
+			t.Errorf("the backup is %q: %s", p.Changes[len(p.Changes)-1].Backup, get(t, backup))
 		}
 	}
 	check("{\"a\": 1}\n")
@@ -513,7 +512,7 @@ func TestInstallThen(t *testing.T) {
 					project = filepath.Join(s.home, "code", project)
 					os.MkdirAll(project, 0o700)
 				}
-				targets, err := s.targets(t.Context(), tool, project)
+				_, targets, err := s.targets(t.Context(), tool, project)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -562,14 +561,13 @@ func TestPartly(t *testing.T) {
 	s := newSetup(t)
 	install(t, s, "claude", "")
 	path := filepath.Join(s.home, ".claude", "settings.json")
-	// Without one of its events it is partly connected.
 	doc, err := parse([]byte(get(t, path)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	doc.remove(memberOf(&doc.root, "hooks"), 2)
 	put(t, string(doc.bytes()), path)
-	checkState(t, s, "claude", "", Partly)
+	checkState(t, s, "claude", "", Outdated)
 	install(t, s, "claude", "")
 	checkState(t, s, "claude", "", Connected)
 }
@@ -710,7 +708,13 @@ func TestTwoScopes(t *testing.T) {
 // scripts are those that what is connected needs.
 func scripts(t *testing.T, s *Setup) map[string]State {
 	t.Helper()
-	return s.Scripts(s.Connections(t.Context()))
+	return s.Scripts(connections(t, s))
+}
+
+// connections are the tools that are, or were and are gone.
+func connections(t *testing.T, s *Setup) []Connection {
+	t.Helper()
+	return slices.DeleteFunc(s.Connections(t.Context(), ""), func(c Connection) bool { return c.State == None && c.Err == nil })
 }
 
 // What is connected is known wherever it is, and only its scripts are missed.
@@ -725,7 +729,7 @@ func TestConnections(t *testing.T) {
 	}
 	check := func(after string, connected string, scripts ...string) {
 		t.Helper()
-		all := s.Connections(t.Context())
+		all := connections(t, s)
 		var got []string
 		for _, c := range all {
 			where, err := filepath.Rel(s.home, c.Project)
@@ -747,20 +751,21 @@ func TestConnections(t *testing.T) {
 			t.Errorf("%s: it runs %v, want %v", after, states, scripts)
 		}
 	}
+	all := []string{hookProgram, hookScript, gitScript}
 	check("nothing", "")
 	install(t, s, "opencode", "")
-	check("a plugin", "opencode - yes")
+	check("a plugin", "opencode - yes", all...)
 	install(t, s, "claude", project)
-	check("a project", "opencode - yes, claude p yes", hookProgram, hookScript)
+	check("a project", "claude p yes, opencode - yes", all...)
 	install(t, s, gitName, repository)
-	check("a repository", "opencode - yes, claude p yes, git r yes", hookProgram, hookScript, gitScript)
+	check("a repository", "claude p yes, opencode - yes, git r yes", all...)
 	install(t, s, "claude", "")
-	check("the user", "claude - yes, opencode - yes, claude p yes, git r yes", hookProgram, hookScript, gitScript)
+	check("the user", "claude - yes, claude p yes, opencode - yes, git r yes", all...)
 	err := errors.Join(os.Remove(filepath.Join(repository, ".git", "hooks", "post-merge")), os.RemoveAll(project))
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("changes by others", "claude - yes, opencode - yes, git r partly", hookProgram, hookScript, gitScript)
+	check("changes by others", "claude - yes, opencode - yes, git r outdated", all...)
 	if err := os.Remove(s.share(gitScript)); err != nil {
 		t.Fatal(err)
 	}

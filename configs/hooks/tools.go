@@ -193,17 +193,6 @@ func below(variable, name, otherwise string) func(home string) string {
 	}
 }
 
-// scripts are what the tool's hooks run. OpenCode's plugin runs nothing.
-func (t Tool) scripts() []string {
-	switch t.Name {
-	case "opencode":
-		return nil
-	case gitName:
-		return []string{gitScript, hookScript} // one runs the other
-	}
-	return []string{hookProgram, hookScript}
-}
-
 // Then is the tool whose hooks, at the ends of a turn or a session and before a
 // compaction, also run a command, in sh, once the signal is stored. Install keeps
 // the command that is there, if it is not told another.
