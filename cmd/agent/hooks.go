@@ -152,7 +152,7 @@ type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Pla
 // is named, or for those that are here.
 func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
 	var dry bool
-	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
+	cmd.ValidArgsFunction = completeTools
 	cmd.Args = onlyTools
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -243,7 +243,7 @@ func hooksPrintCommand() *cobra.Command {
 		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
 plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.`,
 		Example:           `  agent hooks print gemini`,
-		ValidArgsFunction: completeTools(1),
+		ValidArgsFunction: completeTools,
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tool, _ := hooks.Named(args[0])
@@ -253,16 +253,13 @@ plugin, for git a hook that may have any of the names ` + strings.Join(hooks.Git
 	}
 }
 
-// completeTools completes up to that many tools, each once.
-func completeTools(most int) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
-		for _, t := range hooks.Tools() {
-			if len(args) < most && !slices.Contains(args, t.Name) {
-				names = append(names, cobra.CompletionWithDesc(t.Name, t.Title))
-			}
+func completeTools(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	for _, t := range hooks.Tools() {
+		if !slices.Contains(args, t.Name) {
+			names = append(names, cobra.CompletionWithDesc(t.Name, t.Title))
 		}
-		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func onlyTools(_ *cobra.Command, args []string) error {

@@ -91,8 +91,9 @@ func (s *Setup) untrusted(t Tool, project, file string) string {
 	for _, e := range t.edit.(settings).events {
 		trusted := false
 		for key, hook := range hooks {
+			event, _, _ := strings.Cut(strings.TrimPrefix(key, file+":"), ":") // in snake case
 			_, hash := at(hook, "trusted_hash").(string)
-			trusted = trusted || hash && at(hook, "enabled") != false && strings.HasPrefix(key, file+":"+snake(e.name)+":")
+			trusted = trusted || hash && at(hook, "enabled") != false && strings.EqualFold(strings.ReplaceAll(event, "_", ""), e.name)
 		}
 		if !trusted {
 			return fmt.Sprintf("Codex does not trust the hook of %s: type /hooks in it", e.name)
@@ -100,11 +101,6 @@ func (s *Setup) untrusted(t Tool, project, file string) string {
 	}
 	return ""
 }
-
-var words = regexp.MustCompile("([a-z])([A-Z])")
-
-// snake spells PostToolUse as post_tool_use.
-func snake(name string) string { return strings.ToLower(words.ReplaceAllString(name, "${1}_$2")) }
 
 // load is what a file of JSON, with comments, or of TOML has; nil if it has neither.
 func load(path string) (v any) {

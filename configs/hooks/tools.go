@@ -123,6 +123,7 @@ func tools() []Tool {
 			ends(5, 60, "Stop", "PreCompact", "SessionEnd"))},
 	}, {
 		Name: "copilot", Title: "GitHub Copilot CLI",
+		Note:     "VS Code runs these hooks and those of claude: if both are connected, switch one off in its chat.hookFilesLocations",
 		programs: []string{"copilot"},
 		home:     below("COPILOT_HOME", "", ".copilot"), project: ".github", file: "hooks/spool-agent.json",
 		// Under these names events come in the form of Claude Code's. Only that of
