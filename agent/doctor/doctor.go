@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -63,8 +61,7 @@ type Facts struct {
 type Hooks struct {
 	// Connections include the tools that are installed but not connected.
 	Connections []hooks.Connection
-	Scripts     map[string]hooks.State // by path; those that the connections run
-	Last        map[string]time.Time   // the newest signal, by the tool's name
+	Last        map[string]time.Time // the newest signal, by the tool's name
 }
 
 // names are those of all checks, in the order in which they are reported. The
@@ -217,7 +214,7 @@ func (d *diagnosis) checkRegistry() {
 // wrongHooks is what is wrong with hooks in these states.
 var wrongHooks = map[hooks.State]string{
 	hooks.None:     " is installed, but not connected: it leaves no signals",
-	hooks.Outdated: " is connected, but its hooks are not complete, or not those of this version",
+	hooks.Outdated: " is connected, but its hooks, or what they run, are not complete or not of this version",
 	hooks.Gone:     " was connected, but somebody else has taken its hooks out again",
 }
 
@@ -253,18 +250,6 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		case c.Tool.Here():
 			what, mend = " is connected, but no signal of it has come yet", "use it once, then: agent hooks list"
 			d.found = append(d.found, Check{"hooks", Warning, c.Tool.Title + what, mend, c.Project})
-		}
-	}
-	const mend = "agent hooks install TOOL, for any tool that is connected"
-	for _, file := range slices.Sorted(maps.Keys(h.Scripts)) {
-		state := h.Scripts[file]
-		switch slower := strings.HasPrefix(filepath.Base(file), "spool-hook"); {
-		case state == hooks.None && slower:
-			d.find("hooks", Warning, file+" is missing: the hooks run a shell script, which is slower", mend)
-		case state == hooks.None:
-			d.find("hooks", Failure, file+" is missing: the hooks leave no signals", mend)
-		case state == hooks.Outdated:
-			d.find("hooks", Warning, file+" is not that of this version", mend)
 		}
 	}
 }

@@ -101,9 +101,7 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	if err != nil {
 		return h // there is no home, and so no settings
 	}
-	all := setup.Connections(ctx, "")
-	h.Scripts = setup.Scripts(all)
-	h.Connections = slices.DeleteFunc(all, func(c hooks.Connection) bool {
+	h.Connections = slices.DeleteFunc(setup.Connections(ctx, ""), func(c hooks.Connection) bool {
 		return c.State == hooks.None && c.Project == "" && !c.Tool.Here()
 	})
 	return h

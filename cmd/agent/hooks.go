@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -56,10 +55,11 @@ func hooksListCommand(o *options) *cobra.Command {
 		Short: "Show which tools are here, which are connected, and when each last left a signal",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
 (user), in the project, or not. It is here if its program is in your PATH. "outdated"
-says that its hooks are not all there, or not those of this version, "gone" that
-somebody else has taken them out; to install again fixes these. "off" says that a
-setting of the tool keeps them from running; it is named. The other projects in
-which a tool was connected are shown as well.
+says that its hooks, or the program and the scripts that they run, are not all there
+or not those of this version, "gone" that somebody else has taken the hooks out; to
+install again fixes these. "off" says that a setting of the tool keeps them from
+running; it is named. The other projects in which a tool was connected are shown as
+well.
 
 LAST SIGNAL is when the newest signal of the tool was folded, in any of your
 projects. What came before this was noted, or waits to be folded, does not count.`,
@@ -304,7 +304,6 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 type hooksList struct {
 	Tools       []hooksTool  `json:"tools"`
 	Connections []hooksState `json:"connections"` // of each tool the user's and the project's, connected or not, and those in other projects
-	Scripts     []hooksState `json:"scripts"`     // and the program that all these run
 }
 
 type hooksTool struct {
@@ -315,7 +314,7 @@ type hooksTool struct {
 }
 
 type hooksState struct {
-	Tool    string      `json:"tool,omitempty"`
+	Tool    string      `json:"tool"`
 	Project string      `json:"project,omitempty"` // none: the user's
 	File    string      `json:"file"`
 	State   hooks.State `json:"state"`
@@ -324,28 +323,23 @@ type hooksState struct {
 }
 
 func listHooks(ctx context.Context, setup *hooks.Setup, project string, last map[string]time.Time) hooksList {
-	list := hooksList{Scripts: []hooksState{}}
+	list := hooksList{}
 	for _, t := range hooks.Tools() {
 		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here(), last[t.Name]})
 	}
-	connections := setup.Connections(ctx, project)
-	for _, c := range connections {
+	for _, c := range setup.Connections(ctx, project) {
 		s := hooksState{Tool: c.Tool.Name, Project: c.Project, File: c.File, State: c.State, Off: c.Off}
 		if c.Err != nil {
 			s.Error = c.Err.Error()
 		}
 		list.Connections = append(list.Connections, s)
 	}
-	scripts := setup.Scripts(connections)
-	for _, path := range slices.Sorted(maps.Keys(scripts)) {
-		list.Scripts = append(list.Scripts, hooksState{File: path, State: scripts[path]})
-	}
 	return list
 }
 
 // wrongHooks says what is wrong with the hooks in a file.
 var wrongHooks = map[hooks.State]string{
-	hooks.Outdated: "the hooks in %s are not complete, or not those of this version",
+	hooks.Outdated: "the hooks in %s, or what they run, are not complete or not of this version",
 	hooks.Gone:     "somebody else has taken the hooks out of %s",
 }
 
@@ -402,12 +396,6 @@ func printHooks(out io.Writer, list hooksList, project string, p painter) error 
 		if len(table) == rows {
 			none.cells[4] = cmp.Or(none.cells[4], "in each repository")
 			table = append(table, none)
-		}
-	}
-	for _, s := range list.Scripts {
-		if s.State != hooks.Connected {
-			state := strings.Replace(string(s.State), string(hooks.None), "missing", 1)
-			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), state))
 		}
 	}
 	lines := layTable(table, p)

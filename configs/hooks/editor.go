@@ -14,7 +14,7 @@ type State string
 
 const (
 	None      State = "no"
-	Outdated  State = "outdated" // not as Install would do it today: hooks are missing, or others
+	Outdated  State = "outdated" // not as Install would do it today, or what it runs is not
 	Connected State = "yes"
 	Gone      State = "gone" // somebody else has taken the hooks out again
 )

@@ -126,7 +126,7 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 		count[state]++
 	}
 	switch {
-	case count[Outdated] > 0 || count[Connected] > 0 && count[None] > 0:
+	case count[Outdated] > 0 || count[Connected] > 0 && (count[None] > 0 || !s.inPlace()):
 		st.State = Outdated
 	case count[Connected] > 0:
 		st.State = Connected
@@ -146,24 +146,14 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 // connected reports whether at least some of the hooks are in place.
 func (st Status) connected() bool { return st.State != None && st.State != Gone }
 
-// Scripts are the files that hooks run, and whether they are in place: None, Outdated
-// or Connected. Where no hook is, there are none.
-func (s *Setup) Scripts(of []Connection) map[string]State {
-	states := map[string]State{}
-	if !slices.ContainsFunc(of, Connection.live) {
-		return states
-	}
+// inPlace reports whether what the hooks run is there, as this version has it.
+func (s *Setup) inPlace() bool {
 	for name, text := range s.scripts {
-		path := s.share(name)
-		states[path] = None
-		if data, _, err := read(path); err == nil {
-			states[path] = Outdated
-			if string(data) == text {
-				states[path] = Connected
-			}
+		if data, _, err := read(s.share(name)); err != nil || string(data) != text {
+			return false
 		}
 	}
-	return states
+	return true
 }
 
 // owned refuses the home directory of somebody else, for instance of the user who
