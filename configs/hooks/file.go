@@ -155,14 +155,6 @@ func (f file) replace(data []byte, mode fs.FileMode) error {
 	return err
 }
 
-// remove removes the file, if it is still what was read.
-func (f file) remove() error {
-	if err := f.changed(); err != nil {
-		return err
-	}
-	return os.Remove(f.real)
-}
-
 // backup is where the file is kept as it was before our part was put into it.
 func (f file) backup() string { return f.real + ".before-spool-agent" }
 

@@ -3,6 +3,7 @@ package hooks
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+)
+
+var (
+	//go:embed git.sh
+	gitHook string
+	//go:embed githook.sh
+	gitHookText string // a hook as we make it
+	//go:embed githook-after-lfs.sh
+	gitHookAfterLFS string // what belongs behind a hook of Git LFS
+	//go:embed opencode-plugin.js
+	plugin string
 )
 
 // hooksDir is where git looks for the hooks of the repository that a directory

@@ -104,11 +104,7 @@ func (p *Plan) add(c Change) {
 
 // connect is the change that puts our part into a file.
 func (t target) connect() (Change, error) {
-	f, err := open(t.path, t.project)
-	if err != nil {
-		return Change{}, err
-	}
-	state, err := t.state(f)
+	f, state, err := t.look()
 	if err != nil {
 		return Change{}, err
 	}
@@ -126,15 +122,18 @@ func (t target) connect() (Change, error) {
 	return c, f.writable()
 }
 
-// state is that of our part in a file.
-func (t target) state(f file) (State, error) {
+// look reads the file, and tells the state of our part in it.
+func (t target) look() (f file, state State, err error) {
+	if f, err = open(t.path, t.project); err != nil {
+		return f, None, err
+	}
 	if _, hook := t.edit.(block); hook && f.info != nil && !byHand(f.data) {
 		if err := editable(f); err != nil {
-			return None, t.wrap(err)
+			return f, None, t.wrap(err)
 		}
 	}
-	state, err := t.edit.state(f.data)
-	return state, t.wrap(err)
+	state, err = t.edit.state(f.data)
+	return f, state, t.wrap(err)
 }
 
 // wrap names the file. What is foreign says what can be done about it.
@@ -287,7 +286,10 @@ func (p *Plan) Apply() error {
 
 func (c Change) apply() error {
 	if c.New == nil {
-		return c.file.remove()
+		if err := c.file.changed(); err != nil {
+			return err
+		}
+		return os.Remove(c.file.real)
 	}
 	// A directory may be entered by whoever may read the file.
 	if err := os.MkdirAll(filepath.Dir(c.file.real), 0o700|c.mode&0o044|c.mode&0o044>>2); err != nil {

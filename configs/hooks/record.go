@@ -57,11 +57,6 @@ type Connection struct {
 // were and are [Gone]. These are known if they were connected by Install.
 func (s *Setup) Connections(ctx context.Context, project string) []Connection {
 	all := s.connections(ctx, project)
-	order := map[string]int{}
-	for i, t := range tools() {
-		order[t.Name] = i
-	}
-	slices.SortStableFunc(all, func(a, b Connection) int { return order[a.Tool.Name] - order[b.Tool.Name] })
 	known := map[string]bool{}
 	return slices.DeleteFunc(all, func(c Connection) bool {
 		id := c.Tool.Name + " " + c.File
@@ -74,22 +69,24 @@ func (s *Setup) Connections(ctx context.Context, project string) []Connection {
 
 // connections are these, and the other projects in whatever state.
 func (s *Setup) connections(ctx context.Context, project string) (all []Connection) {
-	for _, t := range tools() {
-		all = append(all, Connection{Tool: t})
-		if project != "" {
-			all = append(all, Connection{Tool: t, Project: project})
-		}
-	}
+	noted := map[string][]Connection{} // by the tool
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
 		var c connection
 		data, _, err := read(path)
-		if err == nil {
-			err = json.Unmarshal(data, &c)
+		if err == nil && json.Unmarshal(data, &c) == nil && c.Project != "" {
+			noted[c.Tool] = append(noted[c.Tool], Connection{Project: c.Project, record: path})
 		}
-		if t, ok := Named(c.Tool); ok && err == nil && c.Project != "" {
-			all = append(all, Connection{Tool: t, Project: c.Project, record: path})
+	}
+	for _, t := range Tools() {
+		all = append(all, Connection{Tool: t})
+		if project != "" {
+			all = append(all, Connection{Tool: t, Project: project})
+		}
+		for _, c := range noted[t.Name] {
+			c.Tool = t
+			all = append(all, c)
 		}
 	}
 	var looking sync.WaitGroup

@@ -82,12 +82,12 @@ func (s settings) open(data []byte) (d *document, hooks map[string]any, err erro
 	}
 	hooks, ok = root["hooks"].(map[string]any)
 	if _, there := root["hooks"]; there && !ok {
-		return nil, nil, errors.New(`"hooks" is not an object; make it {} or remove it first`)
+		return nil, nil, errors.New(`has a member "hooks" that is not an object; make it {} or remove it first`)
 	}
 	for _, e := range s.events {
 		list, there := hooks[e.name]
 		if _, ok := list.([]any); there && !ok {
-			return nil, nil, fmt.Errorf("the hooks of %q are not an array; make them [] or remove them first", e.name)
+			return nil, nil, fmt.Errorf("has hooks of %q that are not an array; make them [] or remove them first", e.name)
 		}
 	}
 	return d, hooks, nil

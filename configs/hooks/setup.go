@@ -44,12 +44,9 @@ func New(hook string) (*Setup, error) {
 	return s, nil
 }
 
-// Tools are all tools that can be connected.
-func Tools() []Tool { return tools() }
-
 // Named is the tool of that name; false if there is none.
 func Named(name string) (Tool, bool) {
-	all := tools()
+	all := Tools()
 	i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == name })
 	if i < 0 {
 		return Tool{}, false
@@ -110,11 +107,7 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 	count := map[State]int{}
 	var left error // a hook of git's that is not for us to change
 	for _, target := range targets {
-		f, err := open(target.path, target.project)
-		state := None
-		if err == nil {
-			state, err = target.state(f)
-		}
+		_, state, err := target.look()
 		switch {
 		case errors.As(err, new(foreign)):
 			left = cmp.Or(left, err)

@@ -297,7 +297,7 @@ func TestRefusedFiles(t *testing.T) {
 		want string
 	}{
 		"no JSON":     {func() { put(t, "{\n  oops\n}\n", path) }, path + " is not valid JSON: line 2, column 3"},
-		"null hooks":  {func() { put(t, "{\"hooks\":\nnull}", path) }, path + ` "hooks" is not an object`},
+		"null hooks":  {func() { put(t, "{\"hooks\":\nnull}", path) }, path + ` has a member "hooks" that is not an object`},
 		"too large":   {func() { put(t, strings.Repeat(" ", maxFile+1), path) }, "is larger than 4 MiB"},
 		"read-only":   {func() { put(t, "{}", path); os.Chmod(path, 0o444) }, path + " is read-only; make it writable first"},
 		"nowhere":     {func() { link(t, "../none", path) }, "is a link to nothing"},

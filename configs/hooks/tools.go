@@ -42,15 +42,15 @@ const (
 	groupForm = `{"hooks": [` + hookForm + `]}`
 )
 
-// tools is the one table of what is connected to what. testdata/README.md says
-// where each format is from.
+// Tools are all tools that can be connected: the one table of what is connected to
+// what. testdata/README.md says where each format is from.
 //
 // Where a tool could run hooks without waiting for them, it is not told to: Claude
 // Code kills what still runs when a session without a terminal ends, and starts the
 // hooks of the next event before. What somebody has run at the ends of a turn may
 // take a minute. Where a turn fails it is not run, but with the next end: "claude
 // -p" kills hooks then.
-func tools() []Tool {
+func Tools() []Tool {
 	return []Tool{{
 		Name: "claude", Title: "Claude Code",
 		Note:     "sessions that are open already may not use the hooks before they are started again",
