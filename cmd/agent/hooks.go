@@ -275,24 +275,20 @@ func onlyTools(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// printPlan prints the changes of files that are not ours alone, line by line.
+// printPlan prints what would be done, and how files that are not ours alone would
+// change.
 func printPlan(out, say io.Writer, p *hooks.Plan) error {
 	w := bufio.NewWriter(out)
 	for _, c := range p.Changes {
-		before, after := c.Path, c.Path
-		switch {
-		case c.Own && c.New == nil:
-			fmt.Fprintf(say, "would remove %s\n", place(c.Path))
-			continue
-		case c.Own:
-			fmt.Fprintf(say, "would write %s\n", place(c.Path))
-			continue
-		case c.Old == nil:
-			before = os.DevNull
-		case c.New == nil:
-			after = os.DevNull
+		verb := "write"
+		if c.New == nil {
+			verb = "remove"
 		}
-		_, text, _ := bytes.Cut(diff.Diff(before, c.Old, after, c.New), []byte("\n")) // without the command's name
+		fmt.Fprintf(say, "would %s %s\n", verb, place(c.Path))
+		if c.Own {
+			continue
+		}
+		_, text, _ := bytes.Cut(diff.Diff(c.Path, c.Old, c.Path, c.New), []byte("\n")) // without the command's name
 		for line := range bytes.Lines(text) {
 			fmt.Fprintln(w, safe(strings.ReplaceAll(strings.TrimSuffix(string(line), "\n"), "\t", "    ")))
 		}

@@ -33,11 +33,7 @@ func New(hook string) (*Setup, error) {
 	}
 	s := &Setup{home, map[string]string{hookScript: hook, gitScript: gitHook}}
 	if path, inSystem := besideUs(); !inSystem {
-		program, _, err := read(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("reading the hooks' program: %w", err)
-		}
-		if err == nil {
+		if program, _, err := read(path); err == nil {
 			s.scripts[hookProgram] = string(program)
 		}
 	}
