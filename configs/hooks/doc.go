@@ -1,6 +1,5 @@
 // Package hooks connects AI coding tools and git to the spool: it puts hooks
-// into their own settings, and takes them out again. It imports nothing of this
-// module.
+// into their own settings, and takes them out again. It knows nothing of spools.
 //
 // What belongs into the settings of which tool is one table, in tools.go. Where
 // the formats are documented is in testdata/README.md.
