@@ -27,9 +27,8 @@ func hooksCommand(o *options) *cobra.Command {
 		Use:   "hooks list|install|uninstall|print",
 		Short: "Connect AI tools and git, so that they leave signals",
 		Long: `Connects tools: puts hooks into their own settings, which leave a signal at each
-tool call, at the end of a turn or a session, and so on. The hooks run spool-hook,
-and where that is missing a shell script (OpenCode: a plugin), not this program.
-They cannot block or fail the tool.
+tool call, at the end of a turn or a session, and so on. The hooks do not run this
+program, and cannot block or fail the tool.
 
 The settings are the user's, or with --project DIR those of a project. git's
 hooks are always those of one repository: DIR, or where you are.`,
@@ -61,8 +60,7 @@ install again fixes these. "off" says that a setting of the tool keeps them from
 running; it is named. The other projects in which a tool was connected are shown as
 well.
 
-LAST SIGNAL is when the newest signal of the tool was folded, in any of your
-projects. What came before this was noted, or waits to be folded, does not count.`,
+LAST SIGNAL is when the newest signal of the tool was folded, in any project.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := hooks.New(configs.Hook())

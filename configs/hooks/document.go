@@ -18,7 +18,6 @@ type document struct {
 	meaning any    // of what was parsed, as package json has it
 	newline string // "\n" or "\r\n"
 	indent  string // of one level
-	space   string // after a colon, and a comma within a line
 	lines   bool   // an item has a line of its own
 	added   string // a line feed, if the file does not end in one
 }
@@ -34,7 +33,7 @@ func parse(data []byte) (*document, error) {
 	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxBrackets {
 		return nil, fmt.Errorf("has more than %d brackets; it is left alone", maxBrackets)
 	}
-	d := &document{newline: "\n", indent: "  ", space: " ", lines: true}
+	d := &document{newline: "\n", indent: "  ", lines: true}
 	if bytes.Contains(data, []byte("\r\n")) {
 		d.newline = "\r\n"
 	}
@@ -56,7 +55,6 @@ func parse(data []byte) (*document, error) {
 	}
 	if items, _ := itemsOf(&d.root); len(items) > 0 {
 		d.indent, d.lines = indentOf(*items[0].before)
-		d.space = d.space[:min(1, len(items[0].value.BeforeExtra))]
 	}
 	return d, nil
 }
@@ -128,7 +126,7 @@ func (d *document) add(to *hujson.Value, depth int, name, text string) *hujson.V
 		if indent, lines := indentOf(*items[n-1].before); lines {
 			before = d.newline + indent
 		} else {
-			before = d.space
+			before = " "
 		}
 	case d.lines:
 		before = d.newline + strings.Repeat(d.indent, depth+1)
@@ -144,7 +142,7 @@ func (d *document) add(to *hujson.Value, depth int, name, text string) *hujson.V
 		return &list.Elements[len(list.Elements)-1]
 	}
 	object := to.Value.(*hujson.Object)
-	value.BeforeExtra = hujson.Extra(d.space)
+	value.BeforeExtra = hujson.Extra(" ")
 	object.Members = append(object.Members, hujson.ObjectMember{
 		Name:  hujson.Value{BeforeExtra: hujson.Extra(before), Value: hujson.String(name)},
 		Value: value,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,11 +32,11 @@ type Plan struct {
 	Changes []Change // none: nothing is to be done
 	Notes   []string // what was left alone, and why
 
-	setup   *Setup
-	record  string      // the file that notes the connection
-	connect *connection // what it will say; nil: it goes
-	forget  []string    // such files of projects that are gone
-	top     string      // the directory whose empty ones go
+	setup  *Setup
+	record string   // the file that notes the connection
+	note   []byte   // what it will say; nil: it goes
+	forget []string // such files of projects that are gone
+	top    string   // the directory whose empty ones go
 }
 
 // plan is one without changes, and the files that it is about.
@@ -54,7 +55,9 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 	if err != nil {
 		return nil, err
 	}
-	p.connect = &connection{t.Name, project}
+	if p.note, err = json.Marshal(map[string]string{"tool": t.Name, "project": project}); err != nil {
+		return nil, err
+	}
 	if t.Name == gitName {
 		if err := p.prepareGit(ctx, project, targets); err != nil {
 			return nil, err
@@ -256,8 +259,11 @@ func (p *Plan) Apply() error {
 	if err := p.setup.owned(); err != nil {
 		return err
 	}
-	if p.connect != nil {
-		if err := p.connect.note(p.record); err != nil {
+	if p.note != nil { // before it is made
+		if err := os.MkdirAll(filepath.Dir(p.record), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(p.record, p.note, 0o600); err != nil {
 			return err
 		}
 	}
@@ -266,7 +272,7 @@ func (p *Plan) Apply() error {
 			return err
 		}
 	}
-	if p.connect != nil {
+	if p.note != nil {
 		return nil
 	}
 	for _, c := range p.Changes {

@@ -11,14 +11,10 @@ import (
 	"sync"
 )
 
-// A connection is a tool that was connected: a file in the directory
-// "connected" beside the scripts. From these it is known when a script is not
-// needed any more, and what somebody else has taken out again.
-type connection struct {
-	Tool    string `json:"tool"`
-	Project string `json:"project,omitzero"` // empty: for the user
-}
-
+// What was connected is noted: a file for each connection, in this directory beside
+// the scripts, with the names of the tool and the project (empty: for the user). From
+// these it is known when the scripts are not needed any more, and what somebody else
+// has taken out again.
 const recordsDir = "connected"
 
 // recordPath is where a connection is noted. That of a project goes by the
@@ -30,18 +26,6 @@ func (s *Setup) recordPath(tool, project, file string) string {
 		name += "-" + hex.EncodeToString(sum[:8])
 	}
 	return filepath.Join(s.share(recordsDir), name+".json")
-}
-
-// note notes a connection, before it is made.
-func (c connection) note(path string) error {
-	data, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
 // A Connection is a tool that is connected: for the user, or in one project.
@@ -73,7 +57,7 @@ func (s *Setup) connections(ctx context.Context, project string) (all []Connecti
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
-		var c connection
+		var c struct{ Tool, Project string }
 		data, _, err := read(path)
 		if err == nil && json.Unmarshal(data, &c) == nil && c.Project != "" {
 			noted[c.Tool] = append(noted[c.Tool], Connection{Project: c.Project, record: path})
