@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"spoolagent/agent/registry"
 	"spoolagent/agent/status"
@@ -58,7 +57,7 @@ type Facts struct {
 type Hooks struct {
 	// Connections include the tools that are installed but not connected.
 	Connections []hooks.Connection
-	Scripts     map[string]hooks.State // by path; those that the connections run
+	Last        map[string]time.Time // the newest signal, by the tool's name
 }
 
 // names are those of all checks, in the order in which they are reported. The
@@ -197,8 +196,7 @@ func (d *diagnosis) checkRegistry() {
 // wrongHooks is what is wrong with hooks in these states.
 var wrongHooks = map[hooks.State]string{
 	hooks.None:     " is installed, but not connected: it leaves no signals",
-	hooks.Partly:   " is connected, but its hooks are not complete",
-	hooks.Outdated: " is connected, but its hooks are not those of this version",
+	hooks.Outdated: " is connected, but its hooks, or what they run, are not complete or not of this version",
 	hooks.Gone:     " was connected, but somebody else has taken its hooks out again",
 }
 
@@ -218,6 +216,7 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		if c.Doubled != "" {
 			d.find("hooks", Warning, c.Doubled, "")
 		}
+		last := h.Last[c.Tool.Name]
 		switch what, wrong := wrongHooks[c.State]; {
 		case c.Err != nil:
 			d.find("hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error(), "mend the file, then: agent hooks install "+where)
@@ -225,19 +224,11 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 			d.find("hooks", Warning, c.Tool.Title+what, "agent hooks install "+where)
 		case c.Off != "":
 			d.find("hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off, "change that, or: agent hooks uninstall "+where)
+		case !last.IsZero():
+			d.find("hooks", OK, c.Tool.Title+" is connected, and its last signal came at "+last.Format(time.DateTime), "")
+		case c.Tool.Here():
+			d.find("hooks", Warning, c.Tool.Title+" is connected, but no signal of it has come yet", "use it once, then: agent hooks list")
 		}
 	}
 	d.project = ""
-	const mend = "agent hooks install TOOL, for any tool that is connected"
-	for _, file := range slices.Sorted(maps.Keys(h.Scripts)) {
-		state := h.Scripts[file]
-		switch slower := strings.HasPrefix(filepath.Base(file), "spool-hook"); {
-		case state == hooks.None && slower:
-			d.find("hooks", Warning, file+" is missing: the hooks run a shell script, which is slower", mend)
-		case state == hooks.None:
-			d.find("hooks", Failure, file+" is missing: the hooks leave no signals", mend)
-		case state == hooks.Outdated:
-			d.find("hooks", Warning, file+" is not that of this version", mend)
-		}
-	}
 }

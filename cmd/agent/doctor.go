@@ -70,7 +70,12 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	if refused != nil {
 		c = configs.Default()
 	}
-	f = doctor.Facts{Version: version(), Options: queueOptions(c), ConfigErr: refused, Hooks: hookFacts}
+	f = doctor.Facts{Version: version(), Options: queueOptions(c), ConfigErr: refused}
+	f.Hooks = func(ctx context.Context) doctor.Hooks {
+		h := hookFacts(ctx)
+		h.Last = o.lastSignals(ctx)
+		return h
+	}
 	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
 	if f.StateDir, err = stateDir(); err != nil {
 		return f, err
@@ -154,14 +159,9 @@ func hookFacts(ctx context.Context) (h doctor.Hooks) {
 	if err != nil {
 		return h // there is no home, and so no settings
 	}
-	h.Connections = setup.Connections(ctx)
-	h.Scripts = setup.Scripts(h.Connections)
-	for _, t := range hooks.Tools() {
-		connected := slices.ContainsFunc(h.Connections, func(c hooks.Connection) bool { return c.Tool.Name == t.Name })
-		if !connected && !t.OfRepository() && t.Here() {
-			h.Connections = append(h.Connections, hooks.Connection{Tool: t, Status: setup.Check(ctx, t, "")})
-		}
-	}
+	h.Connections = slices.DeleteFunc(setup.Connections(ctx, ""), func(c hooks.Connection) bool {
+		return c.State == hooks.None && c.Project == "" && !c.Tool.Here()
+	})
 	return h
 }
 

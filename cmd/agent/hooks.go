@@ -8,16 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"spoolagent/agent/status"
 	"spoolagent/configs"
 	"spoolagent/configs/hooks"
+	"spoolagent/internal/quote"
 )
 
 func hooksCommand(o *options) *cobra.Command {
@@ -25,9 +27,8 @@ func hooksCommand(o *options) *cobra.Command {
 		Use:   "hooks list|install|uninstall|print",
 		Short: "Connect AI tools and git, so that they leave signals",
 		Long: `Connects tools: puts hooks into their own settings, which leave a signal at each
-tool call, at the end of a turn or a session, and so on. The hooks run spool-hook,
-and where that is missing a shell script (OpenCode: a plugin), not this program.
-They cannot block or fail the tool.
+tool call, at the end of a turn or a session, and so on. The hooks do not run this
+program, and cannot block or fail the tool.
 
 The settings are the user's, or with --project DIR those of a project. git's
 hooks are always those of one repository: DIR, or where you are.`,
@@ -50,13 +51,16 @@ func hooksListCommand(o *options) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list [--json]",
-		Short: "Show which tools are here, and which are connected",
+		Short: "Show which tools are here, which are connected, and when each last left a signal",
 		Long: `Shows for each tool whether it is here, and whether it is connected: for you
-(user), in the project, or not. It is here if its program is in your PATH. "partly"
-says that some of its hooks are missing, "outdated" that they are not those of this
-version, "gone" that somebody else has taken them out; to install again fixes these.
-"off" says that a setting of the tool keeps them from running; it is named. The
-other projects in which a tool was connected are shown as well.`,
+(user), in the project, or not. It is here if its program is in your PATH. "outdated"
+says that its hooks, or the program and the scripts that they run, are not all there
+or not those of this version, "gone" that somebody else has taken the hooks out; to
+install again fixes these. "off" says that a setting of the tool keeps them from
+running; it is named. The other projects in which a tool was connected are shown as
+well.
+
+LAST SIGNAL is when the newest signal of the tool was folded, in any project.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			setup, err := hooks.New(configs.Hook())
@@ -67,7 +71,7 @@ other projects in which a tool was connected are shown as well.`,
 			if err != nil {
 				return err
 			}
-			list := listHooks(cmd.Context(), setup, project)
+			list := listHooks(cmd.Context(), setup, project, o.lastSignals(cmd.Context()))
 			if asJSON {
 				return printJSON(list)
 			}
@@ -78,17 +82,31 @@ other projects in which a tool was connected are shown as well.`,
 	return cmd
 }
 
-func hooksInstallCommand(o *options) *cobra.Command {
-	var then string
-	plan := func(s *hooks.Setup, ctx context.Context, t hooks.Tool, project string) (*hooks.Plan, error) {
-		if then != "" {
-			var err error
-			if t, err = t.Then(then); err != nil {
-				return nil, err
+// lastSignals are the times of the newest signal from each source, over all projects.
+func (o *options) lastSignals(ctx context.Context) map[string]time.Time {
+	last := map[string]time.Time{}
+	c, err := o.load()
+	if err != nil {
+		c = configs.Default()
+	}
+	reg, err := projectRegistry()
+	if err != nil {
+		return last
+	}
+	projects, _ := listed(c, reg)
+	report, _ := status.Report(ctx, status.Config{Projects: projects, Options: queueOptions(c)}) // if it is interrupted, so is the command
+	for _, p := range report.Projects {
+		for source, came := range p.Activity {
+			if came.Last.After(last[source]) {
+				last[source] = came.Last
 			}
 		}
-		return s.Install(ctx, t, project)
 	}
+	return last
+}
+
+func hooksInstallCommand(o *options) *cobra.Command {
+	var then string
 	cmd := hooksEditCommand(o, &cobra.Command{
 		Use:   "install [TOOL...] [--then COMMAND] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
@@ -106,21 +124,61 @@ to uninstall ends it.`,
 		Example: `  agent hooks install claude codex --dry-run
   agent hooks install gemini --project .
   agent hooks install claude --then '~/.local/bin/spool-agent drain -- sh ~/digest.sh "$CLAUDE_PROJECT_DIR"/digest.md'`,
-	}, plan, "connected", "is connected already", here)
+	}, func(s *hooks.Setup, ctx context.Context, t hooks.Tool, project string) (*hooks.Plan, error) {
+		if then != "" {
+			var err error
+			if t, err = t.Then(then); err != nil {
+				return nil, err
+			}
+		}
+		return s.Install(ctx, t, project)
+	}, "connected", "is connected already")
 	cmd.Flags().StringVar(&then, "then", "", "have the hooks at the ends of a turn run `COMMAND`, too")
 	return cmd
 }
 
 func hooksUninstallCommand(o *options) *cobra.Command {
-	return hooksEditCommand(o, &cobra.Command{
+	cmd := hooksEditCommand(o, &cobra.Command{
 		Use:   "uninstall TOOL... [--project DIR] [--dry-run]",
 		Short: "Disconnect tools",
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
-	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected", nil)
+	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
+	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	return cmd
 }
 
 type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Plan, error)
+
+// hooksEditCommand is a command that plans and applies a change for each tool that
+// is named, or for those that are here.
+func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
+	var dry bool
+	cmd.ValidArgsFunction = completeTools
+	cmd.Args = onlyTools
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			if args = here(); len(args) == 0 {
+				return errors.New("no program of a tool is in your PATH; name the tools to connect")
+			}
+			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
+		}
+		setup, err := hooks.New(configs.Hook())
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, name := range args {
+			tool, _ := hooks.Named(name)
+			if err := editHooks(cmd.Context(), o, setup, tool, dry, plan, done, nothing); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	return cmd
+}
 
 // here are the tools whose programs are in PATH, but for git, whose hooks are
 // those of a repository.
@@ -133,40 +191,10 @@ func here() (names []string) {
 	return names
 }
 
-// hooksEditCommand is a command that plans and applies a change for each tool that
-// is named, or for those that all returns.
-func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string, all func() []string) *cobra.Command {
-	var dry bool
-	cmd.ValidArgsFunction = completeTools(len(hooks.Tools()))
-	cmd.Args = onlyTools
-	if all == nil {
-		cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
-	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			if args = all(); len(args) == 0 {
-				return errors.New("no program of a tool is in your PATH; name the tools to connect")
-			}
-			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
-		}
-		setup, err := hooks.New(configs.Hook())
-		if err != nil {
-			return err
-		}
-		var errs []error
-		for _, name := range args {
-			tool, _ := toolNamed(name)
-			if err := editHooks(cmd.Context(), o, setup, tool, dry, plan, done, nothing); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
-			}
-		}
-		return errors.Join(errs...)
-	}
-	return cmd
-}
-
 func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.Tool, dry bool, plan planner, done, nothing string) error {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(fmt.Sprintf(format, args...)))
+	}
 	// The project whose settings are meant; empty: the user's.
 	project, err := "", error(nil)
 	if len(o.projects) > 0 {
@@ -182,7 +210,7 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		return err
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(safe(note)))
+		say("%s", safe(note))
 	}
 	if dry {
 		return printPlan(os.Stdout, os.Stderr, p)
@@ -191,19 +219,21 @@ func editHooks(ctx context.Context, o *options, setup *hooks.Setup, tool hooks.T
 		return err
 	}
 	if len(p.Changes) == 0 {
-		done = nothing
+		say("%s, in %s", nothing, place(p.File))
+	} else {
+		say("%s, in %s", done, place(p.File))
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s, in %s\n", tool.Name, done, place(p.File))
 	for _, c := range p.Changes {
 		if c.Backup != "" {
-			fmt.Fprintf(os.Stderr, "%s: what it was is in %s\n", tool.Name, place(c.Backup))
+			say("a copy of the settings as they were is in %s", place(c.Backup))
 		}
 	}
-	if tool.Note != "" && p.Connects() && len(p.Changes) > 0 {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", tool.Name, named(tool.Note))
+	st := setup.Check(ctx, tool, project)
+	if tool.Note != "" && st.State == hooks.Connected && len(p.Changes) > 0 {
+		say("%s", tool.Note)
 	}
-	if off := setup.Check(ctx, tool, project).Off; off != "" {
-		fmt.Fprintf(os.Stderr, "%s: the hooks do not run: %s\n", tool.Name, safe(off))
+	if st.Off != "" && !slices.Contains(p.Notes, st.Off) {
+		say("the hooks do not run: %s", safe(st.Off))
 	}
 	return nil
 }
@@ -215,31 +245,28 @@ func hooksPrintCommand() *cobra.Command {
 		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
 plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.`,
 		Example:           `  agent hooks print gemini`,
-		ValidArgsFunction: completeTools(1),
+		ValidArgsFunction: completeTools,
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tool, _ := toolNamed(args[0])
+			tool, _ := hooks.Named(args[0])
 			_, err := io.WriteString(cmd.OutOrStdout(), tool.Fragment())
 			return err
 		},
 	}
 }
 
-// completeTools completes up to that many tools, each once.
-func completeTools(most int) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
-		for _, t := range hooks.Tools() {
-			if len(args) < most && !slices.Contains(args, t.Name) {
-				names = append(names, cobra.CompletionWithDesc(t.Name, t.Title))
-			}
+func completeTools(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	for _, t := range hooks.Tools() {
+		if !slices.Contains(args, t.Name) {
+			names = append(names, cobra.CompletionWithDesc(t.Name, t.Title))
 		}
-		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func onlyTools(_ *cobra.Command, args []string) error {
 	for _, name := range args {
-		if _, ok := toolNamed(name); !ok {
+		if _, ok := hooks.Named(name); !ok {
 			var names []string
 			for _, t := range hooks.Tools() {
 				names = append(names, t.Name)
@@ -250,39 +277,22 @@ func onlyTools(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func toolNamed(name string) (hooks.Tool, bool) {
-	all := hooks.Tools()
-	i := slices.IndexFunc(all, func(t hooks.Tool) bool { return t.Name == name })
-	if i < 0 {
-		return hooks.Tool{}, false
-	}
-	return all[i], true
-}
-
-// printPlan prints the changes of files that are not ours alone, line by line.
+// printPlan prints what would be done, and how files that are not ours alone would
+// change.
 func printPlan(out, say io.Writer, p *hooks.Plan) error {
 	w := bufio.NewWriter(out)
 	for _, c := range p.Changes {
-		switch {
-		case c.Own && c.New == nil:
-			fmt.Fprintf(say, "would remove %s\n", place(c.Path))
-		case c.Own:
-			fmt.Fprintf(say, "would write %s\n", place(c.Path))
-		default:
-			before, after := c.Path, c.Path
-			if c.Old == nil {
-				before = os.DevNull
-			}
-			if c.New == nil {
-				after = os.DevNull
-			}
-			for line := range bytes.Lines(diff.Diff(before, c.Old, after, c.New)) {
-				cells := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
-				for i := range cells {
-					cells[i] = safe(cells[i])
-				}
-				fmt.Fprintln(w, strings.Join(cells, "\t"))
-			}
+		verb := "write"
+		if c.New == nil {
+			verb = "remove"
+		}
+		fmt.Fprintf(say, "would %s %s\n", verb, place(c.Path))
+		if c.Own {
+			continue
+		}
+		_, text, _ := bytes.Cut(diff.Diff(c.Path, c.Old, c.Path, c.New), []byte("\n")) // without the command's name
+		for line := range bytes.Lines(text) {
+			fmt.Fprintln(w, safe(strings.ReplaceAll(strings.TrimSuffix(string(line), "\n"), "\t", "    ")))
 		}
 	}
 	return w.Flush()
@@ -292,17 +302,17 @@ func printPlan(out, say io.Writer, p *hooks.Plan) error {
 type hooksList struct {
 	Tools       []hooksTool  `json:"tools"`
 	Connections []hooksState `json:"connections"` // of each tool the user's and the project's, connected or not, and those in other projects
-	Scripts     []hooksState `json:"scripts"`     // and the program that all these run
 }
 
 type hooksTool struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	Here  bool   `json:"here"`
+	Name       string    `json:"name"`
+	Title      string    `json:"title"`
+	Here       bool      `json:"here"`
+	LastSignal time.Time `json:"last_signal,omitzero"`
 }
 
 type hooksState struct {
-	Tool    string      `json:"tool,omitempty"`
+	Tool    string      `json:"tool"`
 	Project string      `json:"project,omitempty"` // none: the user's
 	File    string      `json:"file"`
 	State   hooks.State `json:"state"`
@@ -310,75 +320,80 @@ type hooksState struct {
 	Off     string      `json:"off,omitempty"` // what keeps the hooks from running
 }
 
-func listHooks(ctx context.Context, setup *hooks.Setup, project string) hooksList {
-	list := hooksList{Scripts: []hooksState{}}
-	add := func(t hooks.Tool, project string, st hooks.Status) {
-		same := func(s hooksState) bool { return s.Tool == t.Name && s.File == st.File }
-		if st.File == "" || slices.ContainsFunc(list.Connections, same) {
-			return // it cannot be connected there, or (at home) it is the user's
-		}
-		s := hooksState{Tool: t.Name, Project: project, File: st.File, State: st.State, Off: st.Off}
-		if st.Err != nil {
-			s.Error = st.Err.Error()
+func listHooks(ctx context.Context, setup *hooks.Setup, project string, last map[string]time.Time) hooksList {
+	list := hooksList{}
+	for _, t := range hooks.Tools() {
+		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here(), last[t.Name]})
+	}
+	for _, c := range setup.Connections(ctx, project) {
+		s := hooksState{Tool: c.Tool.Name, Project: c.Project, File: c.File, State: c.State, Off: c.Off}
+		if c.Err != nil {
+			s.Error = c.Err.Error()
 		}
 		list.Connections = append(list.Connections, s)
-	}
-	connections := setup.Connections(ctx)
-	for _, t := range hooks.Tools() {
-		list.Tools = append(list.Tools, hooksTool{t.Name, t.Title, t.Here()})
-		add(t, "", setup.Check(ctx, t, ""))
-		add(t, project, setup.Check(ctx, t, project))
-		for _, c := range connections {
-			if c.Tool.Name == t.Name {
-				add(t, c.Project, c.Status)
-			}
-		}
-	}
-	scripts := setup.Scripts(connections)
-	for _, path := range slices.Sorted(maps.Keys(scripts)) {
-		list.Scripts = append(list.Scripts, hooksState{File: path, State: scripts[path]})
 	}
 	return list
 }
 
+// wrongHooks says what is wrong with the hooks in a file.
+var wrongHooks = map[hooks.State]string{
+	hooks.Outdated: "the hooks in %s, or what they run, are not complete or not of this version",
+	hooks.Gone:     "somebody else has taken the hooks out of %s",
+}
+
+// trouble is what is wrong with a connection, and the state that says so; empty if
+// nothing is.
+func (s hooksState) trouble() (state, text string) {
+	command := "agent hooks install " + s.Tool
+	if s.Project != "" {
+		command += " --project " + quote.Shell(s.Project)
+	}
+	switch wrong := wrongHooks[s.State]; {
+	case wrong != "":
+		return string(s.State), fmt.Sprintf(wrong+"; install them again: %s", place(s.File), command)
+	case s.Off != "" && s.Tool == "git":
+		return "partly", s.Off
+	case s.Off != "":
+		return "off", fmt.Sprintf("the hooks in %s do not run: %s", place(s.File), s.Off)
+	}
+	return "", s.Error
+}
+
 // printHooks prints the list for people.
 func printHooks(out io.Writer, list hooksList, project string, p painter) error {
-	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "SETTINGS"}}}
+	table := []row{{bold, []string{"TOOL", "HERE", "CONNECTED", "LAST SIGNAL", "SETTINGS"}}}
 	var troubles []string
+	now := time.Now()
 	for _, t := range list.Tools {
 		here := map[bool]string{true: "yes", false: "no"}[t.Here]
-		none := row{"", []string{t.Name, here, "no", ""}}
+		last := age(t.LastSignal.Format(time.RFC3339), now)
+		if t.LastSignal.IsZero() {
+			last = "none yet"
+		}
+		none := row{"", []string{t.Name, here, "no", "", ""}}
 		rows := len(table)
 		for _, s := range list.Connections {
 			if s.Tool != t.Name {
 				continue
 			}
-			if s.Error != "" {
-				troubles = append(troubles, t.Name+": "+safe(s.Error))
+			state, trouble := s.trouble()
+			if trouble != "" {
+				troubles = append(troubles, t.Name+": "+named(safe(trouble)))
 			}
 			if s.State == hooks.None {
-				none.cells[3] = cmp.Or(none.cells[3], place(s.File))
+				none.cells[4] = cmp.Or(none.cells[4], place(s.File))
 				continue
 			}
 			where, shade := map[string]string{"": "user", project: "project"}[s.Project], green
 			where = cmp.Or(where, "other project")
-			if s.Off != "" {
-				where, shade = where+" (off)", yellow
-				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s do not run: %s", t.Name, place(s.File), safe(s.Off)))
-			} else if s.State != hooks.Connected {
-				where, shade = fmt.Sprintf("%s (%s)", where, s.State), yellow
-				troubles = append(troubles, fmt.Sprintf("%s: the hooks in %s are %s; install them again", t.Name, place(s.File), s.State))
+			if state != "" {
+				where, shade = fmt.Sprintf("%s (%s)", where, state), yellow
 			}
-			table = append(table, row{shade, []string{t.Name, here, where, place(s.File)}})
+			table = append(table, row{shade, []string{t.Name, here, where, last, place(s.File)}})
 		}
 		if len(table) == rows {
+			none.cells[4] = cmp.Or(none.cells[4], "in each repository")
 			table = append(table, none)
-		}
-	}
-	for _, s := range list.Scripts {
-		if s.State != hooks.Connected {
-			state := strings.Replace(string(s.State), string(hooks.None), "missing", 1)
-			troubles = append(troubles, fmt.Sprintf("%s is %s; install a tool again", place(s.File), state))
 		}
 	}
 	lines := layTable(table, p)

@@ -4,11 +4,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
-
-	"github.com/tailscale/hujson"
 
 	"spoolagent/internal/place"
 )
@@ -85,39 +84,27 @@ func parseOurs(text string) (then string, ours bool) {
 	return then, wasInstalled(own) && text == withThen(own, then)
 }
 
-// isOurs is parseOurs of a hook.
-func isOurs(hook *hujson.Value) (then string, ours bool) {
-	v := memberOf(hook, "command")
-	if v == nil {
-		return "", false
-	}
-	text, ok := v.Value.(hujson.Literal)
-	if !ok || text.Kind() != '"' {
-		return "", false
-	}
-	return parseOurs(text.String())
-}
-
 // earlier are the commands that earlier versions printed or installed.
 var earlier = []string{
 	`sh ~/` + place.Share + `/hook.sh >/dev/null 2>&1 || cat >/dev/null 2>&1; exit 0`,
 	`sh "$HOME/` + place.Share + `/hook.sh"`,
 }
 
+// commandForm is the form of what command returns, for a shell or for Windows.
+var commandForm = regexp.MustCompile(`^(?:\[ -x (\S+) \] && exec \S+ ([a-z]+);.*|"?(.+\.exe)"? ([a-z]+))$`)
+
 // wasInstalled reports whether some version installs or has installed this
 // command, from whatever place. A hook is ours if it runs such a command, and
 // nothing else but what Install was told to have it run.
 func wasInstalled(text string) bool {
-	if slices.Contains(earlier, text) {
-		return true
+	is := commandForm.FindStringSubmatch(text)
+	if is == nil {
+		return slices.Contains(earlier, text)
 	}
-	rest, sh := strings.CutPrefix(text, "[ -x ")
-	program, _, _ := strings.Cut(rest, " ")
 	goos := "unix"
-	if !sh {
-		program, goos = strings.Trim(text[:max(strings.LastIndexByte(text, ' '), 0)], `"`), "windows"
+	if is[3] != "" {
+		goos = "windows"
 	}
-	return strings.TrimSuffix(path.Base(program), ".exe") == "spool-hook" && slices.ContainsFunc(tools(), func(t Tool) bool {
-		return text == command(goos, program, t.Name)
-	})
+	program, source := is[1]+is[3], is[2]+is[4]
+	return strings.TrimSuffix(path.Base(program), ".exe") == "spool-hook" && text == command(goos, program, source)
 }

@@ -1,9 +1,40 @@
 // Package hooks connects AI coding tools and git to the spool: it puts hooks
-// into their own settings, and takes them out again. It imports nothing of this
-// module.
+// into their own settings, and takes them out again. It knows nothing of spools.
 //
 // What belongs into the settings of which tool is one table, in tools.go. Where
 // the formats are documented is in testdata/README.md.
+//
+// # The tools
+//
+// "make clients" runs six of the tools. These are the events that are connected, those
+// that it has not seen in parentheses, since no session of it brings them about:
+//
+//	claude    UserPromptSubmit, PostToolUse, PostToolUseFailure, SubagentStart,
+//	          SubagentStop, Stop, StopFailure, PreCompact, PostCompact, SessionEnd
+//	codex     UserPromptSubmit, PostToolUse, SubagentStop, Stop, PreCompact,
+//	          PostCompact, SessionEnd
+//	gemini    AfterTool, AfterAgent, SessionEnd
+//	opencode  chat.message, tool.execute.after, message.part.updated, session.idle,
+//	          session.error (session.compacted; and all of version 2)
+//	qwen      UserPromptSubmit, PostToolUse, PostToolUseFailure, SubagentStart,
+//	          SubagentStop, Stop, PreCompact (StopFailure, PostCompact, SessionEnd)
+//	copilot   UserPromptSubmit, PostToolUse, PostToolUseFailure, SubagentStop, Stop,
+//	          ErrorOccurred, SessionEnd (PreCompact)
+//
+// Of the others, the events are from their documentation or source:
+//
+//	cursor    postToolUse, postToolUseFailure, afterAgentResponse, subagentStop, stop,
+//	          preCompact, sessionEnd
+//	windsurf  pre_user_prompt, post_write_code, post_run_command, post_mcp_tool_use,
+//	          post_cascade_response
+//	droid     UserPromptSubmit, PostToolUse, SubagentStop, Stop, PreCompact, SessionEnd
+//	goose     PostToolUse, PostToolUseFailure
+//	kiro      UserPromptSubmit, PostToolUse, Stop
+//	kimi      UserPromptSubmit, PostToolUse, PostToolUseFailure, SubagentStart,
+//	          SubagentStop, Stop, StopFailure, PreCompact, PostCompact, SessionEnd
+//
+// VS Code runs the hooks of Claude Code and of Copilot CLI. It is connected with
+// either of them, and needs no connection of its own.
 //
 // # The hooks
 //
@@ -33,21 +64,21 @@
 //
 // # The settings
 //
-// A file is edited by splicing bytes, so that all that is not ours stays to the
-// byte: comments, order, indentation, line ends. If it does not parse, or is not
-// what it should be where we need it, it is left alone. It is replaced by a
-// rename, after a last look whether it still is what was read, with its owner and
-// permissions (on Linux also its access list); a link to it stays a link. A file that
-// is a mount of its own is written in place. Root changes nothing in the home
+// All that is not ours in a file stays to the byte: comments, order, indentation, line
+// ends. Each hook of ours has a line of its own, if other things have. If a file does
+// not parse, or is not what it should be where we need it, it is left alone. It is
+// replaced by a rename, after a last look whether it still is what was read, with its
+// owner and permissions (on Linux also its access list); a link to it stays a link. A
+// file that is a mount of its own is written in place. Root changes nothing in the home
 // directory of a user. To install twice changes nothing.
 //
-// Before our part is first put into a file, a copy is made beside it, called
-// NAME.before-spool-agent (-2, -3, ...; none is ever overwritten). To uninstall,
-// the copy is tried: if the file is what installing makes of the copy, then
-// nobody has changed it since, it becomes the copy again, to the byte, and the
-// copy goes. A file of which nothing but our part is there is removed in the same
-// way, and then the directories that this leaves empty. Otherwise only our hooks
-// go, and what was made to hold them.
+// Before our part is put into a file in which there is none, a copy is made beside it,
+// called NAME.before-spool-agent, in place of an earlier one. To uninstall, the copy is
+// tried: if the file is what installing makes of the copy, then nobody has changed it
+// since, it becomes the copy again, to the byte, and the copy goes. A file of which
+// nothing but our part is there is removed in the same way, and then the directories
+// that this leaves empty. Otherwise only our hooks go, and the arrays and objects that
+// are empty then.
 //
 // # Our own files
 //

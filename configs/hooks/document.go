@@ -5,135 +5,196 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	"github.com/tailscale/hujson"
 )
 
-// A document is a settings file in JSON, with comments and trailing commas if
-// its owner put some in. The parser keeps all white space and comments, so that all
+// A document is a settings file in JSON, with comments and trailing commas if its
+// owner put some in. The parser keeps all white space and comments, so that all
 // else stays as it stands when a part is changed.
 type document struct {
-	mark  []byte // a byte order mark
-	text  []byte // what follows it
-	root  hujson.Value
-	style style
+	root    hujson.Value
+	meaning any    // of what was parsed, as package json has it
+	newline string // "\n" or "\r\n"
+	indent  string // of one level
+	lines   bool   // an item has a line of its own
+	added   string // a line feed, if the file does not end in one
 }
-
-const bom = "\ufeff"
 
 // maxBrackets bounds the parser's recursion. It is many times what the settings of
 // any tool have.
 const maxBrackets = 100_000
 
 // parse reads a document. One without content, or no file (nil), is an empty
-// object that has yet to be written.
+// object that has yet to be written. A name that comes twice is an error: which of
+// them counts depends on who reads it.
 func parse(data []byte) (*document, error) {
-	d := new(document)
-	if d.text = data; bytes.HasPrefix(data, []byte(bom)) {
-		d.mark, d.text = data[:len(bom)], data[len(bom):]
-	}
-	if !utf8.Valid(d.text) {
-		return nil, d.errorAt(bytes.IndexRune(d.text, utf8.RuneError), "is not UTF-8; save it as UTF-8 first")
-	}
-	if bytes.Count(d.text, []byte("["))+bytes.Count(d.text, []byte("{")) > maxBrackets {
+	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxBrackets {
 		return nil, fmt.Errorf("has more than %d brackets; it is left alone", maxBrackets)
 	}
-	if len(bytes.TrimSpace(d.text)) == 0 {
-		newline := "\n"
-		if bytes.HasPrefix(d.text, []byte("\r\n")) {
-			newline = "\r\n"
-		}
-		d.text = []byte("{}" + newline)
+	d := &document{newline: "\n", indent: "  ", lines: true}
+	if bytes.Contains(data, []byte("\r\n")) {
+		d.newline = "\r\n"
 	}
-	return d, d.reparse()
-}
-
-// reparse parses the text, and a line feed: without it, a line comment that ends
-// with the file would be an error.
-func (d *document) reparse() (err error) {
-	if d.root, err = hujson.Parse(append(slices.Clip(d.text), '\n')); err != nil {
-		_, err = hujson.Parse(d.text)
-		return fmt.Errorf("is not JSON: %.200s; fix it first", strings.TrimPrefix(err.Error(), "hujson: "))
+	if len(bytes.TrimSpace(data)) == 0 {
+		data = []byte("{}" + d.newline)
 	}
-	d.style = styleOf(d)
-	return nil
+	if !bytes.HasSuffix(data, []byte("\n")) {
+		d.added = "\n" // without it, a line comment at the end would be an error
+	}
+	var err error
+	if d.root, err = hujson.Parse(append(slices.Clip(data), d.added...)); err == nil {
+		plain := d.root.Clone()
+		plain.Standardize()
+		err = json.Unmarshal(plain.Pack(), &d.meaning)
+	}
+	if err != nil {
+		text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "hujson: "), "jsontext: ")
+		return nil, fmt.Errorf("is not valid JSON: %.200s; fix it first", strings.Replace(text, "parsing value: unexpected EOF", "the end is missing", 1))
+	}
+	if items, _ := itemsOf(&d.root); len(items) > 0 {
+		d.indent, d.lines = indentOf(*items[0].before)
+	}
+	return d, nil
 }
 
-func (d *document) bytes() []byte { return slices.Concat(d.mark, d.text) }
-
-// errorAt is an error that names the line of an offset.
-func (d *document) errorAt(offset int, format string, args ...any) error {
-	return fmt.Errorf("line %d: %s", 1+bytes.Count(d.text[:offset], []byte("\n")), fmt.Sprintf(format, args...))
-}
-
-// changed is what follows a change of a part of root.
-func (d *document) changed() error {
-	d.text = bytes.TrimSuffix(d.root.Pack(), []byte("\n"))
-	return d.reparse()
-}
-
-// A box is an array or an object.
-type box struct {
-	items []item
-	tail  *hujson.Extra // between the last item, or the comma after it, and the bracket
-	comma hujson.Extra  // empty; not nil if there is a comma after the last item
+func (d *document) bytes() []byte {
+	return bytes.TrimSuffix(d.root.Pack(), []byte(d.added))
 }
 
 // An item is an element of an array, or a member of an object: what stands before
-// it is before first, and what stands up to the comma behind last.
-type item struct{ first, last *hujson.Value }
+// it, around the colon, and between it and its comma.
+type item struct {
+	before, after *hujson.Extra
+	colon         hujson.Extra
+	value         *hujson.Value
+}
 
-func boxOf(v *hujson.Value) box {
-	b := box{tail: new(hujson.Extra)}
+// itemsOf are the items of an array or object, and what stands between the last
+// item, or the comma after it, and the bracket.
+func itemsOf(v *hujson.Value) (items []item, tail *hujson.Extra) {
 	switch c := v.Value.(type) {
 	case *hujson.Array:
-		b.tail = &c.AfterExtra
 		for i := range c.Elements {
-			b.items = append(b.items, item{&c.Elements[i], &c.Elements[i]})
+			v := &c.Elements[i]
+			items = append(items, item{&v.BeforeExtra, &v.AfterExtra, nil, v})
 		}
+		return items, &c.AfterExtra
 	case *hujson.Object:
-		b.tail = &c.AfterExtra
 		for i := range c.Members {
-			b.items = append(b.items, item{&c.Members[i].Name, &c.Members[i].Value})
+			m := &c.Members[i]
+			items = append(items, item{&m.Name.BeforeExtra, &m.Value.AfterExtra, slices.Concat(m.Name.AfterExtra, m.Value.BeforeExtra), &m.Value})
 		}
+		return items, &c.AfterExtra
 	}
-	if n := len(b.items); n > 0 {
-		b.comma = b.items[n-1].last.AfterExtra[:0:0]
-	}
-	return b
+	return nil, nil
 }
 
-// broken reports whether the box goes over several lines; an empty one may
-// leave it open.
-func (b box) broken(ifEmpty bool) bool {
-	if len(b.items) == 0 && !bytes.ContainsRune(*b.tail, '\n') {
-		return ifEmpty
-	}
-	for _, i := range b.items {
-		if bytes.ContainsRune(i.first.BeforeExtra, '\n') || bytes.ContainsRune(i.last.AfterExtra, '\n') {
-			return true
+// memberOf is a member's value; nil if there is none.
+func memberOf(v *hujson.Value, name string) *hujson.Value {
+	if o, ok := v.Value.(*hujson.Object); ok {
+		for i := range o.Members {
+			if o.Members[i].Name.Value.(hujson.Literal).String() == name {
+				return &o.Members[i].Value
+			}
 		}
 	}
-	return bytes.ContainsRune(*b.tail, '\n')
+	return nil
 }
 
-// comments is an extra without the white space at its end, and whether that
-// ends in a line comment, which needs a line feed behind it.
-func comments(extra hujson.Extra) (kept []byte, line bool) {
-	end := 0
-	for n := 0; n < len(extra); {
-		switch rest := extra[n:]; {
-		case bytes.HasPrefix(rest, []byte("//")):
-			length := bytes.IndexByte(rest, '\n')
-			end, line = n+len(bytes.TrimRight(rest[:length], "\r")), true
-			n += length
-		case bytes.HasPrefix(rest, []byte("/*")):
-			n += len("/*") + bytes.Index(rest[len("/*"):], []byte("*/")) + len("*/")
-			end, line = n, false
-		default:
-			n++
+// indentOf is the white space at the beginning of the last line; false if there is
+// but one.
+func indentOf(extra hujson.Extra) (indent string, lines bool) {
+	at := bytes.LastIndexByte(extra, '\n')
+	line := extra[at+1:]
+	return string(line[:len(line)-len(bytes.TrimLeft(line, " \t"))]), at >= 0
+}
+
+// add puts a value, or a member of that name, behind the last item of an array or
+// object that is depth levels deep, and returns it.
+func (d *document) add(to *hujson.Value, depth int, name, text string) *hujson.Value {
+	value, err := hujson.Parse([]byte(text))
+	if err != nil {
+		panic(fmt.Sprintf("hooks: %v: %s", err, text)) // it is ours
+	}
+	items, tail := itemsOf(to)
+	remarks := bytes.TrimRight(*tail, " \t\r\n")
+	before, after := "", string((*tail)[len(remarks):])
+	switch n := len(items); {
+	case n > 0:
+		if indent, lines := indentOf(*items[n-1].before); lines {
+			before = d.newline + indent
+		} else {
+			before = " "
+		}
+	case d.lines:
+		before = d.newline + strings.Repeat(d.indent, depth+1)
+		after = d.newline + strings.Repeat(d.indent, depth)
+	}
+	if len(remarks) > 0 && !strings.Contains(before, "\n") {
+		before = d.newline + before // the last of them may be to the end of its line
+	}
+	before, *tail = string(remarks)+before, hujson.Extra(after)
+	if list, ok := to.Value.(*hujson.Array); ok {
+		value.BeforeExtra = hujson.Extra(before)
+		list.Elements = append(list.Elements, value)
+		return &list.Elements[len(list.Elements)-1]
+	}
+	object := to.Value.(*hujson.Object)
+	value.BeforeExtra = hujson.Extra(" ")
+	object.Members = append(object.Members, hujson.ObjectMember{
+		Name:  hujson.Value{BeforeExtra: hujson.Extra(before), Value: hujson.String(name)},
+		Value: value,
+	})
+	return &object.Members[len(object.Members)-1].Value
+}
+
+// remove takes an item out of an array or object. The comments around it stay.
+func (d *document) remove(from *hujson.Value, index int) {
+	items, rest := itemsOf(from)
+	last := index == len(items)-1
+	if !last {
+		rest = items[index+1].before
+	}
+	gone := items[index]
+	var remarks hujson.Extra
+	for _, extra := range []hujson.Extra{*gone.before, gone.colon, *gone.after} {
+		if remark := bytes.TrimRight(extra, " \t\r\n"); len(remark) > 0 {
+			remarks = slices.Concat(remarks, remark, hujson.Extra(d.newline))
 		}
 	}
-	return extra[:end], line
+	if bytes.HasPrefix(bytes.TrimLeft(*rest, " \t\r"), []byte("\n")) {
+		remarks = bytes.TrimSuffix(remarks, []byte(d.newline))
+	}
+	if last && index > 0 && *gone.after == nil { // there was no comma behind it
+		before := items[index-1].after
+		remarks, *before = slices.Concat(*before, remarks), nil
+	}
+	*rest = slices.Concat(remarks, *rest)
+	switch c := from.Value.(type) {
+	case *hujson.Array:
+		c.Elements = slices.Delete(c.Elements, index, index+1)
+	case *hujson.Object:
+		c.Members = slices.Delete(c.Members, index, index+1)
+	}
+}
+
+// removeIf takes out the items of which match says so, the last one first, and
+// reports whether there were any.
+func (d *document) removeIf(from *hujson.Value, match func(*hujson.Value) bool) (removed bool) {
+	items, _ := itemsOf(from)
+	for i, item := range slices.Backward(items) {
+		if match(item.value) {
+			d.remove(from, i)
+			removed = true
+		}
+	}
+	return removed
+}
+
+// hollow reports whether nothing is in an array or object, not even a comment.
+func hollow(v *hujson.Value) bool {
+	items, tail := itemsOf(v)
+	return tail != nil && len(items) == 0 && len(bytes.TrimSpace(*tail)) == 0
 }

@@ -14,8 +14,7 @@ type State string
 
 const (
 	None      State = "no"
-	Partly    State = "partly"   // some of its events are not
-	Outdated  State = "outdated" // not as Install would do it today
+	Outdated  State = "outdated" // not as Install would do it today, or what it runs is not
 	Connected State = "yes"
 	Gone      State = "gone" // somebody else has taken the hooks out again
 )
@@ -27,23 +26,21 @@ type editor interface {
 	// connect is the file with our part as it should be. If it is already, it
 	// is data itself. It is never nil.
 	connect(data []byte) ([]byte, error)
-	// disconnect is the file without our part; nil if that was all. Before is
-	// what the file had when we first changed it, or nil.
-	disconnect(data, before []byte) ([]byte, error)
+	// disconnect is the file without our part; nil if that was all.
+	disconnect(data []byte) ([]byte, error)
 }
 
-// whole is a file that is ours from beginning to end, in its current form. Its
-// first line is what it is known by.
+// whole is a file that is ours from beginning to end, in its current form. It is
+// known by its name, and by what it speaks of.
 type whole string
 
 func (w whole) state(data []byte) (State, error) {
-	first, _, _ := bytes.Cut(data, []byte("\n"))
 	switch {
 	case data == nil:
 		return None, nil
 	case string(data) == string(w):
 		return Connected, nil
-	case strings.HasPrefix(string(w), string(first)+"\n"):
+	case bytes.Contains(bytes.ToLower(data), []byte("spool")):
 		return Outdated, nil
 	}
 	return None, errors.New("is not the spool agent's; move it away first")
@@ -54,7 +51,7 @@ func (w whole) connect(data []byte) ([]byte, error) {
 	return []byte(w), err
 }
 
-func (w whole) disconnect(data, _ []byte) ([]byte, error) {
+func (w whole) disconnect(data []byte) ([]byte, error) {
 	_, err := w.state(data)
 	return nil, err
 }
@@ -106,14 +103,6 @@ func padLFS(data []byte) []byte {
 	return slices.Concat(data, bytes.Repeat([]byte(" "), lfsReads-1-len(data)), []byte("\n"))
 }
 
-// unpadLFS is the hook of Git LFS that begins the data; nil if none does.
-func unpadLFS(data []byte) []byte {
-	if found := lfsPadded.FindSubmatch(data); found != nil && len(found[0]) == lfsReads {
-		return found[1]
-	}
-	return nil
-}
-
 // gitHooks are the hooks of git that tell us what has happened.
 var gitHooks = [...]string{"post-commit", "post-checkout", "post-merge", "post-rewrite", "pre-push"}
 
@@ -122,37 +111,29 @@ type foreign string
 
 func (f foreign) Error() string { return string(f) }
 
-// split finds the block, and what it should be. Without one, from and to are where
-// it belongs.
-func (block) split(data []byte) (from, to int, text string, err error) {
-	lfs := unpadLFS(data)
-	from = bytes.IndexByte(data, '\n') + 1
-	if from == 0 {
-		from = len(data)
+// without is a hook without the block, nil if that was all, and whether it had one.
+func without(data []byte) (theirs []byte, had bool, err error) {
+	begin := bytes.Index(data, []byte("\n"+blockBegin))
+	if begin < 0 {
+		return data, false, nil
 	}
-	if !shellLine.Match(data[:from]) {
-		return 0, 0, "", foreign("is not a shell script")
+	first, ours := data[:begin+1], data[begin+1:]
+	_, rest, ended := bytes.Cut(ours, []byte("\n"+blockEnd))
+	if !ended {
+		return nil, true, fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
 	}
-	if lfs != nil {
-		from = lfsReads
+	rest = bytes.Replace(rest, []byte(withoutLFS), nil, 1)
+	if lfs := lfsPadded.FindSubmatch(first); lfs != nil {
+		first = lfs[1]
 	}
-	to = from
-	if begin := bytes.Index(data, []byte("\n"+blockBegin)); begin >= 0 {
-		length := bytes.Index(data[begin+1:], []byte("\n"+blockEnd))
-		if length < 0 {
-			return 0, 0, "", fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
-		}
-		from = begin + 1
-		to = from + length + len("\n"+blockEnd)
+	if len(rest) == 0 && string(first) == shebang {
+		return nil, true, nil
 	}
-	if lfs != nil && from >= lfsReads {
-		return from, to, blockAfterLFS, nil
-	}
-	return from, to, blockText, nil
+	return slices.Concat(first, rest), true, nil
 }
 
 // shellLine is the first line of a script in whose shell the block works.
-var shellLine = regexp.MustCompile(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?\n?$`)
+var shellLine = regexp.MustCompile(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?$`)
 
 // byHand reports whether somebody has a hook run git.sh.
 func byHand(data []byte) bool {
@@ -163,14 +144,12 @@ func (b block) state(data []byte) (State, error) {
 	if data == nil {
 		return None, nil
 	}
-	if byHand(data) {
-		return Connected, nil
-	}
-	from, to, text, err := b.split(data)
+	_, had, _ := without(data)
+	made, err := b.connect(data)
 	switch {
-	case err != nil || from == to:
+	case err != nil || !had && !byHand(data):
 		return None, err
-	case string(data[from:to]) != text:
+	case !bytes.Equal(made, data):
 		return Outdated, nil
 	}
 	return Connected, nil
@@ -180,7 +159,7 @@ func (b block) connect(data []byte) ([]byte, error) {
 	if byHand(data) {
 		return data, nil
 	}
-	theirs, err := b.disconnect(data, nil)
+	theirs, _, err := without(data)
 	if err != nil {
 		return nil, err
 	}
@@ -188,36 +167,19 @@ func (b block) connect(data []byte) ([]byte, error) {
 		if b.lfs == nil {
 			return []byte(gitHookText), nil
 		}
-		theirs, data = b.lfs, b.lfs
+		theirs = b.lfs
 	}
 	if lfsHook.Match(theirs) && len(theirs) < lfsReads {
-		data = padLFS(theirs)
+		return slices.Concat(padLFS(theirs), []byte(blockAfterLFS)), nil
 	}
-	from, to, text, err := b.split(data)
-	if err != nil {
-		return nil, err
+	first, rest, _ := bytes.Cut(theirs, []byte("\n"))
+	if !shellLine.Match(first) {
+		return nil, foreign("is not a shell script")
 	}
-	first, rest := data[:from], data[to:]
-	if !bytes.HasSuffix(first, []byte("\n")) {
-		first = append(slices.Clip(first), '\n')
-	}
-	return slices.Concat(first, []byte(text), rest), nil
+	return slices.Concat(first, []byte("\n"+blockText), rest), nil
 }
 
-func (b block) disconnect(data, before []byte) ([]byte, error) {
-	if data == nil || byHand(data) {
-		return data, nil
-	}
-	from, to, _, err := b.split(data)
-	if err != nil || from == to {
-		return data, err
-	}
-	first, rest := data[:from], bytes.Replace(data[to:], []byte(withoutLFS), nil, 1)
-	if lfs := unpadLFS(first); lfs != nil && from == lfsReads {
-		first = lfs
-	}
-	if before == nil && len(rest) == 0 && string(first) == shebang {
-		return nil, nil
-	}
-	return slices.Concat(first, rest), nil
+func (b block) disconnect(data []byte) ([]byte, error) {
+	theirs, _, err := without(data)
+	return theirs, err
 }

@@ -2,16 +2,12 @@ package hooks
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -32,13 +28,7 @@ type file struct {
 func open(path, project string) (file, error) {
 	f := file{path: path}
 	var err error
-	if f.real, err = filepath.EvalSymlinks(path); errors.Is(err, fs.ErrNotExist) {
-		if fi, err := os.Lstat(path); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
-			return f, fmt.Errorf("%s is a link to a file that is not there; make the file or remove the link first", path)
-		}
-		f.real, err = future(path)
-	}
-	if err != nil {
+	if f.real, err = resolve(path); err != nil {
 		return f, err
 	}
 	if project != "" {
@@ -57,15 +47,16 @@ func open(path, project string) (file, error) {
 	return f, err
 }
 
-// future is where a file would be that is not there yet.
-func future(path string) (string, error) {
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		if fi, err := os.Lstat(filepath.Dir(path)); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
-			return "", fmt.Errorf("%s is a link to a directory that is not there", filepath.Dir(path))
-		}
-		dir, err = future(filepath.Dir(path))
+// resolve is the path without links, of what may not be there yet.
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return real, err
 	}
+	if fi, err := os.Lstat(path); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+		return "", fmt.Errorf("%s is a link to nothing; make what it leads to, or remove the link first", path)
+	}
+	dir, err := resolve(filepath.Dir(path))
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 
@@ -108,14 +99,8 @@ func (f file) changed() error {
 
 // writable refuses what could be replaced, but was not meant to be.
 func (f file) writable() error {
-	if f.info == nil {
-		return nil
-	}
-	if f.info.Mode().Perm()&0o200 == 0 {
+	if f.info != nil && f.info.Mode().Perm()&0o200 == 0 {
 		return fmt.Errorf("%s is read-only; make it writable first, for instance with chmod u+w", f.real)
-	}
-	if n := hardLinks(f.info); n > 1 {
-		return fmt.Errorf("%s has %d hard links, which replacing it would part; leave one first", f.real, n)
 	}
 	return nil
 }
@@ -170,55 +155,16 @@ func (f file) replace(data []byte, mode fs.FileMode) error {
 	return err
 }
 
-// remove removes the file, if it is still what was read.
-func (f file) remove() error {
-	if err := f.changed(); err != nil {
-		return err
-	}
-	return os.Remove(f.real)
-}
+// backup is where the file is kept as it was before our part was put into it.
+func (f file) backup() string { return f.real + ".before-spool-agent" }
 
-// backupSuffix is what the names of backups have after the file's own; the
-// second and later ones have a number behind it.
-const backupSuffix = ".before-spool-agent"
-
-var backupNumber = regexp.MustCompile(`^(-[1-9][0-9]*)?$`)
-
-// backups are what a file was before we first changed it, the newest first.
-func (f file) backups() (found []file, err error) {
-	entries, err := os.ReadDir(filepath.Dir(f.real))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), filepath.Base(f.real)+backupSuffix)
-		if !ok || !backupNumber.MatchString(rest) || !e.Type().IsRegular() {
-			continue
-		}
-		path := filepath.Join(filepath.Dir(f.real), e.Name())
-		data, info, err := read(path)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, file{path, path, data, info})
-	}
-	slices.SortFunc(found, func(a, b file) int {
-		return cmp.Or(len(b.path)-len(a.path), strings.Compare(b.path, a.path))
-	})
-	return found, nil
-}
-
-// keep makes a backup, whole or not at all, under a name that must be free.
-func (f file) keep(path string) error {
+// keep makes the backup, whole or not at all, in place of an earlier one.
+func (f file) keep() error {
 	tmp, err := f.draft(f.data, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("keeping a backup: %w", err)
 	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		os.Remove(tmp)
-		return fmt.Errorf("%s was made by somebody else in this moment; try again", path)
-	}
-	return os.Rename(tmp, path)
+	return os.Rename(tmp, f.backup())
 }
 
 // removeEmpty removes a directory if nothing is in it, and then those above it

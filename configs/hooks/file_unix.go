@@ -28,8 +28,6 @@ func keepOwner(f *os.File, old fs.FileInfo) error {
 	return err
 }
 
-func hardLinks(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
-
 // homeOfOthers reports whether we are root in the home directory of a user.
 func homeOfOthers(info fs.FileInfo) bool {
 	return os.Geteuid() == 0 && info.Sys().(*syscall.Stat_t).Uid != 0

@@ -11,6 +11,4 @@ const exe = ".exe"
 // keepOwner has nothing to do: a new file gets what its directory hands down.
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
-func hardLinks(fs.FileInfo) uint64 { return 1 }
-
 func homeOfOthers(fs.FileInfo) bool { return false }

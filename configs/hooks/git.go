@@ -3,6 +3,7 @@ package hooks
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+)
+
+var (
+	//go:embed git.sh
+	gitHook string
+	//go:embed githook.sh
+	gitHookText string // a hook as we make it
+	//go:embed githook-after-lfs.sh
+	gitHookAfterLFS string // what belongs behind a hook of Git LFS
+	//go:embed opencode-plugin.js
+	plugin string
 )
 
 // hooksDir is where git looks for the hooks of the repository that a directory
@@ -57,21 +69,21 @@ func isHusky(dir string) bool { return strings.HasSuffix(filepath.ToSlash(dir), 
 
 // prepareGit finds out, before hooks are put into a repository's directory, what
 // has to be known of that, and the hooks that Git LFS must have there.
-func (p *Plan) prepareGit(ctx context.Context, targets []target) error {
+func (p *Plan) prepareGit(ctx context.Context, project string, targets []target) error {
 	inTree := func(dir string) bool {
 		is, err := git(ctx, dir, "rev-parse", "--is-inside-work-tree")
 		return err == nil && is == "true"
 	}
-	switch {
-	case !inTree(p.project):
-		return fmt.Errorf("%s is in no work tree, and so in no project; name a work tree of the repository with --project DIR", p.project)
-	case isHusky(p.File):
+	switch dir := filepath.Dir(targets[0].path); {
+	case !inTree(project):
+		return fmt.Errorf("%s is in no work tree, and so in no project; name a work tree of the repository with --project DIR", project)
+	case isHusky(dir):
 		p.Notes = append(p.Notes, "husky writes .husky/_ anew at each npm install, and our hooks are gone then. For hooks that last, 'agent hooks uninstall git', put this line into .husky/HOOK, "+
 			"HOOK being each of "+strings.Join(gitHooks[:], ", ")+", and install again:  [ ! -r ~/"+gitScriptPath+" ] || sh ~/"+gitScriptPath+` HOOK "$@"`)
-	case inTree(p.File) && filepath.Base(p.File) != ".husky": // in which the hooks are by hand
-		p.Notes = append(p.Notes, fmt.Sprintf("core.hooksPath is %s, in the work tree: take care not to commit our lines", p.File))
+	case inTree(dir) && filepath.Base(dir) != ".husky": // in which the hooks are by hand
+		p.Notes = append(p.Notes, fmt.Sprintf("core.hooksPath is %s, in the work tree: take care not to commit our lines", dir))
 	}
-	return prepareLFS(ctx, p.project, targets)
+	return prepareLFS(ctx, project, targets)
 }
 
 // prepareLFS has Git LFS say which hooks it installs, where it is set up. Where it

@@ -289,4 +289,4 @@ signal() {
 	'
 }
 
-sections "$@" | signal | sh "$here/hook.sh"
+sections "$@" | signal | sh "$here/hook.sh" git

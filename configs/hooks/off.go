@@ -1,7 +1,6 @@
 package hooks
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -9,14 +8,13 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/tailscale/hujson"
 )
 
 // A blocker is a setting with which a tool runs none of our hooks.
 type blocker struct {
-	file  string // beside the tool's own settings, or absolute
-	names []string
-	value any // what stands there, or is among what does
+	file  string   // beside the tool's own settings, or absolute
+	names []string // none: that the file is there
+	value any      // what stands there, or is among what does
 }
 
 // off says what keeps the hooks in a tool's settings from running. What cannot be
@@ -25,7 +23,10 @@ func (s *Setup) off(t Tool, project, file string) string {
 	for _, b := range t.blockers {
 		for _, path := range s.settings(t, project, b.file) {
 			value := at(load(path), b.names...)
-			if list, _ := value.([]any); value == b.value || slices.Contains(list, b.value) {
+			if b.names == nil && value != nil {
+				return path + " counts in its place"
+			}
+			if list, _ := value.([]any); b.names != nil && (value == b.value || slices.Contains(list, b.value)) {
 				return fmt.Sprintf("%s = %v in %s", strings.Join(b.names, "."), b.value, path)
 			}
 		}
@@ -50,7 +51,8 @@ func (s *Setup) settings(t Tool, project, name string) []string {
 
 var originalHook = regexp.MustCompile(`\bspool-[a-z_-]+\.sh\b`)
 
-// doubled says that a tool runs hooks of the original spool as well; empty if not.
+// doubled says that a tool runs hooks of the original spool as well, or another's
+// of ours; empty if not.
 func (s *Setup) doubled(t Tool, project string) string {
 	if t.OfRepository() {
 		return ""
@@ -61,7 +63,20 @@ func (s *Setup) doubled(t Tool, project string) string {
 			return fmt.Sprintf("%s also has %s, a hook of the original spool: every event is recorded twice; take its hooks out, or: agent hooks uninstall %s", path, hook, t.Name)
 		}
 	}
+	// Copilot CLI runs the hooks that Claude Code has in a project, too.
+	if project != "" && (t.Name == "copilot" && s.has("claude", project) || t.Name == "claude" && (s.has("copilot", project) || s.has("copilot", ""))) {
+		return "GitHub Copilot CLI runs Claude Code's hooks in " + project + " beside its own: every event of it is recorded twice; connect one of the two there"
+	}
 	return ""
+}
+
+// has reports whether a tool's settings have hooks of ours.
+func (s *Setup) has(name, project string) bool {
+	t, _ := Named(name)
+	paths := s.settings(t, project, t.file)
+	data, _, err := read(paths[len(paths)-1])
+	state, serr := t.edit.state(data)
+	return err == nil && serr == nil && state != None
 }
 
 // untrusted says what Codex has to be told before it runs the hooks in a file:
@@ -76,8 +91,9 @@ func (s *Setup) untrusted(t Tool, project, file string) string {
 	for _, e := range t.edit.(settings).events {
 		trusted := false
 		for key, hook := range hooks {
+			event, _, _ := strings.Cut(strings.TrimPrefix(key, file+":"), ":") // in snake case
 			_, hash := at(hook, "trusted_hash").(string)
-			trusted = trusted || hash && at(hook, "enabled") != false && strings.HasPrefix(key, file+":"+snake(e.name)+":")
+			trusted = trusted || hash && at(hook, "enabled") != false && strings.EqualFold(strings.ReplaceAll(event, "_", ""), e.name)
 		}
 		if !trusted {
 			return fmt.Sprintf("Codex does not trust the hook of %s: type /hooks in it", e.name)
@@ -86,11 +102,6 @@ func (s *Setup) untrusted(t Tool, project, file string) string {
 	return ""
 }
 
-var words = regexp.MustCompile("([a-z])([A-Z])")
-
-// snake spells PostToolUse as post_tool_use.
-func snake(name string) string { return strings.ToLower(words.ReplaceAllString(name, "${1}_$2")) }
-
 // load is what a file of JSON, with comments, or of TOML has; nil if it has neither.
 func load(path string) (v any) {
 	data, _, err := read(path)
@@ -98,14 +109,15 @@ func load(path string) (v any) {
 		return nil
 	}
 	if filepath.Ext(path) == ".toml" {
-		err = toml.Unmarshal(data, &v)
-	} else if data, err = hujson.Standardize(append(data, '\n')); err == nil {
-		err = json.Unmarshal(data, &v)
+		if toml.Unmarshal(data, &v) != nil {
+			return nil
+		}
+		return v
 	}
-	if err != nil {
-		return nil
+	if d, err := parse(data); err == nil {
+		return d.meaning
 	}
-	return v
+	return nil
 }
 
 // at is what stands under the names, one within another; nil if nothing does.

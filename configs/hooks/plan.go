@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,10 +20,10 @@ type Change struct {
 	Old, New []byte // nil: no file
 	Own      bool   // the file is ours alone
 	Backup   string // where Old is kept; empty: nowhere
-	Restores string // the backup that has New, and goes; empty: none
 
-	file file
-	mode fs.FileMode
+	file     file
+	mode     fs.FileMode
+	restores bool // New is the backup, which goes
 }
 
 // A Plan is what Install or Uninstall will do.
@@ -31,45 +32,49 @@ type Plan struct {
 	Changes []Change // none: nothing is to be done
 	Notes   []string // what was left alone, and why
 
-	setup     *Setup
-	tool      Tool
-	project   string
-	connected bool         // afterwards
-	noted     []Connection // if not
+	setup  *Setup
+	record string   // the file that notes the connection
+	note   []byte   // what it will say; nil: it goes
+	forget []string // such files of projects that are gone
+	top    string   // the directory whose empty ones go
+}
+
+// plan is one without changes, and the files that it is about.
+func (s *Setup) plan(ctx context.Context, t Tool, project string) (*Plan, []target, error) {
+	name, targets, err := s.targets(ctx, t, project)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Plan{File: name, setup: s, top: cmp.Or(project, s.home), record: s.recordPath(t.Name, project, name)}, targets, nil
 }
 
 // Install plans to connect a tool, for the user or in a project. The error says
 // why that cannot be done; then nothing will be changed.
 func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, error) {
-	p := &Plan{setup: s, tool: t, project: project, connected: true}
-	targets, err := s.targets(ctx, t, project)
+	p, targets, err := s.plan(ctx, t, project)
 	if err != nil {
 		return nil, err
 	}
-	p.File = t.fileOf(targets)
+	if p.note, err = json.Marshal(map[string]string{"tool": t.Name, "project": project}); err != nil {
+		return nil, err
+	}
 	if t.Name == gitName {
-		if err := p.prepareGit(ctx, targets); err != nil {
+		if err := p.prepareGit(ctx, project, targets); err != nil {
 			return nil, err
 		}
 	}
-	for _, name := range t.scripts {
-		text, ok := s.scripts[name]
-		if _, inSystem := besideUs(); !ok && !inSystem {
-			p.Notes = append(p.Notes, "its hooks run a shell script, since there is no spool-hook beside this program: put it there, and install again")
-		}
-		if !ok {
-			continue
-		}
-		if err := p.script(name, []byte(text)); err != nil {
-			return nil, err
-		}
+	if err := p.scripts(true); err != nil {
+		return nil, err
 	}
-	left := 0
+	if _, inSystem := besideUs(); s.scripts[hookProgram] == "" && !inSystem {
+		p.Notes = append(p.Notes, "its hooks run a shell script, since there is no spool-hook beside this program: put it there, and install again")
+	}
+	var left []error
 	for _, target := range targets {
-		c, err := s.install(t, target)
+		c, err := target.connect()
 		if errors.As(err, new(foreign)) {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s %v: it was left alone; %s", target.path, err, runByHand))
-			left++
+			left = append(left, err)
+			p.Notes = append(p.Notes, err.Error())
 			continue
 		}
 		if err != nil {
@@ -82,96 +87,79 @@ func (s *Setup) Install(ctx context.Context, t Tool, project string) (*Plan, err
 			}
 		}
 	}
-	if left == len(targets) {
-		return nil, errors.New(p.Notes[len(p.Notes)-left])
+	if len(left) == len(targets) {
+		return nil, left[0]
 	}
 	if doubled := s.doubled(t, project); doubled != "" {
 		p.Notes = append(p.Notes, doubled)
 	}
-	if project != "" && t.Name != gitName && s.Check(ctx, t, "").live() {
-		p.Notes = append(p.Notes, "is connected for all your projects already; some tools then run the hook twice")
+	if project != "" && t.Name != gitName && s.Check(ctx, t, "").connected() {
+		p.Notes = append(p.Notes, "it is connected for all your projects already; some tools then run the hook twice")
 	}
 	return p, nil
 }
 
-const runByHand = `have it run:  sh "$HOME/` + gitScriptPath + `" HOOK ARGUMENTS...`
-
 func (p *Plan) add(c Change) {
-	if c.Old == nil && c.New == nil || c.Old != nil && c.New != nil && bytes.Equal(c.Old, c.New) {
-		return
+	if (c.Old == nil) != (c.New == nil) || !bytes.Equal(c.Old, c.New) {
+		p.Changes = append(p.Changes, c)
 	}
-	p.Changes = append(p.Changes, c)
 }
 
-func (s *Setup) install(t Tool, target target) (Change, error) {
-	f, err := open(target.path, target.project)
+// connect is the change that puts our part into a file.
+func (t target) connect() (Change, error) {
+	f, state, err := t.look()
 	if err != nil {
 		return Change{}, err
 	}
-	if t.Name == gitName && f.info != nil && !byHand(f.data) {
-		if err := editable(f); err != nil {
-			return Change{}, err
-		}
-	}
-	state, err := target.edit.state(f.data)
-	if err != nil {
-		return Change{}, wrap(target.path, err)
-	}
-	_, own := target.edit.(whole)
-	c := Change{Path: target.path, Old: f.data, Own: own, file: f, mode: target.mode}
-	if c.New, err = target.edit.connect(f.data); err != nil {
-		return Change{}, wrap(target.path, err)
+	_, own := t.edit.(whole)
+	c := Change{Path: t.path, Old: f.data, Own: own, file: f, mode: t.mode}
+	if c.New, err = t.edit.connect(f.data); err != nil {
+		return Change{}, t.wrap(err)
 	}
 	if bytes.Equal(c.Old, c.New) {
 		return c, nil
 	}
-	if err := f.writable(); err != nil {
-		return Change{}, err
-	}
 	if state == None && f.data != nil {
-		if c.Backup, err = f.backupName(); err != nil {
-			return Change{}, err
+		c.Backup = f.backup()
+	}
+	return c, f.writable()
+}
+
+// look reads the file, and tells the state of our part in it.
+func (t target) look() (f file, state State, err error) {
+	if f, err = open(t.path, t.project); err != nil {
+		return f, None, err
+	}
+	if _, hook := t.edit.(block); hook && f.info != nil && !byHand(f.data) {
+		if err := editable(f); err != nil {
+			return f, None, t.wrap(err)
 		}
 	}
-	return c, nil
+	state, err = t.edit.state(f.data)
+	return f, state, t.wrap(err)
 }
 
-// wrap names the file; what is foreign is told otherwise.
-func wrap(path string, err error) error {
-	if err == nil || errors.As(err, new(foreign)) {
-		return err
+// wrap names the file. What is foreign says what can be done about it.
+func (t target) wrap(err error) error {
+	var left foreign
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &left):
+		return foreign(fmt.Sprintf(`%s %s, and was left alone; have it run:  sh "$HOME/%s" %s "$@"`, t.path, left, gitScriptPath, filepath.Base(t.path)))
 	}
-	return fmt.Errorf("%s: %w", path, err)
-}
-
-// backupName is a name that is free; empty if the newest backup is already
-// what the file is.
-func (f file) backupName() (string, error) {
-	old, err := f.backups()
-	if err != nil {
-		return "", err
-	}
-	if len(old) == 0 {
-		return f.real + backupSuffix, nil
-	}
-	if bytes.Equal(old[0].data, f.data) {
-		return "", nil
-	}
-	var number int // of the newest; the first has none
-	fmt.Sscanf(strings.TrimPrefix(old[0].path, f.real+backupSuffix), "-%d", &number)
-	return fmt.Sprintf("%s%s-%d", f.real, backupSuffix, max(2, number+1)), nil
+	return fmt.Errorf("%s %w", t.path, err)
 }
 
 // Uninstall plans to disconnect a tool.
 func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, error) {
-	p := &Plan{setup: s, tool: t, project: project}
-	targets, err := s.targets(ctx, t, project)
+	p, targets, err := s.plan(ctx, t, project)
 	if err != nil {
 		return nil, err
 	}
-	p.File = t.fileOf(targets)
+	var lfs []string
 	for _, target := range targets {
-		c, err := s.uninstall(t, target)
+		c, err := target.disconnect()
 		if errors.As(err, new(foreign)) {
 			continue // then there is nothing of ours in it
 		}
@@ -179,74 +167,90 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 			return nil, err
 		}
 		if t.Name == gitName && byHand(c.New) {
-			p.Notes = append(p.Notes, target.path+" has "+gitScript+" run: that is for you to take out")
+			p.Notes = append(p.Notes, target.path+" runs "+gitScript+": that is for you to take out")
 		}
-		p.add(c)
+		if p.add(c); lfsHook.Match(c.New) && !bytes.Equal(c.Old, c.New) {
+			lfs = append(lfs, filepath.Base(target.path))
+		}
 	}
-	p.noted = s.noted(ctx)
-	// The scripts go with the last that needs them.
-	for _, name := range t.scripts {
-		if !p.needed(ctx, name) {
-			if err := p.script(name, nil); err != nil {
-				return nil, err
-			}
+	if len(lfs) > 0 {
+		p.Notes = append(p.Notes, "the hooks of Git LFS stay, since it needs them: "+strings.Join(lfs, ", "))
+	}
+	// The scripts go with the last connection.
+	all := s.connections(ctx, "")
+	others := slices.ContainsFunc(all, func(c Connection) bool {
+		return c.live() && !(c.Tool.Name == t.Name && (project != "") == (c.Project != "") && c.File == p.File)
+	})
+	if !others {
+		if err := p.scripts(false); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range all {
+		if c.gone {
+			p.forget = append(p.forget, c.record)
 		}
 	}
 	return p, nil
 }
 
-func (s *Setup) uninstall(t Tool, target target) (Change, error) {
-	f, err := open(target.path, target.project)
+// disconnect is the change that takes our part out of a file.
+func (t target) disconnect() (Change, error) {
+	f, err := open(t.path, t.project)
 	if err != nil {
 		return Change{}, err
 	}
-	c := Change{Path: target.path, Old: f.data, New: f.data, file: f, mode: target.mode}
-	state, err := target.edit.state(f.data)
+	c := Change{Path: t.path, Old: f.data, New: f.data, file: f, mode: t.mode}
+	state, err := t.edit.state(f.data)
 	if err != nil || state == None {
-		return c, wrap(target.path, err)
+		return c, t.wrap(err)
 	}
-	if err := f.writable(); err != nil {
-		return Change{}, err
+	edit := t.edit
+	if s, ok := edit.(settings); ok {
+		_, s.then, _ = s.look(f.data)
+		edit = s
 	}
-	backups, err := f.backups()
-	if err != nil {
-		return Change{}, err
+	// If the file is what we made of its backup, or of nothing, then nobody else has
+	// touched it.
+	made := func(of []byte) bool {
+		data, err := edit.connect(of)
+		return err == nil && bytes.Equal(data, f.data)
 	}
-	if edit, ok := target.edit.(settings); ok {
-		_, edit.then, _ = edit.look(f.data)
-		target.edit = edit
-	}
-	// If the file is what we made of a backup, then nobody else has touched it.
-	var before []byte
-	for i, b := range backups {
-		if i == 0 {
-			before = b.data
-		}
-		if made, err := target.edit.connect(b.data); err == nil && bytes.Equal(made, f.data) {
-			c.New, c.Restores = b.data, b.real
-			return c, nil
-		}
-	}
-	if made, err := target.edit.connect(nil); err == nil && bytes.Equal(made, f.data) {
+	before, _, err := read(f.backup())
+	switch {
+	case err == nil && made(before):
+		c.New, c.restores = before, true
+	case made(nil):
 		c.New = nil
-		return c, nil
+	default:
+		if c.New, err = edit.disconnect(f.data); err != nil {
+			return Change{}, t.wrap(err)
+		}
 	}
-	c.New, err = target.edit.disconnect(f.data, before)
-	return c, wrap(target.path, err)
+	return c, f.writable()
 }
 
-// script plans to have a script be this text, or not be there.
-func (p *Plan) script(name string, text []byte) error {
-	f, err := open(p.setup.share(name), "")
-	if err == nil && !bytes.Equal(f.data, text) {
-		err = f.writable()
+// scripts plans to have what the hooks run in place, or not.
+func (p *Plan) scripts(there bool) error {
+	for _, name := range []string{hookProgram, hookScript, gitScript} {
+		text, ok := p.setup.scripts[name]
+		if there && !ok {
+			continue
+		}
+		f, err := open(p.setup.share(name), "")
+		if err != nil {
+			return err
+		}
+		c := Change{Path: f.path, Old: f.data, Own: true, file: f, mode: 0o600}
+		if there {
+			c.New = []byte(text)
+		}
+		if name == hookProgram {
+			c.mode = 0o700
+		}
+		p.add(c)
 	}
-	mode := fs.FileMode(0o600)
-	if name == hookProgram {
-		mode = 0o700
-	}
-	p.add(Change{Path: f.path, Old: f.data, New: text, Own: true, file: f, mode: mode})
-	return err
+	return nil
 }
 
 // Apply does what was planned. After an error, what comes before it was done;
@@ -255,9 +259,11 @@ func (p *Plan) Apply() error {
 	if err := p.setup.owned(); err != nil {
 		return err
 	}
-	path := p.setup.recordPath(p.tool.Name, p.project, p.File)
-	if p.connected {
-		if err := p.setup.record(path, connection{p.tool.Name, p.project}); err != nil {
+	if p.note != nil { // before it is made
+		if err := os.MkdirAll(filepath.Dir(p.record), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(p.record, p.note, 0o600); err != nil {
 			return err
 		}
 	}
@@ -266,53 +272,46 @@ func (p *Plan) Apply() error {
 			return err
 		}
 	}
-	if !p.connected {
-		for _, c := range p.Changes {
-			if c.New == nil {
-				removeEmpty(filepath.Dir(c.file.real), cmp.Or(p.project, p.setup.home))
-			}
-		}
-		return p.setup.forget(path, p.noted)
+	if p.note != nil {
+		return nil
 	}
+	for _, c := range p.Changes {
+		if c.New == nil {
+			removeEmpty(filepath.Dir(c.file.real), p.top)
+		}
+	}
+	for _, path := range append(p.forget, p.record) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	removeEmpty(filepath.Dir(p.setup.share(hookProgram)), p.setup.share(""))
+	removeEmpty(filepath.Dir(p.record), p.setup.home)
 	return nil
 }
 
 func (c Change) apply() error {
 	if c.New == nil {
-		return c.file.remove()
+		if err := c.file.changed(); err != nil {
+			return err
+		}
+		return os.Remove(c.file.real)
 	}
 	// A directory may be entered by whoever may read the file.
 	if err := os.MkdirAll(filepath.Dir(c.file.real), 0o700|c.mode&0o044|c.mode&0o044>>2); err != nil {
 		return err
 	}
 	if c.Backup != "" {
-		if err := c.file.keep(c.Backup); err != nil {
-			return fmt.Errorf("keeping a backup: %w", err)
+		if err := c.file.keep(); err != nil {
+			return err
 		}
 	}
 	// Should this fail, the backup stays: somebody else may rely on it by now.
 	if err := c.file.replace(c.New, c.mode); err != nil {
 		return err
 	}
-	if c.Restores != "" {
-		return os.Remove(c.Restores)
+	if c.restores {
+		return os.Remove(c.file.backup())
 	}
 	return nil
 }
-
-// needed reports whether any connection but this one needs a script.
-func (p *Plan) needed(ctx context.Context, script string) bool {
-	for _, c := range p.noted {
-		same := c.Tool.Name == p.tool.Name && (p.project != "") == (c.Project != "") && c.File == p.File
-		if slices.Contains(c.Tool.scripts, script) && !same && c.live() {
-			return true
-		}
-	}
-	// Somebody may have put a fragment in its place by hand.
-	return slices.ContainsFunc(Tools(), func(t Tool) bool {
-		return slices.Contains(t.scripts, script) && !(t.Name == p.tool.Name && p.project == "") && p.setup.Check(ctx, t, "").live()
-	})
-}
-
-// Connects reports whether the tool is connected once the plan was applied.
-func (p *Plan) Connects() bool { return p.connected }

@@ -5,22 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 )
 
-// A connection is a tool that was connected: a file in the directory
-// "connected" beside the scripts. From these it is known when a script is not
-// needed any more, and what somebody else has taken out again.
-type connection struct {
-	Tool    string `json:"tool"`
-	Project string `json:"project,omitzero"` // empty: for the user
-}
-
+// What was connected is noted: a file for each connection, in this directory beside
+// the scripts, with the names of the tool and the project (empty: for the user). From
+// these it is known when the scripts are not needed any more, and what somebody else
+// has taken out again.
 const recordsDir = "connected"
 
 // recordPath is where a connection is noted. That of a project goes by the
@@ -34,47 +28,49 @@ func (s *Setup) recordPath(tool, project, file string) string {
 	return filepath.Join(s.share(recordsDir), name+".json")
 }
 
-// record notes a connection, before it is made.
-func (s *Setup) record(path string, c connection) error {
-	data, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o600)
+// A Connection is a tool that is connected: for the user, or in one project.
+type Connection struct {
+	Tool    Tool
+	Project string // empty: for the user
+	Status
+	record string // the file that notes it; empty: none does
 }
 
-// forget removes what is noted of a connection, and of projects that are gone.
-func (s *Setup) forget(path string, noted []Connection) error {
-	for _, c := range noted {
-		if c.record != path && !c.gone {
-			continue
-		}
-		if err := os.Remove(c.record); err != nil {
-			return err
-		}
-	}
-	removeEmpty(filepath.Dir(s.share(hookProgram)), s.share(""))
-	removeEmpty(s.share(recordsDir), s.home)
-	return nil
+// Connections are all tools in the user's settings and in those of the project, if it
+// is not empty, connected or not, and those that are connected in other projects, or
+// were and are [Gone]. These are known if they were connected by Install.
+func (s *Setup) Connections(ctx context.Context, project string) []Connection {
+	all := s.connections(ctx, project)
+	known := map[string]bool{}
+	return slices.DeleteFunc(all, func(c Connection) bool {
+		id := c.Tool.Name + " " + c.File
+		again := known[id]
+		known[id] = true
+		other := c.record != "" && !c.live() && (c.State != Gone || c.gone)
+		return again || c.File == "" || other
+	})
 }
 
-// noted are all connections that are noted.
-func (s *Setup) noted(ctx context.Context) (all []Connection) {
-	tools := Tools()
+// connections are these, and the other projects in whatever state.
+func (s *Setup) connections(ctx context.Context, project string) (all []Connection) {
+	noted := map[string][]Connection{} // by the tool
 	entries, _ := os.ReadDir(s.share(recordsDir))
 	for _, e := range entries {
 		path := filepath.Join(s.share(recordsDir), e.Name())
-		var c connection
+		var c struct{ Tool, Project string }
 		data, _, err := read(path)
-		if err == nil {
-			err = json.Unmarshal(data, &c)
+		if err == nil && json.Unmarshal(data, &c) == nil && c.Project != "" {
+			noted[c.Tool] = append(noted[c.Tool], Connection{Project: c.Project, record: path})
 		}
-		i := slices.IndexFunc(tools, func(t Tool) bool { return t.Name == c.Tool })
-		if err == nil && i >= 0 {
-			all = append(all, Connection{Tool: tools[i], Project: c.Project, record: path})
+	}
+	for _, t := range Tools() {
+		all = append(all, Connection{Tool: t})
+		if project != "" {
+			all = append(all, Connection{Tool: t, Project: project})
+		}
+		for _, c := range noted[t.Name] {
+			c.Tool = t
+			all = append(all, c)
 		}
 	}
 	var looking sync.WaitGroup
@@ -85,8 +81,8 @@ func (s *Setup) noted(ctx context.Context) (all []Connection) {
 	return all
 }
 
-// live reports whether a connection that is noted is still there, or cannot be
-// told to be gone.
-func (st Status) live() bool {
-	return st.State != None && st.State != Gone || st.Err != nil && st.File != "" && !errors.Is(st.Err, fs.ErrNotExist)
+// live reports whether a connection is there, or in a project cannot be told to be
+// gone.
+func (c Connection) live() bool {
+	return c.connected() || c.Project != "" && c.Err != nil && c.File != "" && !c.gone
 }

@@ -16,7 +16,7 @@ func TestRootOwnerStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, s, "claude", "")
-	for _, p := range []string{path, path + backupSuffix} {
+	for _, p := range []string{path, path + ".before-spool-agent"} {
 		if st := mustStat(t, p).Sys().(*syscall.Stat_t); st.Uid != 1234 || st.Gid != 5678 {
 			t.Errorf("%s belongs to %d:%d", p, st.Uid, st.Gid)
 		}

@@ -23,14 +23,9 @@ var update = flag.Bool("update", false, "write the golden files of the zoo")
 
 // Two small tools, so that the golden files can be read.
 var (
-	nested = settings{source: "claude", nested: true, events: []event{
-		{"PostToolUse", object{{"timeout", 5}}},
-		{"Stop", object{{"timeout", 5}}},
-	}, ends: each(object{{"timeout", 60}}, "Stop")}
-	flat = settings{source: "claude", version: 1, events: []event{
-		{"postToolUse", object{{"timeout", 5}}},
-		{"stop", object{{"timeout", 5}}},
-	}, ends: each(object{{"timeout", 60}}, "stop")}
+	nested = settings{source: "claude", form: groupForm, events: append(on(5, "PostToolUse"), ends(5, 60, "Stop")...)}
+	flat   = settings{source: "claude", version: 1, form: `{"command": COMMAND, "timeout": SECONDS}`,
+		events: append(on(5, "postToolUse"), ends(5, 60, "stop")...)}
 )
 
 // installed is the command of both.
@@ -48,8 +43,7 @@ func lengthen(data []byte) []byte {
 }
 
 // The zoo: settings files as people have them, and what becomes of them. Each
-// comes with its line feeds as they are and as CRLF, and with and without a
-// byte order mark.
+// comes with its line feeds as they are and as CRLF.
 func TestZoo(t *testing.T) {
 	files, err := filepath.Glob("testdata/zoo/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -93,7 +87,6 @@ func TestZoo(t *testing.T) {
 		for name, form := range map[string]func([]byte) []byte{
 			"LF":   func(b []byte) []byte { return b },
 			"CRLF": func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) },
-			"BOM":  func(b []byte) []byte { return append([]byte(bom), b...) },
 		} {
 			if name == "CRLF" && !bytes.Contains(before, []byte("\n")) {
 				continue // there is nothing to tell it from
@@ -131,7 +124,7 @@ func checkConnected(t fataler, edit settings, before, after []byte) {
 	if got, want := others(t, edit, after), others(t, edit, before); !reflect.DeepEqual(got, want) {
 		t.Fatalf("what is not ours has changed (-before +after):\n%s", cmp.Diff(want, got))
 	}
-	without, err := edit.disconnect(after, before)
+	without, err := edit.disconnect(after)
 	if err != nil {
 		t.Fatalf("disconnecting: %v", err)
 	}
@@ -148,9 +141,9 @@ func checkConnected(t fataler, edit settings, before, after []byte) {
 	if got, want := remarks(t, without), remarks(t, before); !slices.Equal(got, want) {
 		t.Fatalf("disconnected, comments are %q, were %q", got, want)
 	}
-	// Also the layout, unless there was something of ours in it before, or the
-	// inside of something empty.
-	if state, _ := edit.state(before); state == None && !hollow(before) && len(bytes.TrimSpace(bytes.TrimPrefix(before, []byte(bom)))) > 0 {
+	// Also the layout, unless there was something of ours in it before, or a comment, an
+	// array or object with nothing in it, or a comma after the last item.
+	if state, _ := edit.state(before); state == None && !loose(before) && len(remarks(t, before)) == 0 {
 		if edit.version > 0 && !bytes.Contains(before, []byte(`"version"`)) {
 			return // it stays
 		}
@@ -160,15 +153,16 @@ func checkConnected(t fataler, edit settings, before, after []byte) {
 	}
 }
 
-// hollow reports whether there is a pair of brackets with nothing but white
-// space in it.
-func hollow(data []byte) bool {
-	v, err := hujson.Parse(append(slices.Clip(bytes.TrimPrefix(data, []byte(bom))), '\n'))
+// loose reports whether there is a pair of brackets with nothing in it, or a
+// comma before a bracket.
+func loose(data []byte) bool {
+	v, err := hujson.Parse(append(slices.Clip(data), '\n'))
 	if err != nil {
-		return false
+		return true
 	}
 	for v := range v.All() {
-		if b := boxOf(v); len(b.items) == 0 && len(*b.tail) > 0 {
+		items, tail := itemsOf(v)
+		if tail != nil && (len(items) == 0 || *items[len(items)-1].after != nil) {
 			return true
 		}
 	}
@@ -179,7 +173,6 @@ func hollow(data []byte) bool {
 // of a format and what is empty in "hooks": these come with our hooks, or go.
 func others(t fataler, edit settings, data []byte) any {
 	t.Helper()
-	data = bytes.TrimPrefix(data, []byte(bom))
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
@@ -207,17 +200,13 @@ func others(t fataler, edit settings, data []byte) any {
 			continue
 		}
 		groups = slices.DeleteFunc(groups, func(v any) bool {
-			if !edit.nested {
-				return ours(v)
-			}
 			group, _ := v.(map[string]any)
 			list, ok := group["hooks"].([]any)
-			kept := slices.DeleteFunc(slices.Clone(list), ours)
-			if ok && len(kept) < len(list) {
-				group["hooks"] = kept
-				return len(kept) == 0
+			if ok {
+				list = slices.DeleteFunc(slices.Clone(list), ours)
+				group["hooks"] = list
 			}
-			return false
+			return ours(v) || ok && len(list) == 0
 		})
 		if hooks[name] = groups; len(groups) == 0 {
 			delete(hooks, name)
@@ -237,15 +226,13 @@ func allOurs(v *hujson.Value) bool {
 	}
 	a, ok := list.Value.(*hujson.Array)
 	return ok && len(a.Elements) > 0 && !slices.ContainsFunc(a.Elements, func(v hujson.Value) bool {
-		_, ours := isOurs(&v)
-		return !ours
+		return !isOurs(&v)
 	})
 }
 
 // remarks are all comments of a document, but for those within hooks of ours.
 func remarks(t fataler, data []byte) (all []string) {
 	t.Helper()
-	data = bytes.TrimPrefix(data, []byte(bom))
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}
@@ -258,7 +245,7 @@ func remarks(t fataler, data []byte) (all []string) {
 			switch {
 			case bytes.HasPrefix(extra, []byte("//")):
 				line, rest, _ := bytes.Cut(extra, []byte("\n"))
-				all, extra = append(all, strings.TrimSuffix(string(line), "\r")), rest
+				all, extra = append(all, strings.TrimRight(string(line), " \t\r")), rest
 			case bytes.HasPrefix(extra, []byte("/*")):
 				end := 4 + bytes.Index(extra[2:], []byte("*/"))
 				all, extra = append(all, string(extra[:end])), extra[end:]
@@ -270,7 +257,7 @@ func remarks(t fataler, data []byte) (all []string) {
 	var walk func(v *hujson.Value)
 	walk = func(v *hujson.Value) {
 		collect(v.BeforeExtra)
-		if _, ours := isOurs(v); ours || allOurs(v) {
+		if isOurs(v) || allOurs(v) {
 			collect(v.AfterExtra)
 			return
 		}
@@ -295,32 +282,31 @@ func remarks(t fataler, data []byte) (all []string) {
 
 func TestSettingsRefused(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{`[]`, `line 1: is not a JSON object; fix it first`},
-		{"\n null", `line 2: is not a JSON object; fix it first`},
-		{"{\n \"hooks\": null}", `line 2: "hooks" is null, not an object; make it {} or remove it first`},
-		{"{\n \"hooks\": []}", `line 2: "hooks" is [], not an object; make it {} or remove it first`},
-		{"{\n \"hooks\":\n \"x\"}", `line 3: "hooks" is "x", not an object; make it {} or remove it first`},
-		{"{\"hooks\": {\n\"Stop\": null}}", `line 2: the hooks of "Stop" are null, not an array; make it [] or remove it first`},
-		{"{\"hooks\": {\"Stop\": {}}}", `line 1: the hooks of "Stop" are {}, not an array; make it [] or remove it first`},
-		{"{\"a\": 1,\n\"a\": 2}", `line 2: "a" is there twice; remove one of them first`},
-		{"{\"hooks\": {},\n\"h\\u006foks\": {}}", `line 2: "hooks" is there twice; remove one of them first`},
-		{"{\"hooks\": {\"x\": [],\n\n\"x\": []}}", `line 3: "x" is there twice; remove one of them first`},
-		{"{\n\"a\": }", `is not JSON: line 2, column 6: invalid character '}' at start of value; fix it first`},
-		{"{", `is not JSON: line 1, column 2: parsing value: unexpected EOF; fix it first`},
-		{"{}\n}", `is not JSON: line 2, column 1: invalid character '}' after top-level value; fix it first`},
-		{"// nothing else", `is not JSON: line 1, column 1: parsing comment: unexpected EOF; fix it first`},
-		{"{\n\"a\": \"\xff\"}", `line 2: is not UTF-8; save it as UTF-8 first`},
-		{"\xff\xfe{\x00}\x00", `line 1: is not UTF-8; save it as UTF-8 first`},
+		{`[]`, `is not a JSON object; fix it first`},
+		{"\n null", `is not a JSON object; fix it first`},
+		{"{\n \"hooks\": null}", `has a member "hooks" that is not an object; make it {} or remove it first`},
+		{"{\n \"hooks\": []}", `has a member "hooks" that is not an object; make it {} or remove it first`},
+		{"{\"hooks\": {\n\"Stop\": null}}", `has hooks of "Stop" that are not an array; make them [] or remove them first`},
+		{"{\"hooks\": {\"Stop\": {}}}", `has hooks of "Stop" that are not an array; make them [] or remove them first`},
+		{"{\"a\": 1,\n\"a\": 2}", `is not valid JSON: duplicate object member name "a"; fix it first`},
+		{"{\"hooks\": {},\n\"h\\u006foks\": {}}", `is not valid JSON: duplicate object member name "hooks"; fix it first`},
+		{"{\"hooks\": {\"x\": [],\n\n\"x\": []}}", `is not valid JSON: duplicate object member name "x" within "/hooks"; fix it first`},
+		{"{\n\"a\": }", `is not valid JSON: line 2, column 6: invalid character '}' at start of value; fix it first`},
+		{"{", `is not valid JSON: line 2, column 1: the end is missing; fix it first`},
+		{"{}\n}", `is not valid JSON: line 2, column 1: invalid character '}' after top-level value; fix it first`},
+		{"\ufeff{}", `is not valid JSON: line 1, column 1: invalid character '\ufeff' at start of value; fix it first`},
+		{"// nothing else", `is not valid JSON: line 2, column 1: the end is missing; fix it first`},
+		{"{\n\"a\": \"\xff\"}", `is not valid JSON: invalid UTF-8 within "/a" after offset 8; fix it first`},
+		{"\xff\xfe{\x00}\x00", `is not valid JSON: line 1, column 1: invalid character '\xff' at start of value; fix it first`},
 		{strings.Repeat("[", maxBrackets+1), `has more than 100000 brackets; it is left alone`},
 		{strings.Repeat(`{"":`, maxBrackets+1), `has more than 100000 brackets; it is left alone`},
-		{strings.Repeat("[", maxBrackets), `is not JSON: line 1, column 100001: parsing value: unexpected EOF; fix it first`},
-		{`{"hooks": {"Stop": [` + strings.Repeat(`{"hooks": [{"command": "`+strings.ReplaceAll(earlier[1], `"`, `\"`)+`"}]},`, maxFinds+1) + `]}}`,
-			`has 101 hooks of the spool agent; remove them by hand first`},
+		{strings.Repeat("[", maxBrackets), `is not valid JSON: line 2, column 1: the end is missing; fix it first`},
+		{strings.Repeat("[", maxBrackets/2) + strings.Repeat("]", maxBrackets/2), `is not valid JSON: exceeded max depth`},
 	} {
 		got, err := nested.connect([]byte(test.text))
 		if err == nil {
 			t.Errorf("%.100q became %s", test.text, got)
-		} else if err.Error() != test.want {
+		} else if !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%.100q:\n got %s\nwant %s", test.text, err, test.want)
 		}
 	}
@@ -333,8 +319,6 @@ func TestSettingsOfOthers(t *testing.T) {
 		`{"hooks": {"Stop": [null, 1, "x", [], {}, {"hooks": null}, {"hooks": {}}, {"hooks": [null, 1, {}]}]}}`,
 		`{"hooks": {"Stop": [{"hooks": [{"command": null}, {"command": 1}, {"command": "COMMAND "}]}]}}`,
 		`{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "COMMAND; notify"}]}]}}`,
-		`{"hooks": {"Stop": [{"hooks": [{"command": "notify", "command": "COMMAND"}]}]}}`,
-		`{"hooks": {"Stop": [{"hooks": [{"command": "COMMAND", "command": "notify"}]}]}}`,
 		`{"command": "COMMAND", "x": {"hooks": {"Stop": [{"hooks": [{"command": "COMMAND"}]}]}}}`,
 	} {
 		before := bytes.ReplaceAll([]byte(text), []byte("COMMAND"), []byte(strings.Trim(string(hujson.String(installed)), `"`)))
@@ -346,14 +330,13 @@ func TestSettingsOfOthers(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if without, err := nested.disconnect(after, before); err != nil || !bytes.Equal(without, before) {
+		if without, err := nested.disconnect(after); err != nil || !bytes.Equal(without, before) {
 			t.Errorf("%s: %v, became %s", text, err, without)
 		}
 	}
 }
 
-// A later change by somebody else stays, and an empty array that was there
-// before ours stays as well.
+// A later change by somebody else stays.
 func TestDisconnectAfterOthers(t *testing.T) {
 	before := []byte("{\n  \"hooks\": {\n    \"Stop\": [],\n    \"Else\": []\n  }\n}\n")
 	after, err := nested.connect(before)
@@ -361,20 +344,13 @@ func TestDisconnectAfterOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := bytes.Replace(after, []byte("\n}\n"), []byte(",\n  \"model\": \"x\"\n}\n"), 1)
-	got, err := nested.disconnect(changed, before)
+	got, err := nested.disconnect(changed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := bytes.Replace(before, []byte("\n}\n"), []byte(",\n  \"model\": \"x\"\n}\n"), 1)
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("with a backup (-want +got):\n%s", diff)
-	}
-	if got, err = nested.disconnect(changed, nil); err != nil {
-		t.Fatal(err)
-	}
-	want = []byte("{\n  \"hooks\": {\n    \"Else\": []\n  },\n  \"model\": \"x\"\n}\n")
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("without (-want +got):\n%s", diff)
+	want := "{\n  \"hooks\": {\n    \"Else\": []\n  },\n  \"model\": \"x\"\n}\n"
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -410,7 +386,7 @@ func documents(edit settings) *rapid.Generator[string] {
 			if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
 				return w.value(2)
 			}
-			if !edit.nested {
+			if edit.form != groupForm {
 				return hook()
 			}
 			g := object{}
@@ -427,7 +403,7 @@ func documents(edit settings) *rapid.Generator[string] {
 		}
 		if rapid.Bool().Draw(t, "ours") {
 			hooks = append(slices.DeleteFunc(hooks, func(m member) bool { return m.name == edit.events[0].name }),
-				member{edit.events[0].name, array{edit.group(edit.events[0])}})
+				member{edit.events[0].name, array{raw(edit.element(edit.events[0]))}})
 		}
 		root := w.value(3)
 		o, ok := root.(object)
@@ -445,6 +421,18 @@ func documents(edit settings) *rapid.Generator[string] {
 		return w.extra("") + w.out.String() + w.extra("")
 	})
 }
+
+// The values of a document: an object with its members in order, an array, and what
+// is JSON already.
+type (
+	object []member
+	member struct {
+		name  string
+		value any
+	}
+	array []any
+	raw   string
+)
 
 // A writer writes values in a layout that is regular, or wild.
 type writer struct {
@@ -525,8 +513,14 @@ func (w *writer) write(v any, line string) {
 		put("[]", len(v), func(i int) { w.write(v[i], line+w.indent) })
 	case bool:
 		fmt.Fprint(&w.out, v)
+	case raw:
+		w.out.WriteString(string(v))
 	default:
-		w.out.WriteString(style{}.render(v, "", false))
+		text, err := json.Marshal(v)
+		if err != nil {
+			w.t.Fatalf("%v", err)
+		}
+		w.out.Write(text)
 	}
 }
 
@@ -543,7 +537,7 @@ func FuzzSettings(f *testing.F) {
 		for _, edit := range []settings{nested, flat} {
 			after, err := edit.connect(data)
 			if err != nil {
-				edit.disconnect(data, nil)
+				edit.disconnect(data)
 				continue
 			}
 			checkFuzzed(t, edit, data, after)
@@ -554,8 +548,8 @@ func FuzzSettings(f *testing.F) {
 // checkFuzzed leaves out what two parsers may see differently in odd numbers.
 func checkFuzzed(t *testing.T, edit settings, before, after []byte) {
 	var ignored any
-	plain, err := hujson.Standardize(append(slices.Clip(bytes.TrimPrefix(before, []byte(bom))), '\n'))
-	if len(bytes.TrimSpace(bytes.TrimPrefix(before, []byte(bom)))) > 0 {
+	plain, err := hujson.Standardize(append(slices.Clip(before), '\n'))
+	if len(bytes.TrimSpace(before)) > 0 {
 		if err = errors.Join(err, json.Unmarshal(plain, &ignored)); err != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,19 +33,22 @@ func New(hook string) (*Setup, error) {
 	}
 	s := &Setup{home, map[string]string{hookScript: hook, gitScript: gitHook}}
 	if path, inSystem := besideUs(); !inSystem {
-		program, _, err := read(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("reading the hooks' program: %w", err)
-		}
-		if err == nil {
+		if program, _, err := read(path); err == nil {
 			s.scripts[hookProgram] = string(program)
 		}
 	}
 	return s, nil
 }
 
-// Tools are all tools that can be connected.
-func Tools() []Tool { return tools() }
+// Named is the tool of that name; false if there is none.
+func Named(name string) (Tool, bool) {
+	all := Tools()
+	i := slices.IndexFunc(all, func(t Tool) bool { return t.Name == name })
+	if i < 0 {
+		return Tool{}, false
+	}
+	return all[i], true
+}
 
 // GitHook is git.sh, the shell script that git's hooks run. It needs hook.sh
 // beside it.
@@ -91,84 +95,54 @@ func (s *Setup) Check(ctx context.Context, t Tool, project string) Status {
 }
 
 func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
-	targets, err := s.targets(ctx, t, project)
+	dir, targets, err := s.targets(ctx, t, project)
 	if err != nil {
 		return Status{State: None, Err: err}
 	}
-	st := Status{File: t.fileOf(targets), State: None}
+	st := Status{File: dir, State: None}
 	count := map[State]int{}
+	var left error // a hook of git's that is not for us to change
 	for _, target := range targets {
-		f, err := open(target.path, target.project)
-		state := None
-		if err == nil {
-			state, err = target.edit.state(f.data)
-		}
-		if err != nil && !errors.As(err, new(foreign)) {
-			st.Err = fmt.Errorf("%s: %w", target.path, err)
+		_, state, err := target.look()
+		switch {
+		case errors.As(err, new(foreign)):
+			left = cmp.Or(left, err)
+			continue
+		case err != nil:
+			st.Err = err
 			return st
 		}
 		count[state]++
 	}
 	switch {
-	case count[Outdated] > 0:
+	case count[Outdated] > 0 || count[Connected] > 0 && (count[None] > 0 || !s.inPlace()):
 		st.State = Outdated
-	case count[Connected] == len(targets):
+	case count[Connected] > 0:
 		st.State = Connected
-	case count[None] < len(targets):
-		st.State = Partly
 	default:
 		if _, err := os.Lstat(s.recordPath(t.Name, project, st.File)); err == nil {
 			st.State = Gone
 		}
 		return st
 	}
-	st.Off, st.Doubled = s.off(t, project, st.File), s.doubled(t, project)
+	if st.Off = s.off(t, project, st.File); left != nil {
+		st.Off = left.Error()
+	}
+	st.Doubled = s.doubled(t, project)
 	return st
 }
 
-// A Connection is a tool that is connected: for the user, or in one project.
-type Connection struct {
-	Tool    Tool
-	Project string // empty: for the user
-	Status
-	record string // the file that notes it; empty: none does
-}
+// connected reports whether at least some of the hooks are in place.
+func (st Status) connected() bool { return st.State != None && st.State != Gone }
 
-// Connections are what is connected now, or was and is [Gone]. Of projects those
-// are known that were connected by Install; one that cannot be looked at is among them.
-func (s *Setup) Connections(ctx context.Context) []Connection {
-	var all []Connection
-	for _, t := range Tools() {
-		if st := s.Check(ctx, t, ""); st.State != None {
-			all = append(all, Connection{Tool: t, Status: st})
-		}
-	}
-	for _, c := range s.noted(ctx) {
-		if c.Project != "" && (c.live() || c.State == Gone && !c.gone) {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-// Scripts are the files that these connections run, and whether they are in
-// place: None, Outdated or Connected.
-func (s *Setup) Scripts(of []Connection) map[string]State {
-	states := map[string]State{}
+// inPlace reports whether what the hooks run is there, as this version has it.
+func (s *Setup) inPlace() bool {
 	for name, text := range s.scripts {
-		if !slices.ContainsFunc(of, func(c Connection) bool { return slices.Contains(c.Tool.scripts, name) }) {
-			continue
-		}
-		path := s.share(name)
-		states[path] = None
-		if data, _, err := read(path); err == nil {
-			states[path] = Outdated
-			if string(data) == text {
-				states[path] = Connected
-			}
+		if data, _, err := read(s.share(name)); err != nil || string(data) != text {
+			return false
 		}
 	}
-	return states
+	return true
 }
 
 // owned refuses the home directory of somebody else, for instance of the user who
@@ -192,30 +166,26 @@ type target struct {
 	edit    editor
 }
 
-func (s *Setup) targets(ctx context.Context, t Tool, project string) ([]target, error) {
+// targets are the files of a tool that are edited, and their name: that of the file,
+// or of the directory of git's hooks.
+func (s *Setup) targets(ctx context.Context, t Tool, project string) (name string, targets []target, err error) {
 	switch {
 	case t.Name == gitName && project == "":
-		return nil, errors.New("git has no hooks for all of a user's repositories beside those of each; connect them one by one, with --project DIR")
+		return "", nil, errors.New("git has no hooks for all of a user's repositories beside those of each; connect them one by one, with --project DIR")
 	case t.Name == gitName:
-		dir, err := hooksDir(ctx, project)
-		if err != nil {
-			return nil, err
+		if name, err = hooksDir(ctx, project); err != nil {
+			return "", nil, err
 		}
-		var targets []target
-		for _, name := range gitHooks {
-			targets = append(targets, target{gitHookPath(dir, name), "", 0o755, t.edit})
+		for _, hook := range gitHooks {
+			targets = append(targets, target{gitHookPath(name, hook), "", 0o755, t.edit})
 		}
-		return targets, nil
+		return name, targets, nil
+	case project != "" && t.project == "":
+		return "", nil, fmt.Errorf("%s has no settings of a project; connect it for all of them, without --project", t.Title)
 	case project != "":
-		return []target{{filepath.Join(project, t.project, filepath.FromSlash(t.file)), project, 0o644, t.edit}}, nil
+		name = filepath.Join(project, t.project, t.file)
+		return name, []target{{name, project, 0o644, t.edit}}, nil
 	}
-	return []target{{filepath.Join(t.home(s.home), filepath.FromSlash(t.file)), "", 0o600, t.edit}}, nil
-}
-
-// fileOf names all targets of a tool by one path.
-func (t Tool) fileOf(targets []target) string {
-	if t.Name == gitName {
-		return filepath.Dir(targets[0].path)
-	}
-	return targets[0].path
+	name = filepath.Join(t.home(s.home), t.file)
+	return name, []target{{name, "", 0o600, t.edit}}, nil
 }

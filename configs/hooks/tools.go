@@ -2,10 +2,12 @@ package hooks
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"spoolagent/internal/place"
 )
@@ -18,10 +20,9 @@ type Tool struct {
 
 	programs []string            // any of them in PATH: it is here
 	home     func(string) string // where it keeps what is the user's, below that directory or another
-	project  string              // where it keeps what is a project's
+	project  string              // where it keeps what is a project's; empty: nowhere
 	file     string              // what we edit, in either
 	edit     editor
-	scripts  []string // what its hooks run
 	blockers []blocker
 }
 
@@ -35,24 +36,26 @@ const (
 // gitName is the tool whose hooks are those of a repository.
 const gitName = "git"
 
-// tools is the one table of what is connected to what. testdata/README.md says
-// where each format is from.
-func tools() []Tool {
-	// Where a tool could run hooks without waiting for them, it is not told to:
-	// Claude Code kills what still runs when a session without a terminal ends,
-	// and starts the hooks of the next event before.
-	seconds := func(n int) object { return object{{"timeout", n}} }
-	// What somebody has run at the ends of a turn may take a minute. Where a turn
-	// fails it is not run, but with the next end: "claude -p" kills hooks then.
-	minute := func(names ...string) []event { return each(seconds(60), names...) }
-	millis := func(n int) object { return object{{"name", "spool-agent"}, {"timeout", n}} }
+// The forms of a hook, and of a group with nothing but it.
+const (
+	hookForm  = `{"type": "command", "command": COMMAND, "timeout": SECONDS}`
+	groupForm = `{"hooks": [` + hookForm + `]}`
+)
 
+// Tools are all tools that can be connected: the one table of what is connected to
+// what. testdata/README.md says where each format is from.
+//
+// Where a tool could run hooks without waiting for them, it is not told to: Claude
+// Code kills what still runs when a session without a terminal ends, and starts the
+// hooks of the next event before. What somebody has run at the ends of a turn may
+// take a minute. Where a turn fails it is not run, but with the next end: "claude
+// -p" kills hooks then.
+func Tools() []Tool {
 	return []Tool{{
 		Name: "claude", Title: "Claude Code",
 		Note:     "sessions that are open already may not use the hooks before they are started again",
 		programs: []string{"claude"},
-		home:     below("CLAUDE_CONFIG_DIR", "", ".claude"),
-		project:  ".claude", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		home:     below("CLAUDE_CONFIG_DIR", "", ".claude"), project: ".claude", file: "settings.json",
 		blockers: []blocker{
 			{"settings.json", []string{"disableAllHooks"}, true},
 			{"settings.local.json", []string{"disableAllHooks"}, true},
@@ -65,38 +68,33 @@ func tools() []Tool {
 		// lengthen that, and the exit of every session with it. StopFailure comes
 		// instead of Stop where the API fails. Its own helpers, at a compaction, end
 		// with a SubagentStop that names no agent.
-		edit: settings{source: "claude", nested: true, matchers: map[string]string{"SubagentStop": ".+"}, events: append(
-			each(seconds(5), "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
-				"Stop", "StopFailure", "PreCompact", "PostCompact"),
-			event{"SessionEnd", seconds(1)}),
-			ends: append(minute("Stop", "PreCompact"), event{"SessionEnd", seconds(10)})},
+		edit: settings{source: "claude", form: groupForm, events: slices.Concat(
+			on(5, "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart"),
+			[]event{{"SubagentStop", 5, 0, `{"matcher": ".+", "hooks": [` + hookForm + `]}`}},
+			ends(5, 60, "Stop", "PreCompact"), on(5, "StopFailure", "PostCompact"), ends(1, 10, "SessionEnd"))},
 	}, {
 		Name: "codex", Title: "Codex",
 		programs: []string{"codex"},
-		home:     below("CODEX_HOME", "", ".codex"),
-		project:  ".codex", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		home:     below("CODEX_HOME", "", ".codex"), project: ".codex", file: "hooks.json",
 		blockers: []blocker{{"config.toml", []string{"features", "hooks"}, false}},
 		// Of a SessionEnd with more than 3 s it would warn at each start.
-		edit: settings{source: "codex", nested: true, events: append(
-			each(seconds(5), "UserPromptSubmit", "PostToolUse", "SubagentStop", "Stop", "PreCompact", "PostCompact"),
-			event{"SessionEnd", seconds(3)}),
-			ends: append(minute("Stop", "PreCompact"), event{"SessionEnd", seconds(3)})},
+		edit: settings{source: "codex", form: groupForm, events: slices.Concat(
+			on(5, "UserPromptSubmit", "PostToolUse", "SubagentStop", "PostCompact"),
+			ends(5, 60, "Stop", "PreCompact"), ends(3, 3, "SessionEnd"))},
 	}, {
 		Name: "cursor", Title: "Cursor",
 		Note:     "where Cursor is set to run Claude Code's hooks too, connect only one of the two",
 		programs: []string{"cursor", "cursor-agent"},
-		home:     below("", "", ".cursor"),
-		project:  ".cursor", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		home:     below("", "", ".cursor"), project: ".cursor", file: "hooks.json",
 		// postToolUse has what afterShellExecution, afterMCPExecution and
 		// afterFileEdit have: with these, everything would be there twice.
-		edit: settings{source: "cursor", version: 1, events: each(seconds(5),
-			"postToolUse", "postToolUseFailure", "afterAgentResponse", "subagentStop", "stop", "preCompact", "sessionEnd"),
-			ends: minute("stop", "preCompact", "sessionEnd")},
+		edit: settings{source: "cursor", version: 1, form: `{"command": COMMAND, "timeout": SECONDS}`, events: slices.Concat(
+			on(5, "postToolUse", "postToolUseFailure", "afterAgentResponse", "subagentStop"),
+			ends(5, 60, "stop", "preCompact", "sessionEnd"))},
 	}, {
 		Name: "gemini", Title: "Gemini CLI",
 		programs: []string{"gemini"},
-		home:     below("GEMINI_CLI_HOME", ".gemini", ".gemini"),
-		project:  ".gemini", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		home:     below("GEMINI_CLI_HOME", ".gemini", ".gemini"), project: ".gemini", file: "settings.json",
 		blockers: []blocker{
 			{"settings.json", []string{"hooksConfig", "enabled"}, false},
 			{"settings.json", []string{"hooksConfig", "disabled"}, "spool-agent"},
@@ -104,54 +102,85 @@ func tools() []Tool {
 		// AfterAgent has the prompt as well. PreCompress comes before each request
 		// to the model, whether or not anything is compressed. Timeouts are in
 		// milliseconds.
-		edit: settings{source: "gemini", nested: true, events: append(
-			each(millis(5000), "AfterTool", "AfterAgent"),
-			event{"SessionEnd", millis(1000)}),
-			ends: append(each(millis(60_000), "AfterAgent"), event{"SessionEnd", millis(10_000)})},
+		edit: settings{source: "gemini",
+			form:   `{"hooks": [{"type": "command", "command": COMMAND, "name": "spool-agent", "timeout": SECONDS000}]}`,
+			events: slices.Concat(on(5, "AfterTool"), ends(5, 60, "AfterAgent"), ends(1, 10, "SessionEnd"))},
 	}, {
 		Name: "opencode", Title: "OpenCode",
 		Note:     "OpenCode loads the plugin when it starts",
 		programs: []string{"opencode"},
-		home:     below("XDG_CONFIG_HOME", "opencode", ".config/opencode"),
-		project:  ".opencode", file: "plugins/spool-agent.js",
+		home:     below("XDG_CONFIG_HOME", "opencode", ".config/opencode"), project: ".opencode", file: "plugins/spool-agent.js",
 		edit: whole(plugin),
 	}, {
 		Name: "qwen", Title: "Qwen Code",
 		programs: []string{"qwen"},
-		home:     below("QWEN_HOME", "", ".qwen"),
-		project:  ".qwen", file: "settings.json", scripts: []string{hookProgram, hookScript},
+		home:     below("QWEN_HOME", "", ".qwen"), project: ".qwen", file: "settings.json",
 		blockers: []blocker{{"settings.json", []string{"disableAllHooks"}, true}},
 		// UserPromptSubmit also comes, with an empty prompt, whenever tools have run.
 		// But no other event has the prompt.
-		edit: settings{source: "qwen", nested: true, events: each(seconds(5),
-			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
-			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd"),
-			ends: minute("Stop", "PreCompact", "SessionEnd")},
+		edit: settings{source: "qwen", form: groupForm, events: slices.Concat(
+			on(5, "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop", "StopFailure", "PostCompact"),
+			ends(5, 60, "Stop", "PreCompact", "SessionEnd"))},
 	}, {
 		Name: "copilot", Title: "GitHub Copilot CLI",
+		Note:     "VS Code runs these hooks and those of claude: if both are connected, switch one off in its chat.hookFilesLocations",
 		programs: []string{"copilot"},
-		home:     below("COPILOT_HOME", "", ".copilot"),
-		project:  ".github", file: "hooks/spool-agent.json", scripts: []string{hookProgram, hookScript},
+		home:     below("COPILOT_HOME", "", ".copilot"), project: ".github", file: "hooks/spool-agent.json",
 		// Under these names events come in the form of Claude Code's. Only that of
 		// SubagentStart has no name in it.
 		blockers: []blocker{{"hooks/spool-agent.json", []string{"disableAllHooks"}, true}},
-		edit: settings{source: "copilot", version: 1, events: each(object{{"type", "command"}, {"timeoutSec", 5}},
-			"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "Stop", "ErrorOccurred", "PreCompact", "SessionEnd"),
-			ends: each(object{{"type", "command"}, {"timeoutSec", 60}}, "Stop", "PreCompact", "SessionEnd")},
+		edit: settings{source: "copilot", version: 1, form: `{"type": "command", "command": COMMAND, "timeoutSec": SECONDS}`, events: slices.Concat(
+			on(5, "UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStop", "ErrorOccurred"),
+			ends(5, 60, "Stop", "PreCompact", "SessionEnd"))},
 	}, {
 		Name: "windsurf", Title: "Windsurf",
 		programs: []string{"windsurf"},
-		home:     below("", "", ".codeium/windsurf"),
-		project:  ".windsurf", file: "hooks.json", scripts: []string{hookProgram, hookScript},
+		home:     below("", "", ".codeium/windsurf"), project: ".windsurf", file: "hooks.json",
 		// No event has the prompt after the fact. A hook has no timeout.
-		edit: settings{source: "windsurf", events: each(nil,
-			"pre_user_prompt", "post_write_code", "post_run_command", "post_mcp_tool_use", "post_cascade_response"),
-			ends: each(nil, "post_cascade_response")},
+		edit: settings{source: "windsurf", form: `{"command": COMMAND}`, events: slices.Concat(
+			on(5, "pre_user_prompt", "post_write_code", "post_run_command", "post_mcp_tool_use"), ends(5, 60, "post_cascade_response"))},
+	}, {
+		Name: "droid", Title: "Factory Droid",
+		programs: []string{"droid"},
+		home:     below("FACTORY_HOME_OVERRIDE", ".factory", ".factory"), project: ".factory", file: "settings.json",
+		// A hooks.json beside the settings counts in their place.
+		blockers: []blocker{{"settings.json", []string{"hooksDisabled"}, true}, {"hooks.json", nil, nil}},
+		edit: settings{source: "droid", form: groupForm, events: slices.Concat(
+			on(5, "UserPromptSubmit", "PostToolUse", "SubagentStop"), ends(5, 60, "Stop", "PreCompact", "SessionEnd"))},
+	}, {
+		Name: "goose", Title: "Goose",
+		programs: []string{"goose"},
+		home:     below("", "", ".agents"), project: ".agents", file: "plugins/spool-agent/hooks/hooks.json",
+		// Of other events it does not always tell the directory.
+		edit: settings{source: "goose", form: groupForm, events: on(5, "PostToolUse", "PostToolUseFailure")},
+	}, {
+		Name: "kiro", Title: "Kiro",
+		programs: []string{"kiro-cli", "kiro"},
+		home:     below("KIRO_HOME", "", ".kiro"), project: ".kiro", file: "hooks/spool-agent.json",
+		edit: whole(kiroHooks()),
+	}, {
+		Name: "kimi", Title: "Kimi Code CLI",
+		programs: []string{"kimi"},
+		home:     below("KIMI_CODE_HOME", "", ".kimi-code"), file: "config.toml",
+		// A name that its version does not know would keep it from starting: these
+		// are those of the first one.
+		edit: tables{"kimi", []string{"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
+			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd"}},
 	}, {
 		Name: gitName, Title: "git",
-		programs: []string{"git"}, scripts: []string{gitScript, hookScript}, // one runs the other
-		edit: block{},
+		programs: []string{"git"},
+		edit:     block{},
 	}}
+}
+
+// kiroHooks is a file of hooks for all of Kiro's agents.
+func kiroHooks() string {
+	var hooks []string
+	for _, trigger := range []string{"UserPromptSubmit", "PostToolUse", "Stop"} {
+		hooks = append(hooks, fmt.Sprintf(`{"name": "spool-agent %s", "trigger": %q, "action": {"type": "command", "command": %s}, "timeout": 5}`,
+			trigger, trigger, quoted(command(runtime.GOOS, program(), "kiro"))))
+	}
+	return "{\"version\": \"v1\", \"hooks\": [\n  " + strings.Join(hooks, ",\n  ") + "\n]}\n"
 }
 
 // below is a directory below the one that an environment variable names, or
@@ -170,8 +199,8 @@ func below(variable, name, otherwise string) func(home string) string {
 // the command that is there, if it is not told another.
 func (t Tool) Then(command string) (Tool, error) {
 	edit, ok := t.edit.(settings)
-	if !ok || runtime.GOOS == "windows" {
-		return t, errors.New("cannot run a command at the end of a turn: it has no hook there that a shell runs")
+	if !ok || runtime.GOOS == "windows" || !slices.ContainsFunc(edit.events, func(e event) bool { return e.then > 0 }) {
+		return t, errors.New("cannot run a command at the end of a turn")
 	}
 	edit.then = command
 	t.edit = edit

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -101,13 +102,16 @@ func TestClients(t *testing.T) {
 				t.Errorf("the hooks are said to be off: %s", off)
 			}
 			hooked.Run()
+			var with, without time.Duration
+			signals := 0
 			for _, s := range sessions[c.name] {
 				t.Run(s.task, func(t *testing.T) {
 					other := make(chan ended)
 					go func() { other <- plain.session(s) }()
 					got := hooked.session(s)
 					want := <-other
-					t.Logf("status %d", got.status)
+					t.Logf("status %d, after %v; without hooks %v", got.status, got.took, want.took)
+					with, without = with+got.took, without+want.took
 					if got.status != want.status {
 						t.Errorf("it ended with %d, without hooks with %d\n%.2000s\n%.2000s", got.status, want.status, got.errors, want.errors)
 					}
@@ -122,11 +126,13 @@ func TestClients(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
+					signals += len(lines)
 					if diff := s.diff(lines); diff != "" {
 						t.Errorf("signals (-want +got):\n%s", diff)
 					}
 				})
 			}
+			t.Logf("its sessions took %v with %d signals, and %v without hooks", with, signals, without)
 			for _, u := range []*user{hooked, plain} {
 				if c.rewrite != nil {
 					u.Do(u.run(c.rewrite...))

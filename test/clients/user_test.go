@@ -71,6 +71,7 @@ func (u *user) run(args ...string) *exec.Cmd {
 // ended is how a session has ended.
 type ended struct {
 	status      int // 128 and more: by a signal
+	took        time.Duration
 	out, errors string
 }
 
@@ -83,6 +84,7 @@ func (u *user) session(s session) ended {
 	cmd := u.run(append(u.client.args(text), s.args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		u.Error(err)
 		return ended{}
@@ -103,13 +105,14 @@ func (u *user) session(s session) ended {
 			agenttest.KillGroup(cmd)
 		}
 	}
+	took := time.Since(start)
 	status := cmd.ProcessState.ExitCode()
 	if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); ws.Signaled() {
 		status = 128 + int(ws.Signal())
 	}
 	lines := strings.Split(strings.ReplaceAll(out.String(), u.Home, "HOME"), "\n")
 	slices.Sort(lines) // those of calls that were made at once come in any order
-	return ended{status, strings.Join(lines, "\n"), errs.String()}
+	return ended{status, took, strings.Join(lines, "\n"), errs.String()}
 }
 
 var unique atomic.Int64
