@@ -28,7 +28,7 @@
 //	windsurf  pre_user_prompt, post_write_code, post_run_command, post_mcp_tool_use,
 //	          post_cascade_response
 //	droid     UserPromptSubmit, PostToolUse, SubagentStop, Stop, PreCompact, SessionEnd
-//	goose     PostToolUse, PostToolUseFailure
+//	goose     UserPromptSubmit, PostToolUse, PostToolUseFailure, Stop, SessionEnd
 //	kiro      UserPromptSubmit, PostToolUse, Stop
 //	kimi      UserPromptSubmit, PostToolUse, PostToolUseFailure, SubagentStart,
 //	          SubagentStop, Stop, StopFailure, PreCompact, PostCompact, SessionEnd

@@ -151,8 +151,8 @@ func Tools() []Tool {
 		Name: "goose", Title: "Goose",
 		programs: []string{"goose"},
 		home:     below("", "", ".agents"), project: ".agents", file: "plugins/spool-agent/hooks/hooks.json",
-		// Of other events it does not always tell the directory.
-		edit: settings{source: "goose", form: groupForm, events: on(5, "PostToolUse", "PostToolUseFailure")},
+		edit: settings{source: "goose", form: groupForm, events: append(
+			on(5, "UserPromptSubmit", "PostToolUse", "PostToolUseFailure"), ends(5, 60, "Stop", "SessionEnd")...)},
 	}, {
 		Name: "kiro", Title: "Kiro",
 		programs: []string{"kiro-cli", "kiro"},

@@ -35,7 +35,7 @@ func (o Origin) signal() Signal {
 //   - a string hook_event_name, as most tools have it
 //   - a string type, and turn-id or thread-id: a notification of Codex
 //   - a string hookEventName: VS Code
-//   - the strings event and working_dir: Goose
+//   - the strings event and one of working_dir and session_id: Goose
 //   - a string agent_action_name and an object tool_info: Windsurf
 //   - a string sessionId, or a string toolName and toolArgs: Copilot CLI
 //   - a string tool_name and tool_input: others that take after Claude Code
@@ -96,7 +96,7 @@ func (ms members) isEvent() bool {
 	case ms.has("payload", 0), ms.has("recorded_at", 0):
 		return false
 	}
-	return ms.has("hookEventName", '"') || ms.has("event", '"') && ms.has("working_dir", '"') ||
+	return ms.has("hookEventName", '"') || ms.has("event", '"') && (ms.has("working_dir", '"') || ms.has("session_id", '"')) ||
 		ms.has("agent_action_name", '"') && ms.has("tool_info", '{') ||
 		ms.has("sessionId", '"') || ms.has("toolName", '"') && ms.has("toolArgs", 0) ||
 		ms.has("tool_name", '"') && ms.has("tool_input", 0)

@@ -33,6 +33,12 @@ func TestDecodeForms(t *testing.T) {
 			Signal{at, ptr("developer__shell"), "/home/u/repo", ptr(`{"event":"PostToolUse","session_id":"20261125_1","matcher_context":"developer__shell","tool_input":{"command":"ls"}}`)},
 		},
 		{
+			// https://github.com/aaif-goose/goose/blob/main/crates/goose/src/hooks/mod.rs
+			"Goose Stop, which tells no directory",
+			`{"event":"Stop","session_id":"20261125_1","matcher_context":null,"last_assistant_message":"done"}`,
+			Signal{at, nil, "/project", ptr(`{"event":"Stop","session_id":"20261125_1","matcher_context":null,"last_assistant_message":"done"}`)},
+		},
+		{
 			// https://docs.windsurf.com/windsurf/cascade/hooks
 			"Windsurf pre_run_command",
 			`{"agent_action_name":"pre_run_command","trajectory_id":"t1","execution_id":"e1","timestamp":"2026-02-09T10:30:00Z","tool_info":{"command_line":"npm test","cwd":"/home/u/repo"}}`,
