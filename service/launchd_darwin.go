@@ -36,7 +36,7 @@ func (m *launchd) query(ctx context.Context) (status, error) {
 	st.Binary = plistBinary(string(definition))
 	disabled, err := command(ctx, "launchctl", "print-disabled", m.domain)
 	if err != nil {
-		return st, fmt.Errorf("launchd has no graphical session of this user (%w): log in at the screen; without one, %s", err, withoutManager())
+		return st, noManager(fmt.Errorf("launchd has no graphical session of this user (%w); log in at the screen", err))
 	}
 	st.Enabled = rerr == nil && !strings.Contains(disabled, `"`+Name+`" => disabled`) && !strings.Contains(disabled, `"`+Name+`" => true`)
 

@@ -9,5 +9,5 @@ import (
 
 // New returns an error that says what to do instead.
 func New() (*Service, error) {
-	return nil, fmt.Errorf("services of users are not known on %s; %s", runtime.GOOS, withoutManager())
+	return nil, noManager(fmt.Errorf("%s has none for users", runtime.GOOS))
 }

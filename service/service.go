@@ -325,10 +325,15 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, err)
 }
 
-// withoutManager says how else the agent is kept running. It names the program
-// by its path, since cron looks for programs in system directories only.
-func withoutManager() string {
+// noManager is the error where no service manager can be reached. Its further
+// lines say how the agent is run without one. They name the program by its path,
+// since cron looks for programs in system directories only.
+func noManager(why error) error {
 	program, _ := os.Executable()
-	line := "@reboot " + quote.Shell(cmp.Or(program, "agent")) + " run --service"
-	return "let cron start the agent, with this line in 'crontab -e': " + strings.ReplaceAll(line, "%", `\%`)
+	run := quote.Shell(cmp.Or(program, "agent")) + " run --service"
+	return fmt.Errorf(`no service manager can be reached: %w
+To run the agent without one, until it is killed:
+%s &
+To have cron start it whenever the machine starts, add this line with 'crontab -e':
+@reboot %s`, why, run, strings.ReplaceAll(run, "%", `\%`))
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	kardianos "github.com/kardianos/service"
 	"golang.org/x/sys/unix"
 
 	"spoolagent/internal/place"
@@ -22,13 +22,13 @@ type systemd struct {
 	user string
 }
 
-// New is the service of the user who runs this program. Its error says that
-// this system has no manager for it, and what to do instead.
+// New is the service of the user who runs this program. Its error may be that
+// this system has no manager for it.
 func New() (*Service, error) {
 	// What the manual of sd_booted(3) says. Others guess from what is installed.
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return nil, fmt.Errorf("this machine is not run by systemd (but by %s, it seems), and has no services for users "+
-			"(WSL has, with 'systemd=true' below '[boot]' in /etc/wsl.conf, after 'wsl --shutdown'); %s", kardianos.Platform(), withoutManager())
+		return nil, noManager(errors.New("this machine is not run by systemd " +
+			"(WSL is, with 'systemd=true' below '[boot]' in /etc/wsl.conf, after 'wsl --shutdown')"))
 	}
 	u, err := user.Current()
 	if err != nil {
@@ -53,9 +53,9 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 	}
 	out, err := command(ctx, "systemctl", "--user", "show", unitName)
 	if err != nil {
-		return st, fmt.Errorf("the systemd user manager cannot be reached (%w): log in as %s, by ssh for example, without sudo or su; "+
-			"or, if this shell is of no login session, 'export XDG_RUNTIME_DIR=/run/user/%d', and try again; "+
-			"or let an administrator run 'loginctl enable-linger %[2]s'; where there is no user manager, %[4]s", err, m.user, os.Getuid(), withoutManager())
+		return st, noManager(fmt.Errorf("systemd runs no services for %s (%w); log in as %[1]s, without sudo or su; "+
+			"or run 'export XDG_RUNTIME_DIR=/run/user/%[3]d', and try again; "+
+			"or have an administrator run 'loginctl enable-linger %[1]s'", m.user, err, os.Getuid()))
 	}
 	p := make(map[string]string)
 	for line := range strings.Lines(out) {
