@@ -27,8 +27,8 @@ const (
 	subject    = "signals.work"
 )
 
-// newBroker starts a broker with an empty stream.
-func newBroker(t *testing.T) (url string, stream jetstream.Stream) {
+// newBroker starts a broker.
+func newBroker(t *testing.T) (url string) {
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT,
 		JetStream: true, StoreDir: t.TempDir(),
@@ -45,14 +45,7 @@ func newBroker(t *testing.T) (url string, stream jetstream.Stream) {
 	if !s.ReadyForConnections(patience) {
 		t.Fatal("the broker does not start")
 	}
-	js := connect(t, s.ClientURL())
-	stream, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
-		Name: streamName, Subjects: []string{"signals.>"}, Duplicates: 10 * time.Minute,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.ClientURL(), stream
+	return s.ClientURL()
 }
 
 func connect(t *testing.T, url string) jetstream.JetStream {

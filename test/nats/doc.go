@@ -12,6 +12,8 @@
 // batch and may die as well: a batch is taken once its command has ended well.
 // With a pipe, the publisher must live: what the pipe has counts as taken.
 //
+// The README's commands are run as they are, too, with the nats command.
+//
 // The broker runs in the test's process, on a free port of the loopback
 // interface. It is not part of the product.
 package nats

@@ -51,9 +51,20 @@ func newStage(t *testing.T) *stage {
 	s := &stage{User: u, project: filepath.Join(u.Home, "a project"), hook: filepath.Join(u.Home, "hook.sh")}
 	agenttest.Mkdir(t, s.project)
 	agenttest.Write(t, s.hook, configs.Hook())
-	s.broker, s.stream = newBroker(t)
+	s.broker = newBroker(t)
 	s.js = connect(t, s.broker)
 	return s
+}
+
+// makeStream makes the stream, which is empty.
+func (s *stage) makeStream() {
+	stream, err := s.js.CreateStream(s.Context(), jetstream.StreamConfig{
+		Name: streamName, Subjects: []string{"signals.>"}, Duplicates: 10 * time.Minute,
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.stream = stream
 }
 
 // serve starts agents, kills them, and lets some time pass without one, until
@@ -216,6 +227,7 @@ func (s *stage) check(more bool) {
 // That one is to let its last follower live from when quiet is closed, until
 // done is.
 func (s *stage) play(more func(), follow func(quiet, done <-chan struct{})) {
+	s.makeStream()
 	quiet, done := make(chan struct{}), make(chan struct{})
 	var others sync.WaitGroup
 	var agents int
