@@ -1,6 +1,6 @@
-// Package service makes the agent a service of its user, and tells the system
-// how the agent does. It needs no administrator: what it installs belongs to
-// the user, starts when the user logs in, and sees the user's files.
+// Package service makes the agent a service of its user, and tells the service
+// manager how the agent is doing. It needs no administrator: what it installs
+// belongs to the user, starts when the user logs in, and sees the user's files.
 //
 //	Linux     a unit of systemd --user   ~/.config/systemd/user/spool-agent.service
 //	macOS     a LaunchAgent of launchd   ~/Library/LaunchAgents/spool-agent.plist
@@ -14,22 +14,21 @@
 //
 // # What always holds
 //
-// All verbs may be repeated. Each asks the manager how things are, does what is
+// All verbs may be repeated. Each asks the manager for the state, does what is
 // missing, and says what it did. Nothing is written before the manager has
 // answered, and every call has a deadline.
 //
-// An installer that is killed, or finds the disk full, may leave half a
-// definition where there was none; one that was there stays whole. The next
-// install finds what is missing and mends it. It does not trust that an earlier
-// one went on to the end: it restarts an agent that was started before its
-// definition was written, or that is not the program at that path any more.
-// Definition and program are not synced, so after a power cut they may have to be
-// installed again; doctor says so. A systemd that was started with an
-// XDG_CONFIG_HOME of its own reads no unit in ~/.config: Install says so, and
-// writes no definition.
+// An install that is killed, or finds the disk full, may leave half a definition
+// where there was none; one that was there stays whole. The next install does not
+// assume that an earlier one was completed: it does what is missing, and restarts
+// an agent that was started before its definition was written, or that is not the
+// program at that path any more. Definition and program are not synced, so after
+// a power cut they may have to be installed again; doctor says so. A systemd that
+// was started with an XDG_CONFIG_HOME of its own reads no unit in ~/.config:
+// Install says so, and writes no definition.
 //
-// What the service starts is this program where it is in a directory of the
-// system, else a copy that Install makes, replaces by a rename, and Uninstall
+// The service runs this program if that is in a system directory. Otherwise it
+// runs a copy, which Install makes and replaces by a rename, and Uninstall
 // removes: package place has the rule.
 //
 // # How it is built
@@ -39,17 +38,18 @@
 // tested everywhere.
 //
 // kardianos/service installs and removes the definition on Linux and macOS, and
-// starts and stops the unit on Linux. Ours are the checks before and after, and
-// the repair: what its Install has left is compared with what is wanted, and
-// another definition is replaced by a rename. These parts stay ours:
+// starts and stops the unit on Linux. This package checks before and after, and
+// repairs: it compares what kardianos' Install has left with what is wanted, and
+// replaces another definition by a rename. It does the rest itself, since
+// kardianos/service cannot:
 //
-//   - Windows: it knows services only, which need an administrator.
-//   - Restart: on macOS its own waits 50 ms for the agent to end, however long
-//     that takes, so here it is a stop, a wait and a start.
+//   - Windows: it knows only services, which need an administrator.
+//   - Restart: on macOS it gives the agent 50 ms to end, however long that takes,
+//     so here a restart is a stop, a wait and a start.
 //   - Start and stop on macOS: its launchctl load and unload act on the session
 //     of the caller, which by ssh is not the graphical one.
-//   - Run: its own waits for a signal, also when the agent has ended by itself.
-//   - State: its own takes an unreachable manager for "not installed".
+//   - Run: it waits for a signal, even after the agent has ended by itself.
+//   - State: it takes an unreachable manager for "not installed".
 //   - Escaping: its templates escape only blanks in a unit, so it gets whole
 //     definitions.
 package service

@@ -13,15 +13,15 @@ import (
 	"unicode/utf8"
 )
 
-// Spec is what the service is to run. Install sets the binary.
+// Spec says what the service runs. Install sets Binary.
 type Spec struct {
 	Binary string            // absolute path of the agent
 	Args   []string          // what comes after it
 	Env    map[string]string // variables that the agent must see besides the manager's own
 }
 
-// check reports what no definition can say. Every format has lines or is XML,
-// so control characters and broken UTF-8 are out, on all systems alike.
+// check reports what no definition can express. A unit has lines, and the others
+// are XML, so control characters and broken UTF-8 are refused on all systems.
 func (s Spec) check() error {
 	for _, text := range slices.Concat([]string{s.Binary}, s.Args, slices.Collect(maps.Values(s.Env))) {
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.ContainsAny(text, "\ufffe\uffff") {
@@ -37,11 +37,11 @@ const unitName = Name + ".service"
 //
 // The limits are far above what the agent needs (30 MiB for 1,000 projects, a
 // dozen threads): they are for the day when something goes wrong. Of systemd's
-// hardening it has what a user's manager can do, which is not much more than
-// to filter system calls: what needs mounts or capabilities keeps the unit
-// from starting there, is ignored without a word, or, with PrivateUsers, makes
-// other people's files look like nobody's, which the agent has to tell apart.
-// The agent opens no socket but the manager's, and executes nothing.
+// hardening, a user's manager can do little more than filter system calls. What
+// needs mounts or capabilities keeps the unit from starting there, or is silently
+// ignored; with PrivateUsers, other users' files would look like nobody's, which
+// the agent has to tell apart. The agent opens no socket but the manager's, and
+// executes nothing.
 //
 // ExecReload goes by the shell because /bin/kill is not on every machine.
 const unitText = `# Written by 'agent install', which also replaces it. For changes that last:
@@ -90,7 +90,7 @@ func systemdUnit(spec Spec) (string, error) {
 	if strings.ContainsAny(spec.Binary, `"'\`) {
 		return "", fmt.Errorf("systemd starts no program whose path has a quote or a backslash in it, as %s has; move the agent", spec.Binary)
 	}
-	// In the path a dollar is a dollar, in the arguments it begins a variable.
+	// In the arguments, but not in the path, a dollar sign begins a variable.
 	start := unitWord(spec.Binary)
 	for _, arg := range spec.Args {
 		start += " " + unitWord(strings.ReplaceAll(arg, "$", "$$"))
@@ -102,7 +102,8 @@ func systemdUnit(spec Spec) (string, error) {
 	return fmt.Sprintf(unitText, start, environment), nil
 }
 
-// unitWord is a word in a unit: quoted if it must be, and without specifiers.
+// unitWord writes a word for a unit: quoted if necessary, and with the percent
+// signs doubled, which would begin specifiers.
 func unitWord(s string) string {
 	s = strings.ReplaceAll(s, "%", "%%")
 	bare := strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-=,:@+%$") == ""
@@ -151,14 +152,14 @@ func launchdPlist(spec Spec, log string) (string, error) {
 	return fmt.Sprintf(plistText, &program, &environment, html.EscapeString(log)), nil
 }
 
-// plistBinary is the program that a plist of ours starts.
+// plistBinary returns the program that a plist of ours starts.
 func plistBinary(plist string) string {
 	return between(plist, "<array>\n\t\t<string>", "</string>")
 }
 
-// taskText is a logon task without its user and arguments; what it does not
-// say has the right default. The task's own setting "hidden" hides the task and
-// not its window, so the agent runs below a console host without one.
+// taskText is a logon task without its user and arguments; what it leaves out
+// has the right default. Its setting Hidden hides the task, and not the window of
+// its program, so the agent runs under a console host that has no window.
 const taskText = `<?xml version="1.0" encoding="UTF-16"?>
 <!-- Written by 'agent install', which also replaces it. -->
 <Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
@@ -195,8 +196,8 @@ const taskText = `<?xml version="1.0" encoding="UTF-16"?>
 </Task>
 `
 
-// taskXML is the logon task of a user for a spec, whose arguments are quoted as
-// programs on Windows split them.
+// taskXML is the logon task of a user for a spec. quoted quotes an argument, as
+// programs on Windows expect it.
 func taskXML(spec Spec, user string, quoted func(arg string) string) (string, error) {
 	if err := spec.check(); err != nil {
 		return "", err
@@ -204,7 +205,7 @@ func taskXML(spec Spec, user string, quoted func(arg string) string) (string, er
 	if len(spec.Env) > 0 {
 		return "", errors.New("a task has no environment of its own: set the variables for the user, with setx, and unset them here")
 	}
-	// No path has a quote in it there, and none of a program ends in a backslash.
+	// On Windows no path has a quote in it, and no program's path ends in a backslash.
 	line := `"` + spec.Binary + `"`
 	for _, arg := range spec.Args {
 		line += " " + quoted(arg)
@@ -213,25 +214,25 @@ func taskXML(spec Spec, user string, quoted func(arg string) string) (string, er
 	return strings.ReplaceAll(text, "\n", "\r\n"), nil
 }
 
-// taskBinary is the program that a task of ours starts.
+// taskBinary returns the program that a task of ours starts.
 func taskBinary(task string) string {
 	return between(task, "<Arguments>--headless &#34;", "&#34;")
 }
 
-// utf16Text is a text as the Task Scheduler reads it.
+// utf16Text encodes a text as the Task Scheduler reads it.
 func utf16Text(s string) []byte {
 	b, _ := binary.Append(nil, binary.LittleEndian, utf16.Encode([]rune("\ufeff"+s))) // cannot fail with numbers
 	return b
 }
 
-// fromUTF16 is the opposite.
+// fromUTF16 decodes what utf16Text has encoded.
 func fromUTF16(b []byte) string {
 	units := make([]uint16, len(b)/2)
 	binary.Decode(b, binary.LittleEndian, units) // cannot fail with numbers
 	return strings.TrimPrefix(string(utf16.Decode(units)), "\ufeff")
 }
 
-// between is the text in XML between two others.
+// between returns the text between two others in XML.
 func between(text, before, after string) string {
 	_, text, _ = strings.Cut(text, before)
 	text, _, _ = strings.Cut(text, after)

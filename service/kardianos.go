@@ -15,19 +15,20 @@ import (
 	"spoolagent/internal/place"
 )
 
-// actWithin is longer than the definitions let an agent take to start or stop.
+// actWithin limits a call. It is longer than an agent may take to start or stop
+// by its definition.
 const actWithin = 2 * time.Minute
 
-// unit is the user's service for kardianos/service, which has its definition
-// in file as well.
+// unit is the user's service as kardianos/service knows it, and the file of its
+// definition.
 type unit struct {
 	kardianos.Service
 	config *kardianos.Config
 	file   string
 }
 
-// newUnit gives a template that takes a whole definition, since no template
-// there can escape what may be in a path.
+// newUnit returns a unit whose template is no more than its argument, which is
+// then the whole definition: no template there can escape what may be in a path.
 func newUnit(belowHome ...string) (*unit, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -42,9 +43,9 @@ func newUnit(belowHome ...string) (*unit, error) {
 	return &unit{s, config, filepath.Join(append([]string{home}, belowHome...)...)}, err
 }
 
-// bounded makes a call of kardianos/service, which knows no deadline. One that
-// does not return in time is left behind: it ends with this process.
-func bounded(ctx context.Context, call func() error) error {
+// withinLimit makes a call of kardianos/service, which has no deadlines. A call
+// that does not return in time is left behind: it ends with this process.
+func withinLimit(ctx context.Context, call func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, actWithin, fmt.Errorf("the service manager has not done it within %s", actWithin))
 	defer cancel()
 	done := make(chan error, 1)
@@ -57,7 +58,7 @@ func bounded(ctx context.Context, call func() error) error {
 	}
 }
 
-// define sees to it that this is the definition.
+// define makes this the definition.
 func (u *unit) define(ctx context.Context, definition string) (wrote string, err error) {
 	there, err := place.Exists(u.file)
 	if err != nil {
@@ -65,10 +66,10 @@ func (u *unit) define(ctx context.Context, definition string) (wrote string, err
 	}
 	if !there {
 		u.config.Arguments = []string{definition}
-		err = bounded(ctx, u.Install)
+		err = withinLimit(ctx, u.Install)
 		os.Chmod(u.file, 0o644) // launchd refuses what a group may write
 	}
-	// What Install says does not matter, but what it has left.
+	// What Install has left matters, not what it returned.
 	wrote, failed := place.Replace(u.file, []byte(definition), 0o644)
 	if there {
 		return wrote, failed
@@ -80,13 +81,13 @@ func (u *unit) define(ctx context.Context, definition string) (wrote string, err
 	return u.file, nil
 }
 
-// undefine removes the definition, if it is there, and what an installer that
+// undefine removes the definition, if there is one, and what an install that
 // was killed has left beside it.
 func (u *unit) undefine(ctx context.Context) error {
 	os.Remove(place.Aside(u.file))
 	there, err := place.Exists(u.file)
 	if err == nil && there {
-		err = bounded(ctx, u.Uninstall)
+		err = withinLimit(ctx, u.Uninstall)
 	}
 	return err
 }

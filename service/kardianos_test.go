@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-func TestBounded(t *testing.T) {
+func TestWithinLimit(t *testing.T) {
 	failure := errors.New("failure")
-	if err := bounded(t.Context(), func() error { return failure }); !errors.Is(err, failure) {
+	if err := withinLimit(t.Context(), func() error { return failure }); !errors.Is(err, failure) {
 		t.Errorf("a call's error is %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	hangs := make(chan struct{})
 	defer close(hangs)
-	err := bounded(ctx, func() error {
+	err := withinLimit(ctx, func() error {
 		cancel()
 		<-hangs
 		return nil

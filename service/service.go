@@ -27,7 +27,7 @@ const (
 	LingerOff Linger = "off"
 )
 
-// State is how things are with the service.
+// State is the state of the service.
 type State struct {
 	Manager   string `json:"manager"`   // who runs it: "systemd --user", "launchd" or "Task Scheduler"
 	Reach     error  `json:"-"`         // why the manager cannot be asked; then what only it knows is unknown
@@ -51,7 +51,7 @@ type status struct {
 
 // manager has the steps, for one system.
 type manager interface {
-	// query asks how things are. Its error is State.Reach; the rest is then
+	// query asks for the state. Its error is State.Reach; the rest is then
 	// filled in as far as files tell it.
 	query(ctx context.Context) (status, error)
 	// install writes the definition if it is not there, or another, and has the
@@ -59,7 +59,7 @@ type manager interface {
 	install(ctx context.Context, spec Spec) (wrote string, err error)
 	start(ctx context.Context) error
 	stop(ctx context.Context) error
-	// uninstall removes what install has made, or a part of it that is left.
+	// uninstall removes what install has made, or what is left of it.
 	uninstall(ctx context.Context, before status) error
 }
 
@@ -67,14 +67,15 @@ type manager interface {
 type Service struct {
 	m manager
 
-	// Say is told what a verb has done, a line for each step, and what to know
-	// besides. A verb that had nothing to do says nothing. Only verbs need it.
+	// Say prints what a verb has done, a line for each step, and what else the
+	// user should know. A verb that had nothing to do says nothing. Only verbs
+	// need it.
 	Say func(line string)
 }
 
 func (s *Service) say(format string, args ...any) { s.Say(fmt.Sprintf(format, args...)) }
 
-// State says how things are. An unreachable manager is no error, but in
+// State returns the state. An unreachable manager is not an error: it is in
 // State.Reach.
 func (s *Service) State(ctx context.Context) (State, error) {
 	st, err := s.query(ctx)
@@ -89,7 +90,7 @@ func (s *Service) query(ctx context.Context) (status, error) {
 	return st, err
 }
 
-// installed is how things are, or an error if there is nothing to start or stop.
+// installed returns the state, or an error if there is nothing to start or stop.
 func (s *Service) installed(ctx context.Context) (status, error) {
 	st, err := s.query(ctx)
 	if err == nil && !st.Installed && !st.up {
@@ -98,10 +99,11 @@ func (s *Service) installed(ctx context.Context) (status, error) {
 	return st, err
 }
 
-// Install makes spec with this program the user's service: it copies the program,
-// by the rule of package place, which sets spec.Binary. It writes the definition, has it
-// started at every login, and starts it; or restarts it, if it is running with
-// another definition or program. It returns once the agent is ready.
+// Install makes this program, with spec, the user's service. It copies the
+// program, by the rule of package place, which sets spec.Binary. It writes the
+// definition, has the agent started at every login, and starts it, or restarts it
+// if it is running with another definition or program. It returns once the agent
+// is ready.
 func (s *Service) Install(ctx context.Context, spec Spec) error {
 	before, err := s.query(ctx)
 	if err != nil {
@@ -131,11 +133,11 @@ func (s *Service) Install(ctx context.Context, spec Spec) error {
 	if before.Running && wrote == "" && !outdated(before, spec.Binary) {
 		return nil
 	}
-	return s.launch(ctx, before)
+	return s.restart(ctx, before)
 }
 
-// outdated reports whether a running agent is not what would be started now:
-// it is older than its definition, or another binary.
+// outdated reports whether a running agent is not what would be started now: it
+// is older than its definition, or runs another binary.
 func outdated(st status, binary string) bool {
 	definition, err := os.Stat(st.File)
 	if err == nil && !st.started.IsZero() && definition.ModTime().After(st.started) {
@@ -153,7 +155,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil || before.Running {
 		return err
 	}
-	return s.launch(ctx, before)
+	return s.restart(ctx, before)
 }
 
 // Restart stops the service, if it runs, and starts it.
@@ -162,38 +164,38 @@ func (s *Service) Restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.launch(ctx, before)
+	return s.restart(ctx, before)
 }
 
-// launch starts the agent, after it has ended if it is up, and returns once it
+// restart stops the agent, if it is up, and starts it. It returns once the agent
 // is ready.
-func (s *Service) launch(ctx context.Context, before status) error {
+func (s *Service) restart(ctx context.Context, before status) error {
 	did := "started"
 	if before.up {
 		did = "restarted"
-		if err := s.halt(ctx); err != nil {
+		if err := s.stopAndWait(ctx); err != nil {
 			return err
 		}
 	}
 	if err := s.m.start(ctx); err != nil {
-		return s.why(ctx, "starting the service", err)
+		return s.explain(ctx, "starting the service", err)
 	}
 	now, err := s.waitUntil(ctx, func(st status) bool { return st.Running })
 	if err != nil {
-		return s.why(ctx, "waiting for the agent to be ready", err)
+		return s.explain(ctx, "waiting for the agent to be ready", err)
 	}
 	s.say("%s it: %s", did, now.Detail)
 	return nil
 }
 
-// halt stops the agent and returns once it has ended.
-func (s *Service) halt(ctx context.Context) error {
+// stopAndWait stops the agent and returns once it has ended.
+func (s *Service) stopAndWait(ctx context.Context) error {
 	err := s.m.stop(ctx)
 	if err == nil {
 		_, err = s.waitUntil(ctx, func(st status) bool { return !st.up })
 	}
 	if err != nil {
-		return s.why(ctx, "stopping the service", err)
+		return s.explain(ctx, "stopping the service", err)
 	}
 	return nil
 }
@@ -204,7 +206,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	if err != nil || !before.up {
 		return err
 	}
-	if err := s.halt(ctx); err != nil {
+	if err := s.stopAndWait(ctx); err != nil {
 		return err
 	}
 	s.say("stopped it")
@@ -222,13 +224,13 @@ func (s *Service) Uninstall(ctx context.Context) error {
 		return err
 	}
 	if before.up {
-		if err := s.halt(ctx); err != nil {
+		if err := s.stopAndWait(ctx); err != nil {
 			return err
 		}
 		s.say("stopped it")
 	}
 	if err := s.m.uninstall(ctx, before); err != nil {
-		return s.why(ctx, "removing the service", err)
+		return s.explain(ctx, "removing the service", err)
 	}
 	after, err := s.query(ctx)
 	if err != nil {
@@ -237,7 +239,7 @@ func (s *Service) Uninstall(ctx context.Context) error {
 	if before.Enabled && !after.Enabled {
 		s.say("disabled it")
 	}
-	if before.Installed && after.File != before.File || before.Installed && !after.Installed {
+	if before.Installed && (!after.Installed || after.File != before.File) {
 		s.say("removed %s", before.File)
 		if before.Linger == LingerOn {
 			s.say("note: lingering stays on, other services may need it; 'loginctl disable-linger' ends it")
@@ -292,8 +294,8 @@ func (s *Service) waitUntil(ctx context.Context, wanted func(status) bool) (stat
 	}
 }
 
-// why adds to a step's error what the manager says of the service.
-func (s *Service) why(ctx context.Context, doing string, err error) error {
+// explain adds to the error of a step what the manager says of the service.
+func (s *Service) explain(ctx context.Context, doing string, err error) error {
 	st, qerr := s.query(ctx)
 	if qerr != nil || st.Detail == "" {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -304,8 +306,8 @@ func (s *Service) why(ctx context.Context, doing string, err error) error {
 // askWithin is how long a manager's command may take.
 const askWithin = 20 * time.Second
 
-// command runs a manager's command and returns what it prints. Its error says
-// what the command complained of.
+// command runs a manager's command and returns what it prints. The error has the
+// first line of the command's own complaint.
 func command(ctx context.Context, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, askWithin, fmt.Errorf("no answer within %s", askWithin))
 	defer cancel()

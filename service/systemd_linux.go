@@ -86,7 +86,7 @@ func (m *systemd) query(ctx context.Context) (status, error) {
 	return st, nil
 }
 
-// bare removes what systemctl may quote or escape in a list of paths.
+// bare removes quotes and escapes, which systemctl may print in a list of paths.
 var bare = strings.NewReplacer(`\x20`, "", `\`, "", `"`, "", " ", "")
 
 func (m *systemd) install(ctx context.Context, spec Spec) (wrote string, err error) {
@@ -111,13 +111,13 @@ func (m *systemd) install(ctx context.Context, spec Spec) (wrote string, err err
 	return wrote, err
 }
 
-// Both wait until systemd has done it, or given up.
+// Both return once systemd has done it, or given up.
 
-func (m *systemd) start(ctx context.Context) error { return bounded(ctx, m.Start) }
-func (m *systemd) stop(ctx context.Context) error  { return bounded(ctx, m.Stop) }
+func (m *systemd) start(ctx context.Context) error { return withinLimit(ctx, m.Start) }
+func (m *systemd) stop(ctx context.Context) error  { return withinLimit(ctx, m.Stop) }
 
-// uninstall also removes what one that was killed, or a unit that was removed
-// by hand, has left: a link to no unit.
+// uninstall also removes a link to no unit: it is left if an uninstall was
+// killed, or the unit was removed by hand.
 func (m *systemd) uninstall(ctx context.Context, before status) error {
 	if err := m.undefine(ctx); err != nil {
 		return err

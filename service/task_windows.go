@@ -13,8 +13,8 @@ import (
 	"spoolagent/internal/place"
 )
 
-// tasks is the Task Scheduler. It keeps definitions to itself; the one that
-// was given to it last is kept in file.
+// tasks is the Task Scheduler. It keeps its definitions to itself, so the one
+// that it was given last is in file, too.
 type tasks struct {
 	file string
 	user string
@@ -35,8 +35,8 @@ func New() (*Service, error) {
 	return &Service{m: &tasks{file: filepath.Join(dir, Name, "task.xml"), user: u.Username}}, nil
 }
 
-// query asks for the scheduler's numbers, which are the same in all languages,
-// and for a list, since a missing task is no error then.
+// query asks for the state as a number, since words differ by language, and looks
+// for the task in a list, where it may be missing without an error.
 func (m *tasks) query(ctx context.Context) (status, error) {
 	st := status{State: State{Manager: "Task Scheduler", File: m.file, Logs: "agent status"}}
 	if definition, err := os.ReadFile(m.file); err == nil {
