@@ -3,6 +3,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	kardianos "github.com/kardianos/service"
 
+	"spoolagent/internal/patience"
 	"spoolagent/internal/place"
 )
 
@@ -46,16 +48,11 @@ func newUnit(belowHome ...string) (*unit, error) {
 // withinLimit makes a call of kardianos/service, which has no deadlines. A call
 // that does not return in time is left behind: it ends with this process.
 func withinLimit(ctx context.Context, call func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, actWithin, fmt.Errorf("the service manager has not done it within %s", actWithin))
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- call() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	err, ok := patience.Within(ctx, actWithin, func(context.Context) error { return call() })
+	if !ok {
+		return cmp.Or(context.Cause(ctx), fmt.Errorf("the service manager has not done it within %s", actWithin))
 	}
+	return err
 }
 
 // define makes this the definition.
