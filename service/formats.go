@@ -31,8 +31,6 @@ func (s Spec) check() error {
 	return nil
 }
 
-const unitName = Name + ".service"
-
 // unitText is a unit without its program and its environment.
 //
 // The limits are far above what the agent needs (30 MiB for 1,000 projects, a

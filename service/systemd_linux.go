@@ -16,6 +16,8 @@ import (
 	"spoolagent/internal/place"
 )
 
+const unitName = Name + ".service"
+
 // systemd is the user's own instance of systemd.
 type systemd struct {
 	*unit
