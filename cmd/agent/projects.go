@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"spoolagent/agent"
+	"spoolagent/agent/registry"
+	"spoolagent/configs"
 	"spoolagent/spoolfiles"
 )
 
@@ -126,12 +128,13 @@ func remove(o *options, dir string) error {
 }
 
 func listCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list [--json]",
 		Short: "List the projects that are served",
 		Long: `Lists the projects that the agent of this user serves, whether it runs now or
 not, one path a line: those that are registered, by 'agent add' or by a hook, and
-those that the configuration names. 'agent status --json' says more of them.`,
+those that the configuration names. With --json, also which of these.`,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := o.load()
 			if err != nil {
@@ -145,6 +148,9 @@ those that the configuration names. 'agent status --json' says more of them.`,
 			if err != nil {
 				complain(err)
 			}
+			if asJSON {
+				return printJSON(namedBy(projects, c, reg))
+			}
 			for _, p := range projects {
 				if _, err := fmt.Println(safe(p)); err != nil {
 					return err
@@ -153,6 +159,26 @@ those that the configuration names. 'agent status --json' says more of them.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array")
+	return cmd
+}
+
+// namedProject is a project, and what names it.
+type namedProject struct {
+	Path       string `json:"path"`
+	Registered bool   `json:"registered"`
+	Configured bool   `json:"configured"`
+}
+
+func namedBy(projects []string, c configs.Config, reg registry.Registry) []namedProject {
+	entries, _ := reg.List() // what is wrong with it has been said
+	inConfig := configured(c)
+	all := make([]namedProject, len(projects))
+	for i, p := range projects {
+		registered := slices.ContainsFunc(entries, func(e registry.Entry) bool { return e.Err == nil && e.Path == p })
+		all[i] = namedProject{p, registered, slices.Contains(inConfig, p)}
+	}
+	return all
 }
 
 func offCommand(o *options) *cobra.Command {
