@@ -97,13 +97,14 @@ func TestRejectName(t *testing.T) {
 	taken := func(name string) { must(t, os.WriteFile(filepath.Join(s.Rejected.Path(), name), nil, 0o600)) }
 	taken("taken.json")
 	taken("alone.claude.json" + ReasonSuffix)
+	must(t, os.Mkdir(filepath.Join(s.Rejected.Path(), "odd.json"+ReasonSuffix), 0o700))
 	long := strings.Repeat("n", 250)
 	seen := map[string]bool{}
 	for _, tt := range []struct {
 		name string
 		free bool
 	}{
-		{"x.json", true}, {"y", true}, {".json", true}, {"taken.json", false}, {"alone.claude.json", false},
+		{"x.json", true}, {"y", true}, {".json", true}, {"taken.json", false}, {"alone.claude.json", true}, {"odd.json", false},
 		{long + ".json", false}, {long + "2.json", false},
 	} {
 		got := s.RejectName(tt.name)

@@ -13,12 +13,12 @@ const ReasonSuffix = ".reason"
 // MaxRejects is how many rejects are kept, the newest.
 const MaxRejects = 100
 
-// RejectName returns a name that is free in rejected, as is that of the reason:
-// name itself, or one that ends like it.
+// RejectName returns a name that is free in rejected: name itself, or one that ends
+// like it. A reason alone, which a kill can leave, takes no name.
 func (s *Spool) RejectName(name string) string {
 	_, err := s.Rejected.Lstat(name)
-	_, rerr := s.Rejected.Lstat(name + ReasonSuffix)
-	if err == nil || rerr == nil || len(name) > 230 { // a name has at most 255 bytes nearly everywhere
+	reason, rerr := s.Rejected.Lstat(name + ReasonSuffix)
+	if err == nil || rerr == nil && reason.Mode.IsDir() || len(name) > 230 { // a name has at most 255 bytes nearly everywhere
 		name = NewID() + "-" + name[max(0, len(name)-150):]
 	}
 	return name
