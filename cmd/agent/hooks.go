@@ -243,7 +243,8 @@ func hooksPrintCommand() *cobra.Command {
 		Use:   "print TOOL",
 		Short: "Print what belongs into a tool's settings",
 		Long: `Prints our part of a tool's settings, to be put there by hand; for opencode the
-plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `.`,
+plugin, for git a hook that may have any of the names ` + strings.Join(hooks.GitHooks(), ", ") + `,
+and for cline what an executable file with the name of an event has.`,
 		Example:           `  agent hooks print gemini`,
 		ValidArgsFunction: completeTools,
 		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
@@ -351,7 +352,7 @@ func (s hooksState) trouble() (state, text string) {
 	switch wrong := wrongHooks[s.State]; {
 	case wrong != "":
 		return string(s.State), fmt.Sprintf(wrong+"; install them again: %s", place(s.File), command)
-	case s.Off != "" && s.Tool == "git":
+	case s.Off != "" && (s.Tool == "git" || s.Tool == "cline"): // of some hooks
 		return "partly", s.Off
 	case s.Off != "":
 		return "off", fmt.Sprintf("the hooks in %s do not run: %s", place(s.File), s.Off)

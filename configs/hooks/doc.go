@@ -32,6 +32,11 @@
 //	kiro      UserPromptSubmit, PostToolUse, Stop
 //	kimi      UserPromptSubmit, PostToolUse, PostToolUseFailure, SubagentStart,
 //	          SubagentStop, Stop, StopFailure, PreCompact, PostCompact, SessionEnd
+//	cline     UserPromptSubmit, PostToolUse, PreCompact, TaskComplete, TaskCancel,
+//	          TaskError (the last one is the command line's)
+//
+// Antigravity is not connected. Its events do not tell which they are, and its hooks
+// run in the directory of the settings, so that they do not know the project.
 //
 // VS Code runs the hooks of Claude Code and of Copilot CLI. It is connected with
 // either of them, and needs no connection of its own.
@@ -39,16 +44,17 @@
 // # The hooks
 //
 // They are a shell command that runs spool-hook and, where that is missing,
-// hook.sh; OpenCode gets a plugin, and git's hooks run git.sh, which runs hook.sh.
-// None of them needs the agent. Whatever happens, the command reads the event to
-// its end, prints nothing and ends with 0: a tool is not blocked, not even where
-// all of it is gone, for which a shell may have status 2, a veto.
+// hook.sh; OpenCode gets a plugin, Cline a script with that command for each event,
+// and git's hooks run git.sh, which runs hook.sh. None of them needs the agent.
+// Whatever happens, the command reads the event to its end, prints nothing and ends
+// with 0: a tool is not blocked, not even where all of it is gone, for which a shell
+// may have status 2, a veto.
 //
 // Events are connected that tell what has happened; the few of them at which a
 // tool asks for leave (a prompt, a compaction, a push) always have it. The tool
 // waits for its hooks: so the drop is there when a consumer of the same event
-// drains, and none is lost when the tool ends. Timeouts are for a machine under
-// load; a hook takes some milliseconds.
+// drains, and none is lost when the tool ends. Only Cline's command line does not
+// wait. Timeouts are for a machine under load; a hook takes some milliseconds.
 //
 // On request the hooks at the ends of a turn run another command after that, which
 // finds the signals of the turn in place, and can no more disturb the tool. Tools run
@@ -77,8 +83,8 @@
 // tried: if the file is what installing makes of the copy, then nobody has changed it
 // since, it becomes the copy again, to the byte, and the copy goes. A file of which
 // nothing but our part is there is removed in the same way, and then the directories
-// that this leaves empty. Otherwise only our hooks go, and the arrays and objects that
-// are empty then.
+// that this leaves empty, but not ~/Documents. Otherwise only our hooks go, and the
+// arrays and objects that are empty then.
 //
 // # Our own files
 //

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+
+	"spoolagent/internal/place"
 )
 
 // State says how far a tool is connected.
@@ -54,6 +57,45 @@ func (w whole) connect(data []byte) ([]byte, error) {
 func (w whole) disconnect(data []byte) ([]byte, error) {
 	_, err := w.state(data)
 	return nil, err
+}
+
+// script is an executable file for one event of a tool, in which nothing is but our
+// command. Somebody else's is left alone; it may run hook.sh as well.
+type script struct {
+	source string // the tool's name
+}
+
+func (s script) text() string {
+	return shebang + command(runtime.GOOS, program(), s.source) + "\n"
+}
+
+func (s script) state(data []byte) (State, error) {
+	line := strings.TrimSuffix(strings.TrimPrefix(string(data), shebang), "\n")
+	switch {
+	case data == nil:
+		return None, nil
+	case string(data) == s.text():
+		return Connected, nil
+	case wasInstalled(line):
+		return Outdated, nil
+	case strings.Contains(line, place.Share+"/"+hookScript):
+		return Connected, nil
+	}
+	return None, foreign("is not the spool agent's")
+}
+
+func (s script) connect(data []byte) ([]byte, error) {
+	if state, err := s.state(data); err != nil || state == Connected {
+		return data, err
+	}
+	return []byte(s.text()), nil
+}
+
+func (s script) disconnect(data []byte) ([]byte, error) {
+	if state, err := s.state(data); err != nil || state == Connected && string(data) != s.text() {
+		return data, err
+	}
+	return nil, nil
 }
 
 // A block is our part of a git hook, which may be somebody else's script.

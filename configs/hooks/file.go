@@ -28,7 +28,9 @@ type file struct {
 func open(path, project string) (file, error) {
 	f := file{path: path}
 	var err error
-	if f.real, err = resolve(path); err != nil {
+	if f.real, err = resolve(path); errors.Is(err, syscall.ENOTDIR) {
+		return f, fmt.Errorf("%s: a part of its path is %w", path, err)
+	} else if err != nil {
 		return f, err
 	}
 	if project != "" {

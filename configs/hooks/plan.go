@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"spoolagent/internal/place"
 )
 
 // A Change is what is done to one file.
@@ -45,7 +47,11 @@ func (s *Setup) plan(ctx context.Context, t Tool, project string) (*Plan, []targ
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Plan{File: name, setup: s, top: cmp.Or(project, s.home), record: s.recordPath(t.Name, project, name)}, targets, nil
+	top := cmp.Or(project, s.home)
+	if documents := filepath.Join(s.home, documentsDir); project == "" && strings.HasPrefix(name, documents) {
+		top = documents
+	}
+	return &Plan{File: name, setup: s, top: top, record: s.recordPath(t.Name, project, name)}, targets, nil
 }
 
 // Install plans to connect a tool, for the user or in a project. The error says
@@ -146,7 +152,11 @@ func (t target) wrap(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &left):
-		return foreign(fmt.Sprintf(`%s %s, and was left alone; have it run:  sh "$HOME/%s" %s "$@"`, t.path, left, gitScriptPath, filepath.Base(t.path)))
+		run := fmt.Sprintf(`have it run:  sh "$HOME/%s" %s "$@"`, gitScriptPath, filepath.Base(t.path))
+		if s, ok := t.edit.(script); ok {
+			run = fmt.Sprintf(`have it run, with its own input:  sh "$HOME/%s/%s" %s`, place.Share, hookScript, s.source)
+		}
+		return foreign(fmt.Sprintf("%s %s, and was left alone; %s", t.path, left, run))
 	}
 	return fmt.Errorf("%s %w", t.path, err)
 }
@@ -168,6 +178,9 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		}
 		if t.Name == gitName && byHand(c.New) {
 			p.Notes = append(p.Notes, target.path+" runs "+gitScript+": that is for you to take out")
+		}
+		if t.scripts != nil && c.New != nil {
+			p.Notes = append(p.Notes, target.path+" runs "+hookScript+": that is for you to take out")
 		}
 		if p.add(c); lfsHook.Match(c.New) && !bytes.Equal(c.Old, c.New) {
 			lfs = append(lfs, filepath.Base(target.path))

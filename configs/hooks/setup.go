@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"spoolagent/internal/patience"
@@ -65,7 +66,7 @@ func (t Tool) Here() bool {
 
 // Status is how a tool is connected, for the user or in one project.
 type Status struct {
-	File    string // its settings; for git, the directory of the hooks; empty if there can be none
+	File    string // its settings; for git and Cline, the directory of the hooks; empty if there can be none
 	State   State
 	Err     error  // why that cannot be told
 	Off     string // what keeps the hooks from running, though they are connected; empty if nothing does
@@ -101,12 +102,14 @@ func (s *Setup) check(ctx context.Context, t Tool, project string) Status {
 	}
 	st := Status{File: dir, State: None}
 	count := map[State]int{}
-	var left error // a hook of git's that is not for us to change
+	var left error // a hook that is not for us to change
 	for _, target := range targets {
 		_, state, err := target.look()
 		switch {
 		case errors.As(err, new(foreign)):
 			left = cmp.Or(left, err)
+			continue
+		case errors.Is(err, syscall.ENOTDIR): // .clinerules may be a file
 			continue
 		case err != nil:
 			st.Err = err
@@ -167,7 +170,7 @@ type target struct {
 }
 
 // targets are the files of a tool that are edited, and their name: that of the file,
-// or of the directory of git's hooks.
+// or of the directory of its hooks.
 func (s *Setup) targets(ctx context.Context, t Tool, project string) (name string, targets []target, err error) {
 	switch {
 	case t.Name == gitName && project == "":
@@ -182,10 +185,17 @@ func (s *Setup) targets(ctx context.Context, t Tool, project string) (name strin
 		return name, targets, nil
 	case project != "" && t.project == "":
 		return "", nil, fmt.Errorf("%s has no settings of a project; connect it for all of them, without --project", t.Title)
-	case project != "":
-		name = filepath.Join(project, t.project, t.file)
-		return name, []target{{name, project, 0o644, t.edit}}, nil
 	}
-	name = filepath.Join(t.home(s.home), t.file)
-	return name, []target{{name, "", 0o600, t.edit}}, nil
+	dir, mode := t.home(s.home), fs.FileMode(0o600)
+	if project != "" {
+		dir, mode = filepath.Join(project, t.project), 0o644
+	}
+	name = filepath.Join(dir, t.file)
+	for _, event := range t.scripts { // whoever may read it may run it
+		targets = append(targets, target{filepath.Join(name, event), project, mode | mode>>2&0o111, t.edit})
+	}
+	if t.scripts == nil {
+		targets = []target{{name, project, mode, t.edit}}
+	}
+	return name, targets, nil
 }

@@ -170,6 +170,9 @@ func TestComeAndGo(t *testing.T) {
 					}
 				}
 			}
+			if err := os.Mkdir(filepath.Join(s.home, documentsDir), 0o755); err != nil { // it stays, though nothing is in it
+				t.Fatal(err)
+			}
 			before := tree(t, s.home)
 			for _, tool := range Tools() {
 				for _, where := range []string{"", project} {

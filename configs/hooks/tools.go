@@ -22,6 +22,7 @@ type Tool struct {
 	home     func(string) string // where it keeps what is the user's, below that directory or another
 	project  string              // where it keeps what is a project's; empty: nowhere
 	file     string              // what we edit, in either
+	scripts  []string            // or there, in a file for each of these events
 	edit     editor
 	blockers []blocker
 }
@@ -32,6 +33,9 @@ const (
 
 	gitScriptPath = place.Share + "/" + gitScript // below the home directory
 )
+
+// documentsDir is below the home directory, for all programs.
+const documentsDir = "Documents"
 
 // gitName is the tool whose hooks are those of a repository.
 const gitName = "git"
@@ -166,6 +170,14 @@ func Tools() []Tool {
 		// are those of the first one.
 		edit: tables{"kimi", []string{"UserPromptSubmit", "PostToolUse", "PostToolUseFailure", "SubagentStart", "SubagentStop",
 			"Stop", "StopFailure", "PreCompact", "PostCompact", "SessionEnd"}},
+	}, {
+		Name: "cline", Title: "Cline",
+		Note:     "in VS Code, hooks must be enabled in Cline's settings, and where 'xdg-user-dir DOCUMENTS' does not print ~/Documents, it finds only those of a project",
+		programs: []string{"cline"},
+		home:     below("", "", documentsDir+"/Cline/Hooks"), project: ".clinerules/hooks",
+		// The extension has no TaskError, and passes it over.
+		scripts: []string{"UserPromptSubmit", "PostToolUse", "PreCompact", "TaskComplete", "TaskCancel", "TaskError"},
+		edit:    script{"cline"},
 	}, {
 		Name: gitName, Title: "git",
 		programs: []string{"git"},

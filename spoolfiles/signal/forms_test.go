@@ -50,6 +50,17 @@ func TestDecodeForms(t *testing.T) {
 			Signal{at, ptr("post_write_code"), "/project", ptr(`{"agent_action_name":"post_write_code","trajectory_id":"t1","tool_info":{"file_path":"/f.py","edits":[{"old_string":"a","new_string":"b"}]}}`)},
 		},
 		{
+			// https://docs.cline.bot/features/hooks/hook-reference
+			"Cline PostToolUse",
+			`{"clineVersion":"4.1.17","hookName":"PostToolUse","timestamp":"1763852401000","taskId":"1763852400123","workspaceRoots":["/home/u/repo","/other"],"userId":"u","postToolUse":{"toolName":"execute_command","parameters":{"command":"ls"},"result":"x","success":true,"executionTimeMs":12}}`,
+			Signal{at, nil, "/home/u/repo", ptr(`{"clineVersion":"4.1.17","hookName":"PostToolUse","timestamp":"1763852401000","taskId":"1763852400123","workspaceRoots":["/home/u/repo","/other"],"userId":"u","postToolUse":{"toolName":"execute_command","parameters":{"command":"ls"},"result":"x","success":true,"executionTimeMs":12}}`)},
+		},
+		{
+			"Cline without a workspace",
+			`{"hookName":"TaskCancel","taskId":"1","workspaceRoots":[]}`,
+			Signal{at, nil, "/project", ptr(`{"hookName":"TaskCancel","taskId":"1","workspaceRoots":[]}`)},
+		},
+		{
 			// https://docs.github.com/en/copilot/reference/hooks-configuration
 			"Copilot preToolUse, as documented",
 			`{"timestamp":1704614600000,"cwd":"/r","toolName":"bash","toolArgs":"{\"command\":\"ls\"}"}`,
@@ -97,6 +108,7 @@ func TestDecodeForms(t *testing.T) {
 		},
 		// Signals, for all that.
 		{"a signal with a session", `{"payload":"p","sessionId":"s"}`, Signal{at, nil, "/project", ptr("p")}},
+		{"a signal with a task", `{"payload":"p","hookName":"h","taskId":"t","workspaceRoots":["/w"]}`, Signal{at, nil, "/project", ptr("p")}},
 		{"a signal with a time", `{"recorded_at":7,"tool_name":"A","event":"x","working_dir":"/w"}`, Signal{7, ptr("A"), "/project", nil}},
 		{"a signal with a tool's input", `{"payload":"p","tool_name":"A","tool_input":{}}`, Signal{at, ptr("A"), "/project", ptr("p")}},
 		{"half of a form", `{"tool_name":"A","event":"x","agent_action_name":"y","toolName":"z","hookEventName":1}`, Signal{at, ptr("A"), "/project", nil}},
@@ -109,7 +121,7 @@ func TestDecodeForms(t *testing.T) {
 	}
 	for _, drop := range []string{
 		`{"event":"x","cwd":"/r"}`, `{"working_dir":"/r","session_id":"s"}`, `{"agent_action_name":"x","tool_info":"y"}`, `{"toolName":"x"}`,
-		`{"toolArgs":{}}`, `{"sessionId":1}`, `{"hookEventName":null}`, `{"session_id":"s","cwd":"/r","prompt":"p"}`,
+		`{"toolArgs":{}}`, `{"sessionId":1}`, `{"hookEventName":null}`, `{"hookName":"x"}`, `{"taskId":"x"}`, `{"hookName":"x","taskId":1}`, `{"session_id":"s","cwd":"/r","prompt":"p"}`,
 	} {
 		if s, err := DecodeDrop([]byte(drop), origin); err == nil {
 			t.Errorf("%s is neither a signal nor an event, but became %+v", drop, s)
