@@ -192,7 +192,7 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 	for _, pattern := range s.Patterns {
 		if a.sources[pattern] == nil {
-			a.subscribe(ctx, pattern, listPattern(pattern))
+			a.subscribe(ctx, pattern, func(*source) ([]string, error) { return Expand(pattern), nil })
 		}
 	}
 	for _, src := range a.sources {

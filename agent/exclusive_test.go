@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -135,4 +136,14 @@ func TestLockOfANewSpool(t *testing.T) {
 		h, ok, err := Serving(sp)
 		return ok && err == nil && h.PID == os.Getpid()
 	})
+}
+
+// A spool that goes between its opening and the locking is not held by anybody.
+func TestLockOfASpoolThatHasGone(t *testing.T) {
+	sp := open(t, dir(t))
+	must(t, os.RemoveAll(sp.Root.Path()))
+	_, err := lock(sp.Root, Holder{PID: 1}, "the project is")
+	if _, held := errors.AsType[*HeldError](err); held || err == nil {
+		t.Errorf("%v", err)
+	}
 }

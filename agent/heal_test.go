@@ -77,7 +77,7 @@ func TestDeletedProjectComesBack(t *testing.T) {
 	r := start(t, Config{}, p)
 	r.until(p, StateServing)
 	must(t, os.RemoveAll(filepath.Dir(p)))
-	if s := r.until(p, StateMissing); !strings.Contains(s.Message, "does not exist") {
+	if s := r.until(p, StateMissing); !strings.Contains(s.Message, "no such file") {
 		t.Errorf("the state says %q", s.Message)
 	}
 	must(t, os.MkdirAll(p, 0o700))

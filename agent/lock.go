@@ -36,7 +36,7 @@ func lockName() string {
 // agent believes that there is another one only after trying for a while.
 const lockPatience = 500 * time.Millisecond
 
-const maxHolder = 64 << 10 // bytes
+const maxHolder, maxProblem = 64 << 10, 4 << 10 // bytes
 
 // State is what an agent does for a project.
 type State string
@@ -68,9 +68,6 @@ type Holder struct {
 }
 
 func (h Holder) String() string {
-	if h.PID == 0 {
-		return "another agent"
-	}
 	return fmt.Sprintf("another agent (pid %d, since %s, version %s)", h.PID, h.StartedAt.Format(time.RFC3339), quote.Text(h.Version))
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -199,16 +198,4 @@ func TestEmptiedStateDirectory(t *testing.T) {
 	eventually(t, "the registry is there again", func() bool { return exists(filepath.Join(state, "projects")) })
 	registerNew(t, state, other)
 	r.until(other, StateServing)
-}
-
-// A directory that cannot be listed for a moment, say for lack of descriptors,
-// does not end the serving of what is in it.
-func TestPatternKeepsWhatIsThere(t *testing.T) {
-	there, gone := dir(t), filepath.Join(dir(t), "gone")
-	must(t, os.Mkdir(inSpool(there), 0o700))
-	s := &source{paths: []string{there, gone}}
-	paths, err := listPattern(filepath.Join(dir(t), "none", "*"))(s)
-	if err != nil || !slices.Equal(paths, []string{there}) {
-		t.Errorf("%q, %v", paths, err)
-	}
 }

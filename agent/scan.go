@@ -32,12 +32,14 @@ func (w *worker) scan(ctx context.Context) error {
 	opt := settings.Options
 	opt.Plain = watch.Foreign(sp.Root.Path()) != "" // it may cease to answer, which must stop nobody else
 	q := queue.New(sp, opt, &w.shape)
-	full := w.full.Swap(false) || time.Since(w.fullAt) >= settings.ScanInterval
+	full := w.full.Swap(false) || time.Since(w.fullAt) > settings.ScanInterval/2
 	if full {
 		w.fullAt = time.Now()
 		// What waits is folded before there is a watch, for each of its drops
 		// would raise an event. Errors come again.
-		_ = w.fold(ctx, q)
+		if err := w.fold(ctx, q); ctx.Err() != nil {
+			return err
+		}
 		if err := w.watch(); err != nil {
 			return err
 		}
@@ -72,7 +74,11 @@ func (w *worker) open() (*spoolfiles.Spool, error) {
 		return nil, err
 	case w.lock == nil:
 		w.made = true
+		w.agent.mu.Lock()
+		said := w.said
+		w.agent.mu.Unlock()
 		w.signed = w.agent.holder(w.project)
+		w.signed.State, w.signed.Problem = said.State, said.Problem
 		if w.lock, err = lock(sp.Root, w.signed, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
 		}
@@ -123,7 +129,9 @@ func (w *worker) serve(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue
 	}
 	errs = append(errs, w.fold(ctx, q))
 	if full || len(control.Requests)+len(control.Replies)+len(control.Errors)+len(control.Returning)+len(control.Misfits) > 0 {
-		errs = append(errs, w.sweep(ctx, q))
+		res, err := q.Sweep(ctx, time.Now())
+		w.note(res)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -162,12 +170,6 @@ func (w *worker) answer(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queu
 		log.Warn().Str("reason", quote.Error(err)).Msg("request refused")
 	}
 	return nil
-}
-
-func (w *worker) sweep(ctx context.Context, q *queue.Queue) error {
-	res, err := q.Sweep(ctx, time.Now())
-	w.note(res)
-	return err
 }
 
 // note logs what was done, and notes when there is more to do: by the clock that

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +59,7 @@ func (a *agent) subscribe(ctx context.Context, name string, list func(*source) (
 // listRegistry lists the registry, whose directories it makes where they are
 // missing, and has them watched.
 func (a *agent) listRegistry(s *source) ([]string, error) {
-	reg := a.cfg.Registry
-	for _, dir := range reg.Dirs() {
+	for _, dir := range a.cfg.Registry.Dirs() {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -74,7 +72,7 @@ func (a *agent) listRegistry(s *source) ([]string, error) {
 			return nil, err // removed since; of what else is wrong the scan interval takes care
 		}
 	}
-	entries, err := reg.List()
+	entries, err := a.cfg.Registry.List()
 	if err != nil {
 		return nil, err
 	}
@@ -90,25 +88,6 @@ func (a *agent) listRegistry(s *source) ([]string, error) {
 	return paths, errors.Join(stray...)
 }
 
-// listPattern lists what a pattern stands for. What it named before counts as
-// long as it is there: a directory that cannot be read now hides nothing.
-func listPattern(pattern string) func(*source) ([]string, error) {
-	return func(s *source) ([]string, error) {
-		paths := Expand(pattern)
-		for _, p := range s.paths {
-			if hasSpool(p) && !slices.Contains(paths, p) {
-				paths = append(paths, p)
-			}
-		}
-		return paths, nil
-	}
-}
-
-func hasSpool(project string) bool {
-	info, err := os.Lstat(filepath.Join(project, spoolfiles.DirName))
-	return err == nil && info.IsDir()
-}
-
 // Expand returns the projects that a pattern stands for at present: the
 // directories that match, as path/filepath.Glob has it, and have a .spool. The list
 // is never nil. What cannot be read does not match.
@@ -116,7 +95,7 @@ func Expand(pattern string) []string {
 	projects := []string{}
 	matches, _ := filepath.Glob(filepath.Clean(pattern))
 	for _, path := range matches {
-		if hasSpool(path) {
+		if info, err := os.Lstat(filepath.Join(path, spoolfiles.DirName)); err == nil && info.IsDir() {
 			projects = append(projects, path)
 		}
 	}

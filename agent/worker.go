@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,10 +35,9 @@ const (
 	// be watched. So long may a drop or a request wait.
 	pollInterval = time.Second
 
-	// retryPause is how long events do not count after an error, and a spool that was
-	// deleted or moved is left alone: to make a directory anew at once would make the
-	// rm that is at work fail. Without an event, it is tried again after pollInterval.
-	retryPause = 250 * time.Millisecond
+	// movedPause is how long a spool that was deleted or moved is left alone: to
+	// make a directory anew at once would make the rm that is at work fail.
+	movedPause = 250 * time.Millisecond
 
 	// After a scan, drops are left to gather for gatherTimes as long as it took,
 	// but for maxGather at most: under a flood the processors belong to the hooks.
@@ -130,7 +128,7 @@ func (w *worker) attempt(ctx context.Context) error {
 	if !w.waiting { // else it waits in line, for who only tries now and then may never get the lock
 		defer time.AfterFunc(scanTime, func() { cancel(errTime) }).Stop()
 	}
-	began := time.Now()
+	lock, began := w.lock, time.Now()
 	done := make(chan error, 1)
 	go func() { done <- w.scan(ctx) }()
 	for {
@@ -140,8 +138,11 @@ func (w *worker) attempt(ctx context.Context) error {
 			return err
 		case <-time.After(patience):
 		}
-		if !w.waiting {
+		switch {
+		case !w.waiting:
 			w.report(StateError, fmt.Sprintf("the file system has not answered for %v", patience))
+		case lock != nil && !filelock.Valid(lock):
+			cancel(errMoved)
 		}
 	}
 }
@@ -207,7 +208,6 @@ func (w *worker) schedule(err error) {
 		w.full.Store(true)
 		problem = quote.Error(err)
 	}
-	var held *HeldError
 	switch {
 	case err == nil && w.unwatched == nil:
 		state = StateServing
@@ -216,18 +216,19 @@ func (w *worker) schedule(err error) {
 		state, problem = StatePolling, fmt.Sprintf("polled every %v, for %s", pollInterval, quote.Error(w.unwatched))
 		w.scanAfter(now)
 	case w.lock == nil && errors.Is(err, fs.ErrNotExist):
-		state, problem = StateMissing, ExplainMissing(w.project)
+		state = StateMissing
 		w.scanAfter(now)
 	case errors.Is(err, errMoved):
-		w.pause = retryPause
+		w.pause = movedPause
 		return
 	case w.waiting:
 		problem = "waiting: " + problem
 	case errors.Is(err, errTime):
 		return
 	default:
-		w.pause, w.next = retryPause, now.Add(pollInterval)
-		if !errors.As(err, &held) {
+		w.pause = pollInterval // events do not count after an error
+		held, ok := errors.AsType[*HeldError](err)
+		if !ok {
 			break
 		}
 		state = StateHeld
@@ -236,6 +237,7 @@ func (w *worker) schedule(err error) {
 		}
 	}
 	w.report(state, problem)
+	w.sign(state, problem)
 }
 
 // scanAfter has the next scan made when something falls due, and at the end of
@@ -273,7 +275,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// report logs the project's state if it is news, and has the lock's file say it.
+// report logs the project's state if it is news.
 func (w *worker) report(state State, problem string) {
 	said := Holder{State: state, Problem: problem}
 	w.agent.mu.Lock()
@@ -292,13 +294,12 @@ func (w *worker) report(state State, problem string) {
 		}
 		w.log.WithLevel(level).Str("state", string(state)).Msg(cmp.Or(problem, string(state)))
 	}
-	w.sign(state, problem)
 }
 
 // sign has the lock's file say the state.
 func (w *worker) sign(state State, problem string) {
 	h := w.agent.holder(w.project)
-	h.State, h.Problem = state, problem
+	h.State, h.Problem = state, problem[:min(len(problem), maxProblem)]
 	if w.lock == nil || h == w.signed || !filelock.Valid(w.lock) {
 		return
 	}
@@ -307,12 +308,4 @@ func (w *worker) sign(state State, problem string) {
 		defer sp.Close()
 		_ = sign(sp.Root, h) // else it says what was before
 	}
-}
-
-// ExplainMissing says what there is not of a project.
-func ExplainMissing(project string) string {
-	if info, err := os.Stat(project); err == nil && info.IsDir() {
-		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
-	}
-	return "the project's directory does not exist"
 }

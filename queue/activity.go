@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/json"
+	"maps"
 	"time"
 )
 
@@ -50,8 +51,11 @@ func (s SourceActivity) until(now time.Time) (hours [24]int) {
 }
 
 // noteActivity adds what a fold took from each source.
-func (q *Queue) noteActivity(came map[string]int, now time.Time) {
+func (q *Queue) noteActivity(came map[string]int, now time.Time) error {
 	a := q.Activity(now)
+	if len(a) >= maxSources {
+		maps.DeleteFunc(a, func(_ string, s SourceActivity) bool { return s.Hours == [24]int{} })
+	}
 	for source, n := range came {
 		s, known := a[source]
 		if !known && len(a) >= maxSources {
@@ -63,6 +67,7 @@ func (q *Queue) noteActivity(came map[string]int, now time.Time) {
 	}
 	data, err := json.Marshal(a)
 	if err == nil {
-		_ = q.sp.Root.WriteFile(activityName, data, q.sp.Tmp, false) // nobody's signal depends on it
+		err = q.sp.Root.WriteFile(activityName, data, q.sp.Tmp, false)
 	}
+	return err
 }

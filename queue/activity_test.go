@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -42,5 +43,18 @@ func TestActivity(t *testing.T) {
 		if a := q.Activity(time.Now()); a[""].Hours[0] != 1 {
 			t.Errorf("after %q: %v", garbled, a)
 		}
+	}
+}
+
+// Sources of which nothing has come for a day make room for others.
+func TestActivityOfManySources(t *testing.T) {
+	q := New(project(t), options(0), nil)
+	long := time.Now().Add(-48 * time.Hour)
+	for i := range maxSources + 8 {
+		agenttest.Must(t, q.noteActivity(map[string]int{fmt.Sprint("source-", i): 1}, long))
+	}
+	agenttest.Must(t, q.noteActivity(map[string]int{"claude": 5}, time.Now()))
+	if a := q.Activity(time.Now()); a["claude"].Hours[0] != 5 {
+		t.Errorf("%v", a)
 	}
 }

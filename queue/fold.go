@@ -43,9 +43,9 @@ func (r *Result) reject(name, reason string) {
 	}
 }
 
-func (r *Result) fail(name string, err error) {
-	if r.Failed == nil {
-		r.Failed = fmt.Errorf("drop %s: %w", quote.Text(name), err)
+func (r *Result) fail(what string, err error) {
+	if r.Failed == nil && err != nil {
+		r.Failed = fmt.Errorf("%s: %w", quote.Text(what), err)
 	}
 }
 
@@ -137,13 +137,12 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *Result) (seen,
 		e := drops[seen]
 		s, info, err := q.read(q.sp.Incoming, e.Name)
 		e.Info = info
-		var why *spoolfiles.UnfitError
-		errors.As(err, &why)
+		why, _ := errors.AsType[*spoolfiles.UnfitError](err)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil && why == nil:
-			res.fail(e.Name, err)
+			res.fail("drop "+e.Name, err)
 			continue
 		case why != nil && why.MayHeal && fresh(info.MTime, now):
 			res.dueAt(time.Unix(0, info.MTime).Add(Grace))
@@ -195,7 +194,7 @@ func (q *Queue) foldBatch(h *held, drops []spoolfiles.Entry, res *Result) (seen,
 	c.count += int64(taken)
 	q.remember(h, c, size+int64(len(lines)))
 	if taken > 0 {
-		q.noteActivity(came, now)
+		res.fail(activityName, q.noteActivity(came, now))
 	}
 	return seen, taken, nil
 }

@@ -121,3 +121,48 @@ func TestFormerVersion(t *testing.T) {
 		})
 	}
 }
+
+// A crash in the middle of taking over costs no part of the account.
+func TestFormerVersionAfterACrash(t *testing.T) {
+	for _, c := range formerCases(t) {
+		var folded [2]int64
+		for crash := range folded {
+			sp := c.lay(t)
+			q := New(sp, options(c.cap), nil)
+			if crash == 1 {
+				steps := 0
+				q.step = func(what string, n int64) int64 {
+					if what == "reconcile" {
+						if steps++; steps == 2 {
+							panic("crash")
+						}
+					}
+					return n
+				}
+				func() {
+					defer func() { recover() }()
+					q.Recover(context.Background())
+				}()
+				q = New(sp, options(c.cap), nil)
+			}
+			must(t, q.Recover(context.Background()))
+			fold(t, q)
+			folded[crash] = closes(t, q).Folded
+		}
+		if folded[0] != folded[1] {
+			t.Errorf("%s: %d were folded, after a crash %d", c.name, folded[0], folded[1])
+		}
+	}
+}
+
+// What is too large to be a record is kept.
+func TestFormerRecordTooLarge(t *testing.T) {
+	sp := project(t)
+	path := filepath.Join(sp.Root.Path(), legacyRedo)
+	must(t, os.WriteFile(path, nil, 0o600))
+	must(t, os.Truncate(path, maxLegacy+1))
+	must(t, New(sp, options(0), nil).Recover(context.Background()))
+	if info, err := os.Lstat(filepath.Join(sp.Rejected.Path(), legacyRedo)); err != nil || info.Size() != maxLegacy+1 {
+		t.Errorf("not in rejected: %v", err)
+	}
+}

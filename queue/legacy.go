@@ -47,16 +47,21 @@ func (r *reconciliation) migrate() error {
 			r.h.ledger = l.Ledger
 		}
 	}
-	// What cannot be read is not a file of the former version.
 	data, _, err := sp.Root.ReadFile(legacyRedo, maxLegacy)
-	if body, folded, returned := parseLegacy(data, l.Seq); err == nil && body != nil {
-		if err := r.restore(body, folded, returned); err != nil {
-			return err
-		}
+	if unfit, ok := errors.AsType[*spoolfiles.UnfitError](err); ok {
+		err = r.q.setAside(sp.Root, legacyRedo, unfit.Reason)
 	}
+	if gone(err) != nil {
+		return err
+	}
+	return r.restore(parseLegacy(data, l.Seq))
+}
+
+// removeLegacy comes last, so that a crash makes migrate begin again.
+func (r *reconciliation) removeLegacy() error {
 	for _, name := range []string{legacyRedo, legacyLedger} {
-		if gone(sp.Root.Remove(name)) != nil {
-			if err := r.q.setAside(sp.Root, name, "not a file of a former version"); err != nil {
+		if gone(r.q.sp.Root.Remove(name)) != nil {
+			if err := r.q.setAside(r.q.sp.Root, name, "not a file of a former version"); err != nil {
 				return err
 			}
 		}
@@ -67,6 +72,9 @@ func (r *reconciliation) migrate() error {
 // restore makes drops of the lines that the queue lacks, and removes the drops that
 // were folded and the replies that have returned.
 func (r *reconciliation) restore(body []byte, folded, returned []string) error {
+	if body == nil {
+		return nil
+	}
 	sp := r.q.sp
 	from := []io.ReaderAt{bytes.NewReader(body)}
 	replies, err := r.unpublished()
@@ -87,7 +95,7 @@ func (r *reconciliation) restore(body []byte, folded, returned []string) error {
 				return nil
 			}
 			n++
-			return sp.Incoming.WriteFile(fmt.Sprintf("former-%d.json", n), l.text, sp.Tmp, r.q.opt.Fsync)
+			return sp.Incoming.WriteFile(fmt.Sprintf("former-%08x-%06d.json", crc32.ChecksumIEEE(body), n), l.text, sp.Tmp, r.q.opt.Fsync)
 		})
 		if err != nil {
 			return err

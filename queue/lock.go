@@ -67,8 +67,12 @@ func (q *Queue) open(ctx context.Context, flag int) (*held, error) {
 		if err == nil {
 			h := &held{lock: lock, f: f}
 			h.info, err = q.stat()
-			opened, _ := spoolfiles.Stat(f)
-			if err == nil && h.info.Is(opened) && filelock.Valid(lock) {
+			opened, oerr := f.Stat()
+			locked, lerr := lock.Stat()
+			there, terr := os.Lstat(q.path(FileName))
+			err = errors.Join(err, oerr, lerr, terr)
+			same := err == nil && os.SameFile(opened, there) && filelock.Valid(lock)
+			if same && (lockName() != FileName || os.SameFile(opened, locked)) {
 				return h, nil
 			}
 			err = errors.Join(err, lock.Unlock())
@@ -85,20 +89,25 @@ func (q *Queue) open(ctx context.Context, flag int) (*held, error) {
 	return nil, context.Cause(ctx)
 }
 
-// lockName is the file that is locked on Windows, where a locked file cannot be
-// read. Elsewhere it is the queue itself.
-const lockName = "distill-pending.lock"
+// lockName is the file that is locked: the queue itself, but on Windows, where a
+// locked file cannot be read.
+func lockName() string {
+	if runtime.GOOS == "windows" {
+		return "distill-pending.lock"
+	}
+	return FileName
+}
 
 // lock waits for the lock in the kernel's own line, since a program that only
 // tries now and then starves beside programs that wait. A wait that ctx ends
 // is left to a goroutine that passes the lock on at once.
 func (q *Queue) lock(ctx context.Context, flag int) (*flock.Flock, error) {
 	shared := flag == os.O_RDONLY
-	name := FileName
-	if runtime.GOOS == "windows" {
-		name, flag = lockName, os.O_RDWR|os.O_CREATE
+	flag &^= os.O_CREATE
+	if lockName() != FileName {
+		flag = os.O_RDWR | os.O_CREATE
 	}
-	lock := flock.New(q.path(name), flock.SetFlag(flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
+	lock := flock.New(q.path(lockName()), flock.SetFlag(flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
 	try, wait := lock.TryLock, lock.Lock
 	if shared {
 		try, wait = lock.TryRLock, lock.RLock

@@ -48,7 +48,7 @@ func (q *Queue) reconcile(h *held) error {
 		}
 	}()
 	for _, step := range []func() error{
-		r.migrate, r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite,
+		r.migrate, r.readLast, r.removeFolded, r.removeReplies, q.clearWork, r.rewrite, r.removeLegacy,
 	} {
 		q.next("reconcile", 0)
 		if err := step(); err != nil {

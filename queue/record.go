@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -234,7 +235,7 @@ func (q *Queue) newest() (last *record, err error) {
 // transaction whose record has not become whole never began: what is returned then
 // has nothing but the ledger before it.
 func (q *Queue) readRecord(seq uint64) (*record, error) {
-	if q.irregular(recordName(seq)) {
+	if q.irregular(recordName(seq), math.MaxUint64) {
 		return nil, nil
 	}
 	f, err := q.sp.Root.OpenFile(recordName(seq), os.O_RDONLY)
@@ -268,17 +269,17 @@ func (q *Queue) readRecord(seq uint64) (*record, error) {
 }
 
 // irregular reports whether there is something of that name that we never
-// leave: a link, a FIFO, another user's file, a file with another name.
-func (q *Queue) irregular(name string) bool {
+// leave: a link, a FIFO, another user's file, a file with more names than this.
+func (q *Queue) irregular(name string, names uint64) bool {
 	info, err := q.sp.Root.Lstat(name)
-	return err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Links > 1)
+	return err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Links > names)
 }
 
 // openRecord opens the file of a record for writing. It is written in place,
 // which must touch nobody else's file.
 func (q *Queue) openRecord(seq uint64) (*os.File, error) {
 	name := recordName(seq)
-	if q.irregular(name) {
+	if q.irregular(name, 1) {
 		if err := q.setAside(q.sp.Root, name, "not a plain file of this user with one name"); err != nil {
 			return nil, err
 		}

@@ -90,7 +90,10 @@ func (q *Queue) returnReply(ctx context.Context, id string, res *Result) error {
 
 func (q *Queue) returnClaimed(h *held, id, claimed string, res *Result) error {
 	info, err := q.sp.Control.Lstat(claimed)
-	if err == nil && (!info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize) {
+	if err != nil {
+		return err
+	}
+	if !info.Mode.IsRegular() || !info.Ours() || info.Size > maxQueueSize {
 		return q.rejectControl(claimed, "not a reply", res)
 	}
 	reply, err := q.sp.Control.OpenFile(claimed, os.O_RDONLY)

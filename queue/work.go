@@ -25,7 +25,7 @@ func (q *Queue) takeDrop(e spoolfiles.Entry, res *Result) (bool, error) {
 		return false, nil
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		res.fail(e.Name, err)
+		res.fail("drop "+e.Name, err)
 		return false, nil
 	}
 	var info spoolfiles.Info

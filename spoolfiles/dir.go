@@ -211,9 +211,7 @@ func openAs(root *os.Root, name string, flag int, want fs.FileMode) (*os.File, I
 	}
 }
 
-// Create creates the file name, mode 0600, for writing; it must not exist.
-func (d *Dir) Create(name string) (*os.File, error) { return d.create(name, os.O_WRONLY) }
-
+// create creates the file name, mode 0600; it must not exist.
 func (d *Dir) create(name string, flag int) (*os.File, error) {
 	f, err := d.root.OpenFile(d.in(name), flag|os.O_CREATE|os.O_EXCL|nonblock, 0o600)
 	if err != nil {
@@ -289,7 +287,7 @@ func (d *Dir) List() ([]string, error) {
 func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
 	tmp := "." + NewID() + ".tmp"
 	if _, err := via.writeNew(tmp, bytes.NewReader(data), sync); err != nil {
-		return err
+		return d.fail("write", name, err)
 	}
 	err := via.Rename(tmp, d, name)
 	if err != nil {
@@ -301,7 +299,7 @@ func (d *Dir) WriteFile(name string, data []byte, via *Dir, sync bool) error {
 // writeNew creates name, which must not exist, and returns how many bytes of
 // content are in it. On an error nothing is left behind.
 func (d *Dir) writeNew(name string, content io.WriterTo, sync bool) (n int64, err error) {
-	f, err := d.Create(name)
+	f, err := d.create(name, os.O_WRONLY)
 	if err != nil {
 		return 0, err
 	}

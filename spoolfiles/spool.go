@@ -53,11 +53,8 @@ func Find(dir string) string {
 // SameDir reports whether both paths lead to one directory.
 func SameDir(a, b string) bool {
 	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
+	y, yerr := os.Stat(b)
+	return err == nil && yerr == nil && os.SameFile(x, y)
 }
 
 // hasSpool reports whether there is a .spool that is a directory, no link, and

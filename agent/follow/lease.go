@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,7 +37,7 @@ type lease struct {
 func newLease(sp *spoolfiles.Spool) (*lease, error) {
 	for {
 		name := spoolfiles.NewID()
-		f, err := sp.Control.Create(leasePrefix + name + leaseSuffix)
+		f, err := sp.Control.OpenFile(leasePrefix+name+leaseSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 		if err == nil {
 			err = f.Close()
 		}
@@ -63,6 +64,9 @@ func tryLease(sp *spoolfiles.Spool, follower string) (*lease, error) {
 	}
 	lock, err := filelock.Try(filepath.Join(sp.Control.Path(), file), 0, 0)
 	if lock == nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 		return nil, err
 	}
 	return &lease{follower: follower, lock: lock}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -109,6 +110,8 @@ func Report(ctx context.Context, cfg Config) (Status, error) {
 	if running {
 		r.identify(user)
 		r.Problem = user.Problem
+	} else {
+		user = agent.Holder{} // the file outlives its writer
 	}
 	for i, path := range slices.Sorted(slices.Values(cfg.Projects)) {
 		r.Projects[i] = ProjectStatus{Path: path, State: agent.StateStopped, Cap: cfg.Options.Cap}
@@ -171,7 +174,7 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, user agent
 	if err != nil {
 		p.State = agent.StateError
 		if errors.Is(err, fs.ErrNotExist) {
-			p.State, err = agent.StateMissing, errors.New(agent.ExplainMissing(p.Path))
+			p.State, err = agent.StateMissing, errors.New(explainMissing(p.Path))
 		}
 		p.fail(err)
 		return h
@@ -220,4 +223,12 @@ func (p *ProjectStatus) fail(err error) {
 	if text := quote.Error(err); !strings.Contains(p.Error, text) {
 		p.Error = strings.TrimPrefix(p.Error+"; "+text, "; ")
 	}
+}
+
+// explainMissing says what there is not of a project.
+func explainMissing(project string) string {
+	if info, err := os.Stat(project); err == nil && info.IsDir() {
+		return "the project has no .spool; it is served again as soon as one is made (the next hook does)"
+	}
+	return "the project's directory does not exist"
 }

@@ -154,6 +154,19 @@ func TestReportSaysWhatTheHolderSays(t *testing.T) {
 	}
 }
 
+// The file of the state directory's lock outlives an agent that was killed.
+func TestReportOfAUsersAgentThatWasKilled(t *testing.T) {
+	p, state := agenttest.Dir(t), agenttest.Dir(t)
+	open(t, p)
+	data, err := json.Marshal(agent.Holder{PID: 7, StartedAt: time.Now(), State: agent.StateServing, Project: p})
+	agenttest.Must(t, err)
+	agenttest.Must(t, os.WriteFile(filepath.Join(state, "agent.lock"), data, 0o600))
+	agenttest.Must(t, os.WriteFile(inSpool(p, "agent.lock"), data, 0o600))
+	if s := report(t, Config{StateDir: state, Projects: []string{p}}); s.Running || s.Projects[0].State != agent.StateStopped {
+		t.Errorf("%+v", s)
+	}
+}
+
 // An agent with few open files does not hold each lock between its scans.
 func TestReportOfAnAgentWithFewOpenFiles(t *testing.T) {
 	p, state := agenttest.Dir(t), agenttest.Dir(t)

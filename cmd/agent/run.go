@@ -84,7 +84,7 @@ two seconds, a second signal at once; either way nothing is lost.`,
 				debug.SetGCPercent(50)
 			}
 			for _, p := range projects {
-				if file, _, err := foreground(state).Add(p); err == nil {
+				if file, added, err := foreground(state).Add(p); err == nil && added {
 					defer os.Remove(file)
 				}
 			}

@@ -3,7 +3,6 @@
 package filelock
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,27 +19,26 @@ const retry = 20 * time.Millisecond
 
 // Try locks the file at path, for which it waits as long as patience. flag is
 // os.O_CREATE for a file that is made if it is missing, else 0. It returns nil if
-// somebody else has the lock, and if the file does not exist or was replaced
-// meanwhile.
+// somebody else has the lock. The error wraps fs.ErrNotExist if the file does not
+// exist, or was replaced meanwhile.
 func Try(path string, flag int, patience time.Duration) (*flock.Flock, error) {
-	lock := flock.New(path, flock.SetFlag(os.O_RDWR|flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
-	ok, err := lock.TryLock()
-	if err == nil && !ok && patience > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if ok, err = lock.TryLockContext(ctx, retry); ctx.Err() != nil && !ok {
-			err = nil
+	for deadline := time.Now().Add(patience); ; time.Sleep(retry) {
+		lock := flock.New(path, flock.SetFlag(os.O_RDWR|flag|spoolfiles.OpenSafely), flock.SetPermissions(0o600))
+		ok, err := lock.TryLock()
+		if ok && Valid(lock) {
+			return lock, nil
+		}
+		if ok {
+			err = errors.Join(fs.ErrNotExist, lock.Unlock())
+		}
+		late := !time.Now().Before(deadline)
+		switch {
+		case err == nil && late:
+			return nil, nil
+		case err != nil && (late || !errors.Is(err, fs.ErrNotExist)):
+			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !ok:
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	case !Valid(lock):
-		return nil, lock.Unlock()
-	}
-	return lock, nil
 }
 
 // Valid reports whether a locked file is still the one at its path.

@@ -103,7 +103,7 @@ func TestDrainsOnBusyDisk(t *testing.T) {
 func TestCompactsOnBusyDisk(t *testing.T) {
 	onBusyDisk(t, setup{}, func(s *stage, n int) {
 		f := lock(s.project(), unix.LOCK_EX)
-		must(f.WriteAt([]byte("\x00\n"), must(f.Stat()).Size()))
+		must(f.WriteAt([]byte(zeros+"\n"), must(f.Stat()).Size()))
 		check(f.Close())
 		s.append(fmt.Sprint("G", 1000*n))
 		s.amid(func() { s.drain(fmt.Sprint("drain", n), false) })

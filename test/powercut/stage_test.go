@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -102,10 +103,15 @@ func (s *stage) crash() {
 	}
 }
 
+// zeros are a line that is rejected, which takes a compaction.
+const zeros = "\x00"
+
 // inspect finds what is wrong without any power cut.
 func (s *stage) inspect() {
 	for _, e := range must(os.ReadDir(s.spool("rejected"))) {
-		if !strings.HasPrefix(e.Name(), "bad") {
+		name := strings.TrimSuffix(e.Name(), ".reason")
+		malformed := string(must(os.ReadFile(filepath.Join(s.spool("rejected"), name)))) == zeros
+		if !malformed && !strings.HasPrefix(name, "bad") {
 			check(fmt.Errorf("%s was rejected", e.Name()))
 		}
 	}
