@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"spoolagent/internal/place"
 )
@@ -90,14 +91,20 @@ var earlier = []string{
 	`sh "$HOME/` + place.Share + `/hook.sh"`,
 }
 
+// lazy compiles an expression when it is first needed, for each start of the program
+// would wait for it.
+func lazy(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
 // commandForm is the form of what command returns, for a shell or for Windows.
-var commandForm = regexp.MustCompile(`^(?:\[ -x (\S+) \] && exec \S+ ([a-z]+);.*|"?(.+\.exe)"? ([a-z]+))$`)
+var commandForm = lazy(`^(?:\[ -x (\S+) \] && exec \S+ ([a-z]+);.*|"?(.+\.exe)"? ([a-z]+))$`)
 
 // wasInstalled reports whether some version installs or has installed this
 // command, from whatever place. A hook is ours if it runs such a command, and
 // nothing else but what Install was told to have it run.
 func wasInstalled(text string) bool {
-	is := commandForm.FindStringSubmatch(text)
+	is := commandForm().FindStringSubmatch(text)
 	if is == nil {
 		return slices.Contains(earlier, text)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -134,8 +133,8 @@ const lfsReads = 1024
 
 // lfsHook is a hook of Git LFS, and lfsPadded one that goes on behind spaces.
 var (
-	lfsHook   = regexp.MustCompile("^" + lfsText + "$")
-	lfsPadded = regexp.MustCompile("^(" + lfsText + ") *\n")
+	lfsHook   = lazy("^" + lfsText + "$")
+	lfsPadded = lazy("^(" + lfsText + ") *\n")
 )
 
 const lfsText = `#!/bin/sh\n(?:command -v git-lfs [^\n]*\n)?git lfs [a-z-]+ "\$@"\n`
@@ -165,7 +164,7 @@ func without(data []byte) (theirs []byte, had bool, err error) {
 		return nil, true, fmt.Errorf("has the line %q, but not %q; remove what is left by hand", blockBegin, blockEnd[:len(blockEnd)-1])
 	}
 	rest = bytes.Replace(rest, []byte(withoutLFS), nil, 1)
-	if lfs := lfsPadded.FindSubmatch(first); lfs != nil {
+	if lfs := lfsPadded().FindSubmatch(first); lfs != nil {
 		first = lfs[1]
 	}
 	if len(rest) == 0 && string(first) == shebang {
@@ -175,7 +174,7 @@ func without(data []byte) (theirs []byte, had bool, err error) {
 }
 
 // shellLine is the first line of a script in whose shell the block works.
-var shellLine = regexp.MustCompile(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?$`)
+var shellLine = lazy(`^#![ \t]*(\S*/env[ \t]+(-S[ \t]+)?)?(\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)([ \t][^\r\n]*)?$`)
 
 // byHand reports whether somebody has a hook run git.sh.
 func byHand(data []byte) bool {
@@ -211,11 +210,11 @@ func (b block) connect(data []byte) ([]byte, error) {
 		}
 		theirs = b.lfs
 	}
-	if lfsHook.Match(theirs) && len(theirs) < lfsReads {
+	if lfsHook().Match(theirs) && len(theirs) < lfsReads {
 		return slices.Concat(padLFS(theirs), []byte(blockAfterLFS)), nil
 	}
 	first, rest, _ := bytes.Cut(theirs, []byte("\n"))
-	if !shellLine.Match(first) {
+	if !shellLine().Match(first) {
 		return nil, foreign("is not a shell script")
 	}
 	return slices.Concat(first, []byte("\n"+blockText), rest), nil

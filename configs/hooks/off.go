@@ -3,7 +3,6 @@ package hooks
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -49,7 +48,7 @@ func (s *Setup) settings(t Tool, project, name string) []string {
 	return paths
 }
 
-var originalHook = regexp.MustCompile(`\bspool-[a-z_-]+\.sh\b`)
+var originalHook = lazy(`\bspool-[a-z_-]+\.sh\b`)
 
 // doubled says that a tool runs hooks of the original spool as well, or another's
 // of ours; empty if not.
@@ -59,7 +58,7 @@ func (s *Setup) doubled(t Tool, project string) string {
 	}
 	for _, path := range s.settings(t, project, t.file) {
 		data, _, _ := read(path)
-		if hook := originalHook.Find(data); hook != nil {
+		if hook := originalHook().Find(data); hook != nil {
 			return fmt.Sprintf("%s also has %s, a hook of the original spool: every event is recorded twice; take its hooks out, or: agent hooks uninstall %s", path, hook, t.Name)
 		}
 	}

@@ -182,7 +182,7 @@ func (s *Setup) Uninstall(ctx context.Context, t Tool, project string) (*Plan, e
 		if t.scripts != nil && c.New != nil {
 			p.Notes = append(p.Notes, target.path+" runs "+hookScript+": that is for you to take out")
 		}
-		if p.add(c); lfsHook.Match(c.New) && !bytes.Equal(c.Old, c.New) {
+		if p.add(c); lfsHook().Match(c.New) && !bytes.Equal(c.Old, c.New) {
 			lfs = append(lfs, filepath.Base(target.path))
 		}
 	}

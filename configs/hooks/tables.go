@@ -3,7 +3,6 @@ package hooks
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"runtime"
 	"strings"
 
@@ -18,11 +17,11 @@ type tables struct {
 }
 
 // tableOfHook is one, up to its first empty line or comment.
-var tableOfHook = regexp.MustCompile(`(?m)^\[\[hooks\]\]\n(?:[^\n\[#].*\n)*`)
+var tableOfHook = lazy(`(?m)^\[\[hooks\]\]\n(?:[^\n\[#].*\n)*`)
 
 // split takes our tables out of a file.
 func (t tables) split(data []byte) (ours, rest string) {
-	rest = tableOfHook.ReplaceAllStringFunc(string(data), func(table string) string {
+	rest = tableOfHook().ReplaceAllStringFunc(string(data), func(table string) string {
 		var is struct{ Hooks []struct{ Command string } }
 		if err := toml.Unmarshal([]byte(table), &is); err != nil || len(is.Hooks) == 0 {
 			return table
