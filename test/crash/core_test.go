@@ -123,7 +123,8 @@ func operate(project string, cap int, op string) error {
 				return err
 			}
 			for _, r := range c.Requests {
-				if _, _, err := q.Answer(ctx, r.ID); err != nil {
+				_, res, err := q.Answer(ctx, r.ID)
+				if err = errors.Join(err, res.Failed); err != nil {
 					return err
 				}
 			}
@@ -131,7 +132,8 @@ func operate(project string, cap int, op string) error {
 				return nil
 			}
 		}
-		if _, err := q.Fold(ctx); err != nil {
+		res, err := q.Fold(ctx)
+		if err = errors.Join(err, res.Failed); err != nil {
 			return err
 		}
 		if op == sweepOp {
