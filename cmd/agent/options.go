@@ -174,6 +174,19 @@ func stateDir() (string, error) {
 	return filepath.Join(dir, "spool-agent"), err
 }
 
+// userAgent is the process of the agent that serves all projects of this user; 0
+// if none runs.
+func userAgent() int {
+	state, err := stateDir()
+	if err != nil {
+		return 0
+	}
+	if h, running, err := agent.User(state); err == nil && running {
+		return h.PID
+	}
+	return 0
+}
+
 // projectRegistry is where projects are registered: below the home directory, which
 // all shells and hooks know, and not where a variable says that only some have.
 func projectRegistry() (registry.Registry, error) {
