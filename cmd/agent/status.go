@@ -60,6 +60,9 @@ or a configuration that is refused.`,
 					err = o.showStatus(f, watched)
 				}
 				last = exitOf(f)
+				if f.ConfigErr != nil && !asJSON {
+					last = &exit{status: exitFailed} // it has been said
+				}
 				if err != nil || !watched {
 					return cmp.Or(err, last)
 				}
