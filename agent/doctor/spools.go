@@ -41,7 +41,7 @@ func ofProject(p status.ProjectStatus) []Check {
 	dir := quote.Shell(p.Path)
 	switch {
 	case p.State == agent.StateMissing:
-		f.find("project.exists", Warning, p.Error, "agent remove "+dir)
+		f.find("project.exists", Warning, p.Error, p.Advice)
 	case p.NeedsAttention():
 		f.find("project.served", Failure, p.Error, p.Advice)
 	case p.Error != "":
@@ -81,7 +81,7 @@ func (d *diagnosis) checkProjects(ctx context.Context, projects []status.Project
 func (d *diagnosis) checkProject(ctx context.Context, p status.ProjectStatus) []Check {
 	dir := quote.Shell(p.Path)
 	sp, err := spoolfiles.OpenExisting(p.Path)
-	if p.State.NeedsAttention() || p.Uncounted {
+	if p.State != agent.StateMissing && p.NeedsAttention() {
 		p.Advice = toOpen(err, dir)
 	}
 	f := diagnosis{d.facts, p.Path, ofProject(p)}

@@ -165,9 +165,9 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, user agent
 	defer func() {
 		switch dir := quote.Shell(p.Path); {
 		case p.State == agent.StateMissing:
-			p.Advice = "agent remove " + dir + ", if it does not come back"
+			p.Advice = "agent remove " + dir
 		case p.NeedsAttention():
-			p.Advice = "agent doctor --project " + dir + " looks closer"
+			p.Advice = "agent doctor --project " + dir
 		}
 	}()
 	sp, err := spoolfiles.OpenExisting(p.Path)

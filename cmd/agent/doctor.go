@@ -96,6 +96,15 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 		}
 		return killed || doctor.IsScratch(p.Path)
 	})
+	known, _ := listed(c, f.Registry)
+	for i, p := range f.Status.Projects {
+		if p.State == agent.StateMissing && !slices.Contains(known, p.Path) && files[p.Path] == "" {
+			f.Status.Projects[i].Advice = ""
+			if _, err := os.Stat(p.Path); err == nil {
+				f.Status.Projects[i].Error = "not a project yet; 'agent add' makes it one"
+			}
+		}
+	}
 	if refused != nil {
 		f.Status.Problem = "configuration refused: " + quote.Error(refused)
 	}

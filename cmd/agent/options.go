@@ -178,13 +178,11 @@ func stateDir() (string, error) {
 // if none runs.
 func userAgent() int {
 	state, err := stateDir()
-	if err != nil {
+	h, running, uerr := agent.User(state)
+	if err != nil || uerr != nil || !running {
 		return 0
 	}
-	if h, running, err := agent.User(state); err == nil && running {
-		return h.PID
-	}
-	return 0
+	return h.PID
 }
 
 // projectRegistry is where projects are registered: below the home directory, which

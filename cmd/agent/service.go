@@ -113,7 +113,7 @@ still connected are named.`
 	uninstall := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := uninstall(cmd, args)
-		if err == nil || unmanaged(err) {
+		if err == nil || unmanaged(err) != nil {
 			noteHooks(cmd.Context())
 		}
 		return err
@@ -151,8 +151,7 @@ func serviceVerb(name, short, nothing string, do func(*service.Service, context.
 			if err == nil {
 				err = tell(s, nothing, func() error { return do(s, cmd.Context()) })
 			}
-			var none *service.NoManagerError
-			if errors.As(err, &none) {
+			if none := unmanaged(err); none != nil {
 				return withoutManager(cmd.Context(), none, name == "stop" || name == "uninstall")
 			}
 			return err
@@ -160,10 +159,12 @@ func serviceVerb(name, short, nothing string, do func(*service.Service, context.
 	}
 }
 
-// unmanaged reports whether an error says that no service manager can be reached.
-func unmanaged(err error) bool {
+// unmanaged returns the error that says that no service manager can be reached, if
+// it is in this one.
+func unmanaged(err error) *service.NoManagerError {
 	var none *service.NoManagerError
-	return errors.As(err, &none)
+	errors.As(err, &none)
+	return none
 }
 
 // withoutManager is the error of a verb for which no service manager can be
@@ -225,14 +226,12 @@ on. To run it again does what is missing.`,
 					failed = true
 				}
 			}
-			without := false // a service manager, and an agent
 			step("installing the service", func() error {
 				err := o.install(ctx, false)
-				if pid := userAgent(); unmanaged(err) && pid != 0 {
+				if pid := userAgent(); unmanaged(err) != nil && pid != 0 {
 					fmt.Fprintf(os.Stderr, "no service manager can be reached, but an agent runs (pid %d)\n", pid)
 					return nil
 				}
-				without = unmanaged(err)
 				return err
 			})
 			if len(tools) > 0 {
@@ -240,13 +239,7 @@ on. To run it again does what is missing.`,
 				connect.SetContext(ctx)
 				step("connecting tools", func() error { return connect.RunE(connect, tools) })
 			}
-			step("sending a test signal", func() error {
-				err := o.selfTest(ctx)
-				if err != nil && without {
-					err = fmt.Errorf("%w; start one as is said above", err)
-				}
-				return err
-			})
+			step("sending a test signal", func() error { return o.selfTest(ctx) })
 			if failed {
 				return errors.New("not all is set up; 'agent setup' can be run again")
 			}
