@@ -153,8 +153,7 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, user 
 		return c.holder
 	}
 	p.State = agent.StateError
-	p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
-	p.Advice = "see whether its server can be reached, or unmount it"
+	p.fail(fmt.Errorf("not counted, for its file system has not answered for %v; see whether its server can be reached, or unmount it", hangPatience))
 	return agent.Holder{}
 }
 
