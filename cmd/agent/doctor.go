@@ -91,7 +91,8 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	f.Status.Projects = slices.DeleteFunc(f.Status.Projects, func(p status.ProjectStatus) bool {
 		file := files[p.Path]
 		killed := file != "" && p.State == agent.StateStopped
-		if killed {
+		// An agent that has just started may be about to serve it.
+		if info, err := os.Stat(file); killed && err == nil && time.Since(info.ModTime()) > time.Minute {
 			os.Remove(file)
 		}
 		return killed || doctor.IsScratch(p.Path)
