@@ -155,6 +155,14 @@ func ParseConfig(data []byte, name string) (Config, error) {
 	return c, nil
 }
 
+// forms are what settings must be that need not come as a text.
+var forms = map[string]string{
+	"projects":  `a list of texts, such as projects = ["~/code/one"]`,
+	"cap":       "a whole number, such as cap = 100",
+	"fsync":     "true or false",
+	"log_level": `a text, such as log_level = "info"`,
+}
+
 // explain names the line and the key of what the decoder refuses, as far as it
 // tells them.
 func explain(err error, name string) error {
@@ -168,7 +176,11 @@ func explain(err error, name string) error {
 		line, _ := at.Position()
 		// What is not for Go programmers ends where the type is named.
 		text, _, _ := strings.Cut(strings.TrimPrefix(at.Error(), "toml: "), " into ")
-		if key := strings.Join(at.Key(), "."); key != "" {
+		key := strings.Join(at.Key(), ".")
+		if form := forms[key]; form != "" && strings.HasPrefix(text, "cannot decode TOML") {
+			text = "must be " + form
+		}
+		if key != "" {
 			text = key + ": " + text
 		}
 		return fmt.Errorf("%s:%d: %s", name, line, text)

@@ -327,15 +327,25 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, err)
 }
 
-// noManager is the error where no service manager can be reached. Its further
-// lines say how the agent is run without one. They name the program by its path,
-// since cron looks for programs in system directories only.
+// NoManagerError says that no service manager can be reached.
+type NoManagerError struct {
+	Why    error
+	Advice string // lines that say how the agent is run without one
+}
+
+func (e *NoManagerError) Error() string {
+	return strings.TrimSuffix(fmt.Sprintf("no service manager can be reached: %v\n%s", e.Why, e.Advice), "\n")
+}
+
+func (e *NoManagerError) Unwrap() error { return e.Why }
+
+// noManager has the advice name the program by its path, since cron looks for
+// programs in system directories only.
 func noManager(why error) error {
 	program, _ := os.Executable()
 	run := quote.Shell(cmp.Or(program, "agent")) + " run --service"
-	return fmt.Errorf(`no service manager can be reached: %w
-To run the agent without one, until it is killed:
+	return &NoManagerError{why, fmt.Sprintf(`To run the agent without one, until it is killed:
 %s &
 To have cron start it whenever the machine starts, add this line with 'crontab -e':
-@reboot %s`, why, run, strings.ReplaceAll(run, "%", `\%`))
+@reboot %s`, run, strings.ReplaceAll(run, "%", `\%`))}
 }

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mayMake reports whether this user may make files in a directory.
+func mayMake(dir string) bool { return unix.Access(dir, unix.W_OK|unix.X_OK) == nil }
+
 // littleRoom says how much room the file system of path has, if that is too little.
 func littleRoom(path string) string {
 	var st unix.Statfs_t

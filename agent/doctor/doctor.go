@@ -34,7 +34,7 @@ type Check struct {
 	Name   string `json:"name"`
 	Status Level  `json:"status"`
 	Detail string `json:"detail"` // hostile text may be in it
-	Mend   string `json:"mend"`   // what to do, mostly a command; "" if nothing
+	Mend   string `json:"mend"`   // the command to run; "" if none is needed, or Detail says what to do
 
 	// Project is the one that this is about, if it is about one.
 	Project string `json:"project,omitempty"`
@@ -70,7 +70,7 @@ func Known(f Facts) []Check {
 	d := &diagnosis{facts: f}
 	d.checkAgent()
 	if f.ConfigErr != nil {
-		d.find("config", Failure, f.ConfigErr.Error(), "edit the file; 'agent print config' shows all settings")
+		d.find("config", Failure, f.ConfigErr.Error()+"; edit the file", "")
 	}
 	d.checkRegistry()
 	for _, p := range f.Status.Projects {
@@ -125,7 +125,7 @@ func (d *diagnosis) checkAgent() {
 	case !s.Running:
 		d.find("agent.running", Failure, "no agent is running: drops wait until one does, or until a drain", ToStart(d.facts.Service))
 	case s.Problem != "" && d.facts.ConfigErr == nil:
-		d.find("agent.running", Failure, s.Problem, fmt.Sprintf("fix the configuration, then: kill -HUP %d", s.PID))
+		d.find("agent.running", Failure, s.Problem+"; fix it, and have the agent read it again", fmt.Sprintf("kill -HUP %d", s.PID))
 	case s.Version != d.facts.Version:
 		mend := d.facts.toRestart()
 		if s.Service && !place.IsThis(d.facts.Service.Binary) {
@@ -151,7 +151,8 @@ func (f Facts) toRestart() string {
 	if f.Status.Service {
 		return "agent restart"
 	}
-	return fmt.Sprintf("kill %d, and start it again: %s", f.Status.PID, ToStart(f.Service))
+	// It ends within two seconds.
+	return fmt.Sprintf("kill %d && sleep 3 && %s", f.Status.PID, ToStart(f.Service))
 }
 
 func (d *diagnosis) checkService() {
@@ -205,7 +206,7 @@ var wrongHooks = map[hooks.State]string{
 func (d *diagnosis) checkHooks(ctx context.Context) {
 	h, ok := patience.Within(ctx, limit, d.facts.Hooks)
 	if !ok {
-		d.find("hooks", Failure, fmt.Sprintf("no answer within %v", limit), "agent hooks list, in each project that has hooks")
+		d.find("hooks", Failure, fmt.Sprintf("no answer within %v from the settings of the user, or of a project that has hooks", limit), "agent hooks list")
 	}
 	for _, c := range h.Connections {
 		d.project = c.Project
@@ -219,15 +220,15 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		last := h.Last[c.Tool.Name]
 		switch what, wrong := wrongHooks[c.State]; {
 		case c.Err != nil:
-			d.find("hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error(), "mend the file, then: agent hooks install "+where)
+			d.find("hooks", Warning, c.Tool.Title+"'s settings cannot be read: "+c.Err.Error()+"; mend the file, then connect it again", "agent hooks install "+where)
 		case wrong:
 			d.find("hooks", Warning, c.Tool.Title+what, "agent hooks install "+where)
 		case c.Off != "":
-			d.find("hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off, "change that, or: agent hooks uninstall "+where)
+			d.find("hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off+"; change that, or disconnect it", "agent hooks uninstall "+where)
 		case !last.IsZero():
 			d.find("hooks", OK, c.Tool.Title+" is connected, and its last signal came at "+last.Format(time.DateTime), "")
 		case c.Tool.Here():
-			d.find("hooks", Warning, c.Tool.Title+" is connected, but no signal of it has come yet", "use it once, then: agent hooks list")
+			d.find("hooks", Warning, c.Tool.Title+" is connected, but no signal of it has come yet; use it once, then look again", "agent hooks list")
 		}
 	}
 	d.project = ""

@@ -169,15 +169,15 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 		{"the spool is a link", func(t *testing.T, p string) {
 			agenttest.Must(t, os.RemoveAll(in(p)))
 			agenttest.Must(t, os.Symlink("/etc", in(p)))
-		}, "project.served", Failure, "/.spool: ", "ls -la DIR/.spool; rm"},
+		}, "project.served", Failure, "/.spool: ", "ls -la DIR/.spool"},
 		{"incoming is a link", func(t *testing.T, p string) {
 			agenttest.Must(t, os.RemoveAll(in(p, "incoming")))
 			agenttest.Must(t, os.Symlink("/etc", in(p, "incoming")))
-		}, "project.served", Failure, "/incoming: ", "ls -la DIR/.spool; rm"},
+		}, "project.served", Failure, "/incoming: ", "ls -la DIR/.spool"},
 		{"control is a file", func(t *testing.T, p string) {
 			agenttest.Must(t, os.RemoveAll(in(p, "control")))
 			agenttest.Write(t, in(p, "control"), "")
-		}, "project.served", Failure, "/control: ", "ls -la DIR/.spool; rm"},
+		}, "project.served", Failure, "/control: ", "ls -la DIR/.spool"},
 		{"another user's spool", func(t *testing.T, p string) { agenttest.Must(t, os.Chown(in(p), 1, 1)) },
 			"project.served", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
 		{"others can write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p), 0o770)) },
@@ -197,7 +197,7 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			serve(t, p)
 			agenttest.Write(t, in(p, "incoming", "a.json"), "{}")
 			age(t, in(p, "incoming", "a.json"), 2*time.Minute)
-		}, "spool.waiting", Failure, "although an agent serves", "kill 1, and start it again: agent install"},
+		}, "spool.waiting", Failure, "although an agent serves", "kill 1 && sleep 3 && agent install"},
 		{"evicted", func(t *testing.T, p string) {
 			sp, err := spoolfiles.Open(p)
 			agenttest.Must(t, err)
@@ -210,7 +210,7 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			opt.Cap = 1
 			_, err = queue.New(sp, opt, nil).Fold(t.Context())
 			agenttest.Must(t, err)
-		}, "spool.evicted", Warning, "evicted since the last drain: 2", "connect a consumer"},
+		}, "spool.evicted", Warning, "evicted since the last drain: 2, for the queue keeps 100; connect a consumer", ""},
 		{"rejects", func(t *testing.T, p string) { agenttest.Write(t, in(p, "rejected", "a"), "") },
 			"spool.rejects", Warning, "beside them: 1", "ls DIR/.spool/rejected"},
 		{"a locked queue", func(t *testing.T, p string) {
@@ -294,7 +294,7 @@ func TestNoAnswer(t *testing.T) {
 		defer close(end)
 		d := &diagnosis{facts: Facts{Hooks: func(context.Context) Hooks { <-end; return Hooks{} }}}
 		d.checkHooks(t.Context())
-		want := []Check{{Name: "hooks", Status: Failure, Detail: "no answer within 5s", Mend: "agent hooks list, in each project that has hooks"}}
+		want := []Check{{Name: "hooks", Status: Failure, Detail: "no answer within 5s from the settings of the user, or of a project that has hooks", Mend: "agent hooks list"}}
 		if !slices.Equal(d.found, want) {
 			t.Errorf("%+v", d.found)
 		}
@@ -324,9 +324,9 @@ func TestAgent(t *testing.T) {
 		mend   string
 	}{
 		{status.Status{}, "agent.running", Failure, "no agent is running", "agent install"},
-		{running, "agent.version", Warning, "version old", "kill 1, and start it again: agent install"},
+		{running, "agent.version", Warning, "version old", "kill 1 && sleep 3 && agent install"},
 		{service, "agent.version", Warning, "version old", "agent install"},
-		{problem, "agent.running", Failure, "refused", "fix the configuration, then: kill -HUP 1"},
+		{problem, "agent.running", Failure, "refused; fix it", "kill -HUP 1"},
 	} {
 		f := facts(t)
 		f.Status = c.s
@@ -409,10 +409,10 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 		}
 	}
 	want := []string{
-		"failure line: edit the file; 'agent print config' shows all settings",
+		"failure line: ",
 		"warning a: agent hooks install a",
 		"warning b: agent hooks install b",
-		"warning d's: mend the file, then: agent hooks install d",
+		"warning d's: agent hooks install d",
 		"warning e: agent hooks install e --project /p",
 		"warning f: agent hooks install f --project /p",
 		"warning f: agent hooks install f --project /q",

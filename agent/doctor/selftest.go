@@ -35,7 +35,7 @@ func IsScratch(project string) bool {
 // also if ctx does, nothing is left of it.
 func SelfTest(ctx context.Context, f Facts) Check {
 	if _, running, _ := agent.User(f.StateDir); !running {
-		return Check{Name: "selftest", Status: Skipped, Detail: "no agent for all projects of this user is running"}
+		return Check{Name: "selftest", Status: Skipped, Detail: "no agent for all projects of this user is running; to start one: " + ToStart(f.Service)}
 	}
 	took, err := f.selfTest(ctx, stepPatience)
 	switch {

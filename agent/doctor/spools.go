@@ -41,7 +41,7 @@ func ofProject(p status.ProjectStatus) []Check {
 	dir := quote.Shell(p.Path)
 	switch {
 	case p.State == agent.StateMissing:
-		f.find("project.exists", Warning, p.Error, "agent remove "+dir)
+		f.find("project.exists", Warning, p.Error, p.Advice)
 	case p.NeedsAttention():
 		f.find("project.served", Failure, p.Error, p.Advice)
 	case p.Error != "":
@@ -54,8 +54,8 @@ func ofProject(p status.ProjectStatus) []Check {
 		f.find("spool.off", Warning, "recording is off: hooks and 'agent drop' store nothing", "agent on "+dir)
 	}
 	if n := p.EvictedSinceDrain; n > 0 {
-		f.find("spool.evicted", Warning, fmt.Sprintf("signals evicted since the last drain: %d, for the queue keeps %d", n, p.Cap),
-			MoreRoom)
+		f.find("spool.evicted", Warning, fmt.Sprintf("signals evicted since the last drain: %d, for the queue keeps %d; %s", n, p.Cap, MoreRoom),
+			"")
 	}
 	if p.Rejected > 0 {
 		f.find("spool.rejects", Warning, fmt.Sprintf("rejected, with the reasons beside them: %d", p.Rejected), "ls "+dir+"/.spool/rejected")
@@ -81,7 +81,7 @@ func (d *diagnosis) checkProjects(ctx context.Context, projects []status.Project
 func (d *diagnosis) checkProject(ctx context.Context, p status.ProjectStatus) []Check {
 	dir := quote.Shell(p.Path)
 	sp, err := spoolfiles.OpenExisting(p.Path)
-	if p.State.NeedsAttention() || p.Uncounted {
+	if p.State != agent.StateMissing && p.NeedsAttention() {
 		p.Advice = toOpen(err, dir)
 	}
 	f := diagnosis{d.facts, p.Path, ofProject(p)}
@@ -89,8 +89,8 @@ func (d *diagnosis) checkProject(ctx context.Context, p status.ProjectStatus) []
 		f.find("disk", Warning, "when the disk is full, nothing is folded, and hooks cannot leave drops: "+room, "df -h "+dir+"; df -i "+dir)
 	}
 	if tracked(ctx, p.Path) {
-		f.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs",
-			"git -C "+dir+" rm -r -q --cached .spool, and commit")
+		f.find("spool.git", Failure, "the spool is tracked by git: whoever clones it gets your signals, and you theirs; remove it from the index, and commit",
+			"git -C "+dir+" rm -r -q --cached .spool")
 	}
 	if err != nil {
 		return f.found
@@ -121,7 +121,7 @@ func toOpen(err error, dir string) string {
 	case errors.Is(err, fs.ErrPermission):
 		return toClose + dir + "/.spool"
 	}
-	return "ls -la " + dir + "/.spool; rm what is in the place of a directory"
+	return "ls -la " + dir + "/.spool"
 }
 
 // tracked asks git whether the spool is in its index. The settings of a
@@ -155,6 +155,8 @@ func checkHere(start string) Check {
 		why = "the nearest directory upwards that has a .spool"
 	case !errors.Is(err, fs.ErrNotExist):
 		return Check{Name: "here", Status: Warning, Detail: "a hook here stores nothing: " + err.Error(), Mend: toOpen(err, dir)}
+	case !mayMake(project):
+		return Check{Name: "here", Status: Warning, Detail: "a hook here stores nothing: no .spool can be made in " + project}
 	case noTop == nil:
 		why = "the top of the git work tree"
 	}

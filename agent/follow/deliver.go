@@ -1,9 +1,11 @@
 package follow
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 
@@ -122,7 +124,9 @@ func (f *follower) handOver(ctx context.Context, id string) (signals bool, err e
 		stop := f.keepAlive(id)
 		err = f.cfg.Deliver(ctx, b)
 		stop()
-		if err != nil && !f.cfg.IDs {
+		if err != nil && f.cfg.IDs {
+			f.report(stays(io.NewSectionReader(b.Signals, 0, info.Size()))) // what was not delivered may still be read
+		} else if err != nil {
 			if rerr := f.giveBack(context.WithoutCancel(ctx), id, time.Second); rerr != nil {
 				err = fmt.Errorf("%w; the signals cannot be given back now, so the next follower gets them, or they return to the queue after reply_ttl: %w", err, rerr)
 			}
@@ -139,6 +143,16 @@ func (f *follower) handOver(ctx context.Context, id string) (signals bool, err e
 		return signals, &deliveryError{fmt.Errorf("signals were handed over, but come again, for they cannot be acknowledged: %w", err)}
 	}
 	return signals, nil
+}
+
+// stays says what becomes of a batch that was not delivered, but keeps its ids.
+func stays(signals io.Reader) error {
+	data, err := io.ReadAll(signals)
+	what := fmt.Sprintf("%d signals stay", bytes.Count(data, []byte("\n")))
+	if what == "1 signals stay" {
+		what = "1 signal stays"
+	}
+	return errors.Join(err, errors.New(what+" for the next follower; without one they return to the queue after reply_ttl"))
 }
 
 // giveBack returns a reply to the queue.

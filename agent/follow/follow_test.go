@@ -229,7 +229,7 @@ func TestFollowFailedDelivery(t *testing.T) {
 			p := agenttest.Dir(t)
 			drop(t, p, "one")
 			broken := errors.New("broken")
-			var id string
+			var id, said string
 			err := Run(t.Context(), Config{
 				Project: p,
 				Options: options(),
@@ -239,10 +239,13 @@ func TestFollowFailedDelivery(t *testing.T) {
 					return err
 				},
 				Deliver: func(_ context.Context, b Batch) error { id = b.ID; return broken },
-				Report:  func(err error) { t.Error(err) },
+				Report:  func(err error) { said += err.Error() },
 			})
 			if err != broken {
 				t.Errorf("Run: %v", err)
+			}
+			if strings.HasPrefix(said, "1 signal stays for the next follower; ") != ids || !ids && said != "" {
+				t.Errorf("reported: %q", said)
 			}
 			_, err = os.Lstat(filepath.Join(p, ".spool", "control", id+spoolfiles.ReplySuffix))
 			if kept := err == nil; kept != ids {

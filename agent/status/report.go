@@ -153,8 +153,7 @@ func (p *ProjectStatus) countOrNot(ctx context.Context, opt queue.Options, user 
 		return c.holder
 	}
 	p.State = agent.StateError
-	p.fail(fmt.Errorf("not counted, for its file system has not answered for %v", hangPatience))
-	p.Advice = "see whether its server can be reached, or unmount it"
+	p.fail(fmt.Errorf("not counted, for its file system has not answered for %v; see whether its server can be reached, or unmount it", hangPatience))
 	return agent.Holder{}
 }
 
@@ -165,9 +164,9 @@ func (p *ProjectStatus) count(ctx context.Context, opt queue.Options, user agent
 	defer func() {
 		switch dir := quote.Shell(p.Path); {
 		case p.State == agent.StateMissing:
-			p.Advice = "agent remove " + dir + ", if it does not come back"
+			p.Advice = "agent remove " + dir
 		case p.NeedsAttention():
-			p.Advice = "agent doctor --project " + dir + " looks closer"
+			p.Advice = "agent doctor --project " + dir
 		}
 	}()
 	sp, err := spoolfiles.OpenExisting(p.Path)

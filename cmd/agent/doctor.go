@@ -91,11 +91,21 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	f.Status.Projects = slices.DeleteFunc(f.Status.Projects, func(p status.ProjectStatus) bool {
 		file := files[p.Path]
 		killed := file != "" && p.State == agent.StateStopped
-		if killed {
+		// An agent that has just started may be about to serve it.
+		if info, err := os.Stat(file); killed && err == nil && time.Since(info.ModTime()) > time.Minute {
 			os.Remove(file)
 		}
 		return killed || doctor.IsScratch(p.Path)
 	})
+	known, _ := listed(c, f.Registry)
+	for i, p := range f.Status.Projects {
+		if p.State == agent.StateMissing && !slices.Contains(known, p.Path) && files[p.Path] == "" {
+			f.Status.Projects[i].Advice = ""
+			if _, err := os.Stat(p.Path); err == nil {
+				f.Status.Projects[i].Error = "not a project yet; 'agent add' makes it one"
+			}
+		}
+	}
 	if refused != nil {
 		f.Status.Problem = "configuration refused: " + quote.Error(refused)
 	}

@@ -69,6 +69,9 @@ queue get new ids.`,
 			if ids {
 				return usage("--id needs --follow")
 			}
+			if timeout <= 0 {
+				return usage("--timeout must be more than 0, such as 500ms or 5s")
+			}
 			sp, q, err := o.openQueue(spoolfiles.Open)
 			if sp == nil {
 				return err
@@ -164,7 +167,11 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	if gerr != nil {
 		return fmt.Errorf("%w; the signals return to the queue after reply_ttl, since they cannot be given back now: %w", err, gerr)
 	}
-	return fmt.Errorf("%w; back in the queue: %d signals", err, n)
+	word := "signals"
+	if n == 1 {
+		word = "signal"
+	}
+	return fmt.Errorf("%w; back in the queue: %d %s", err, n, word)
 }
 
 // hand runs a command on a reply that has signals, and keeps the reply meanwhile

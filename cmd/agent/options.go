@@ -174,6 +174,17 @@ func stateDir() (string, error) {
 	return filepath.Join(dir, "spool-agent"), err
 }
 
+// userAgent is the process of the agent that serves all projects of this user; 0
+// if none runs.
+func userAgent() int {
+	state, err := stateDir()
+	h, running, uerr := agent.User(state)
+	if err != nil || uerr != nil || !running {
+		return 0
+	}
+	return h.PID
+}
+
 // projectRegistry is where projects are registered: below the home directory, which
 // all shells and hooks know, and not where a variable says that only some have.
 func projectRegistry() (registry.Registry, error) {

@@ -39,18 +39,31 @@ are not in the queue.`,
 			}
 			defer sp.Close()
 			out := bufio.NewWriter(os.Stdout)
+			some := false
 			each := func(s signal.Signal) error {
+				some = true
 				_, err := out.WriteString(lineOf(s, asJSON) + "\n")
 				return err
 			}
 			malformed := func(n int, err error) {
 				complain(fmt.Errorf("warning: line %d of the queue is no signal: %w", n, err))
 			}
-			return errors.Join(q.Peek(cmd.Context(), each, malformed), out.Flush())
+			err = errors.Join(q.Peek(cmd.Context(), each, malformed), out.Flush())
+			if err == nil && !some && !asJSON {
+				noteNone()
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON Lines, also on a terminal")
 	return cmd
+}
+
+// noteNone tells a person, who sees nothing, that there is nothing.
+func noteNone() {
+	if onTerminal(os.Stdout) {
+		fmt.Fprintln(os.Stderr, "no signals")
+	}
 }
 
 // lineOf is a signal as standard output shall have it: for people if that is a
@@ -70,6 +83,9 @@ func printSignals(lines io.Reader, asJSON bool) error {
 		return err
 	}
 	all, err := io.ReadAll(lines)
+	if err == nil && len(all) == 0 {
+		noteNone()
+	}
 	for line := range bytes.Lines(all) {
 		if s, malformed := signal.ParseLine(line); malformed == nil && err == nil {
 			_, err = fmt.Println(lineOf(s, false))

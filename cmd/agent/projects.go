@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"spoolagent/agent"
 	"spoolagent/agent/registry"
 	"spoolagent/configs"
 	"spoolagent/spoolfiles"
@@ -64,10 +63,8 @@ func add(ctx context.Context, dir string) error {
 		word = "is registered already:"
 	}
 	prospect := "no agent is running; 'agent setup' has one run from now on"
-	if state, err := stateDir(); err == nil {
-		if h, running, err := agent.User(state); err == nil && running {
-			prospect = fmt.Sprintf("the agent (pid %d) serves it", h.PID)
-		}
+	if pid := userAgent(); pid != 0 {
+		prospect = fmt.Sprintf("the agent (pid %d) serves it", pid)
 	}
 	fmt.Fprintf(os.Stderr, "%s %s; %s\n", word, place(dir), prospect)
 	return nil

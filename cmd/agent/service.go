@@ -113,7 +113,7 @@ still connected are named.`
 	uninstall := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := uninstall(cmd, args)
-		if err == nil {
+		if err == nil || unmanaged(err) != nil {
 			noteHooks(cmd.Context())
 		}
 		return err
@@ -148,12 +148,44 @@ func serviceVerb(name, short, nothing string, do func(*service.Service, context.
 		Short: short,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := service.New()
-			if err != nil {
-				return err
+			if err == nil {
+				err = tell(s, nothing, func() error { return do(s, cmd.Context()) })
 			}
-			return tell(s, nothing, func() error { return do(s, cmd.Context()) })
+			if none := unmanaged(err); none != nil {
+				return withoutManager(cmd.Context(), none, name == "stop" || name == "uninstall")
+			}
+			return err
 		},
 	}
+}
+
+// unmanaged returns the error that says that no service manager can be reached, if
+// it is in this one.
+func unmanaged(err error) *service.NoManagerError {
+	var none *service.NoManagerError
+	errors.As(err, &none)
+	return none
+}
+
+// withoutManager is the error of a verb for which no service manager can be
+// reached: it names the agent that runs all the same. How to run one does not
+// belong to a verb that ends the service.
+func withoutManager(ctx context.Context, none *service.NoManagerError, ends bool) error {
+	pid := userAgent()
+	if !ends && pid != 0 {
+		return fmt.Errorf("an agent runs already (pid %d), but %w", pid, none)
+	}
+	if !ends {
+		return none
+	}
+	none.Advice = "if cron starts an agent, remove its line, which begins with @reboot, with 'crontab -e'"
+	if pid != 0 {
+		none.Advice = fmt.Sprintf("an agent runs (pid %d); 'kill %d' ends it\n%s", pid, pid, none.Advice)
+	}
+	if serviceState(ctx).Installed {
+		return fmt.Errorf("the service is installed, but %w", none)
+	}
+	return fmt.Errorf("there is no service: %w", none)
 }
 
 // tell prints what is done to the service, or that there was nothing to do.
@@ -194,7 +226,14 @@ on. To run it again does what is missing.`,
 					failed = true
 				}
 			}
-			step("installing the service", func() error { return o.install(ctx, false) })
+			step("installing the service", func() error {
+				err := o.install(ctx, false)
+				if pid := userAgent(); unmanaged(err) != nil && pid != 0 {
+					fmt.Fprintf(os.Stderr, "no service manager can be reached, but an agent runs (pid %d)\n", pid)
+					return nil
+				}
+				return err
+			})
 			if len(tools) > 0 {
 				connect := hooksInstallCommand(o)
 				connect.SetContext(ctx)

@@ -41,6 +41,9 @@ or a configuration that is refused.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if cmd.Flags().Changed("interval") && (!watched || interval < leastInterval) {
+				return usage("--interval goes with --watch, and must be at least %v", leastInterval)
+			}
 			for last := error(nil); ; {
 				f, err := o.facts(ctx)
 				switch {
@@ -57,13 +60,15 @@ or a configuration that is refused.`,
 					err = o.showStatus(f, watched)
 				}
 				last = exitOf(f)
+				if f.ConfigErr != nil && !asJSON {
+					last = &exit{status: exitFailed} // it has been said
+				}
 				if err != nil || !watched {
 					return cmp.Or(err, last)
 				}
 				select {
 				case <-ctx.Done():
-				// A slip of the finger must not occupy a processor.
-				case <-time.After(max(interval, 50*time.Millisecond)):
+				case <-time.After(interval):
 				}
 			}
 		},
@@ -73,6 +78,9 @@ or a configuration that is refused.`,
 	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "with --watch, look every `TIME`")
 	return cmd
 }
+
+// leastInterval keeps a slip of the finger from occupying a processor.
+const leastInterval = 50 * time.Millisecond
 
 // exitOf is the exit status that the facts ask for.
 func exitOf(f doctor.Facts) error {
