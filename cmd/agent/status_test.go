@@ -202,8 +202,8 @@ func TestHeadOfAReport(t *testing.T) {
 	}{
 		{facts(running), "agent running, pid 7, version v0.0.0, since 2026-01-0"},
 		{facts(running), "\nwarning agent.version: the running agent is version v0.0.0, this program is version v0.0.1\n  do: kill 7"},
-		{facts(problem), "\nfailure agent.running: configuration refused: x\n"},
-		{refused, "\nfailure config: x:1: unknown key\n"},
+		{facts(problem), "\nfailure agent.running: configuration refused: x; fix it, and have the agent read it again\n"},
+		{refused, "\nfailure config: x:1: unknown key; edit the file\n"},
 		{refused, "no agent is running; to start one: agent install\n"},
 		{none, "no agent is running; to start one: agent run\n"},
 	} {
