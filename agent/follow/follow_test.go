@@ -205,8 +205,8 @@ func TestFollowCannotAcknowledge(t *testing.T) {
 		deliver := cfg.Deliver
 		cfg.Deliver = func(ctx context.Context, b Batch) error {
 			reply := filepath.Join(p, ".spool", "control", b.ID+spoolfiles.ReplySuffix)
-			// A directory of that name cannot be removed as a file.
-			if err := errors.Join(os.Rename(reply, aside), os.Mkdir(reply, 0o700)); err != nil {
+			// A directory that is not empty cannot be removed.
+			if err := errors.Join(os.Rename(reply, aside), os.MkdirAll(filepath.Join(reply, "x"), 0o700)); err != nil {
 				return err
 			}
 			return deliver(ctx, b)
