@@ -96,12 +96,12 @@ var mutants = []mutant{
 	},
 	{
 		"a registration is not synced",
-		replacement{"agent/registry/registry.go", "[]byte(text), parent, true)", "[]byte(text), parent, false)"},
+		replacement{"agent/registry/registry.go", "[]byte(text), dir, true)", "[]byte(text), dir, false)"},
 		"TestAddedProjectStays",
 	},
 	{
 		"the registry is not synced",
-		replacement{"agent/registry/registry.go", "	return dir.Sync()\n", "	return nil\n"},
+		replacement{"agent/registry/registry.go", "	return errors.Join(err, dir.Sync())\n", "	return err\n"},
 		"TestAddedProjectStays",
 	},
 }
