@@ -36,9 +36,7 @@
 //     to do.
 //   - A file system that does not answer holds up its own worker only. A scan has
 //     a goroutine of its own, gives its slot back after slotTime, and nothing that
-//     may hang is done under a mutex. That it hangs is shown in the project's state, but
-//     not if it does so while a worker looks, between scans, whether something has
-//     changed.
+//     may hang is done under a mutex. That it hangs is logged.
 //   - A scan ends after scanTime, between two batches, and the next one goes on.
 //     Only the wait for a queue's lock that another program holds goes on for as
 //     long as it takes, in the kernel's own line.

@@ -117,7 +117,7 @@ func sign(dir *spoolfiles.Dir, self Holder) error {
 	defer f.Close()
 	info, err := dir.Lstat(holderName)
 	if err == nil && info.Links > 1 {
-		err = errors.New("has other names; remove it")
+		err = fmt.Errorf("%s has other names; remove it", filepath.Join(dir.Path(), holderName))
 	}
 	if err == nil {
 		_, err = f.WriteAt(append(line, '\n'), 0)

@@ -65,7 +65,7 @@ type worker struct {
 
 	events   chan struct{} // one slot: there is something to do
 	requests chan struct{} // one slot: there is a request, which does not wait for a pause to end
-	full     atomic.Bool   // the next scan is a full one, and is made whether anything has changed or not
+	full     atomic.Bool   // the next scan is a full one
 
 	// What follows belongs to the goroutine of run, and during a scan to the scan.
 	made      bool          // there was a spool: none is made again

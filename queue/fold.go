@@ -22,8 +22,8 @@ type Result struct {
 
 	// Rejects names the rejected ones, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject
-	// Failed: drops could not be read or moved, and stay where they are, or something
-	// could not be tidied up. The error is that of the first.
+	// Failed: drops could not be read or moved, and stay where they are; or something
+	// could not be tidied up, or noted. The error is that of the first.
 	Failed error
 	// Due is when there is more to do: a drop that does not parse ceases to be
 	// fresh, or a reply returns. Zero if there is nothing.

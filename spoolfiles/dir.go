@@ -45,8 +45,7 @@ func (i Info) Is(other Info) bool { return os.SameFile(i.fi, other.fi) }
 
 func lstat(root *os.Root, name string) (Info, error) { return infoOf(root.Lstat(name)) }
 
-// Stat describes an open file.
-func Stat(f *os.File) (Info, error) { return infoOf(f.Stat()) }
+func stat(f *os.File) (Info, error) { return infoOf(f.Stat()) }
 
 // Ours reports whether the file belongs to this user. It always does where the
 // system has no user numbers.
@@ -197,7 +196,7 @@ func openAs(root *os.Root, name string, flag int, want fs.FileMode) (*os.File, I
 		if err != nil {
 			return nil, before, err
 		}
-		info, err := Stat(f)
+		info, err := stat(f)
 		if err == nil && info.Is(before) {
 			return f, info, nil
 		}

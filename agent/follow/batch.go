@@ -21,6 +21,8 @@ type Batch struct {
 	// Signals are JSON Lines, in canonical form but for the ids, and complete:
 	// the file does not end early, whatever happens to the follower.
 	Signals *os.File
+
+	Count int // of the signals
 }
 
 // errUnfit says that a reply is none that an agent or a follower could have made.
@@ -50,26 +52,27 @@ func openBatch(sp *spoolfiles.Spool, id string, ids bool) (Batch, error) {
 	// The name is not needed any more. Where an open file keeps it, it goes
 	// with the other abandoned ones.
 	sp.Tmp.Remove(tmp)
-	err = copySignals(out, f, id, ids)
+	n, err := copySignals(out, f, id, ids)
 	if _, serr := out.Seek(0, io.SeekStart); err == nil {
 		err = serr
 	}
 	if err != nil {
 		return Batch{}, errors.Join(fmt.Errorf("copying signals: %w", err), out.Close())
 	}
-	return Batch{id, out}, nil
+	return Batch{id, out, n}, nil
 }
 
 // copySignals copies the signals of a batch, one a line, in canonical form, with
-// or without ids.
-func copySignals(to io.Writer, from io.Reader, batch string, ids bool) error {
+// or without ids, and counts them.
+func copySignals(to io.Writer, from io.Reader, batch string, ids bool) (n int, err error) {
 	in, out := bufio.NewScanner(from), bufio.NewWriter(to)
 	in.Buffer(nil, maxSignal)
 	var line []byte
-	for n := 1; in.Scan(); n++ {
+	for in.Scan() {
+		n++
 		s, err := signal.ParseLine(in.Bytes())
 		if err != nil {
-			return fmt.Errorf("%w: line %d: %w", errUnfit, n, err)
+			return n, fmt.Errorf("%w: line %d: %w", errUnfit, n, err)
 		}
 		line = append(s.AppendLine(line[:0]), '\n')
 		rest := line
@@ -78,11 +81,11 @@ func copySignals(to io.Writer, from io.Reader, batch string, ids bool) error {
 			rest = line[1:] // a canonical line has at least recorded_at
 		}
 		if _, err := out.Write(rest); err != nil {
-			return err
+			return n, err
 		}
 	}
 	if err := in.Err(); err != nil {
-		return fmt.Errorf("%w: %w", errUnfit, err)
+		return n, fmt.Errorf("%w: %w", errUnfit, err)
 	}
-	return out.Flush()
+	return n, out.Flush()
 }

@@ -1,11 +1,9 @@
 package follow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
 
@@ -119,13 +117,13 @@ func (f *follower) handOver(ctx context.Context, id string) (signals bool, err e
 		return false, fmt.Errorf("opening a reply: %w", err)
 	}
 	defer b.Signals.Close()
-	if info, err := b.Signals.Stat(); err == nil && info.Size() > 0 {
+	if b.Count > 0 {
 		signals = true
 		stop := f.keepAlive(id)
 		err = f.cfg.Deliver(ctx, b)
 		stop()
 		if err != nil && f.cfg.IDs {
-			f.report(stays(io.NewSectionReader(b.Signals, 0, info.Size()))) // what was not delivered may still be read
+			f.report(stays(b.Count))
 		} else if err != nil {
 			if rerr := f.giveBack(context.WithoutCancel(ctx), id, time.Second); rerr != nil {
 				err = fmt.Errorf("%w; the signals cannot be given back now, so the next follower gets them, or they return to the queue after reply_ttl: %w", err, rerr)
@@ -146,13 +144,12 @@ func (f *follower) handOver(ctx context.Context, id string) (signals bool, err e
 }
 
 // stays says what becomes of a batch that was not delivered, but keeps its ids.
-func stays(signals io.Reader) error {
-	data, err := io.ReadAll(signals)
-	what := fmt.Sprintf("%d signals stay", bytes.Count(data, []byte("\n")))
-	if what == "1 signals stay" {
+func stays(signals int) error {
+	what := fmt.Sprintf("%d signals stay", signals)
+	if signals == 1 {
 		what = "1 signal stays"
 	}
-	return errors.Join(err, errors.New(what+" for the next follower; without one they return to the queue after reply_ttl"))
+	return errors.New(what + " for the next follower; without one they return to the queue after reply_ttl")
 }
 
 // giveBack returns a reply to the queue.

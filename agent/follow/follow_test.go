@@ -273,10 +273,10 @@ func TestCopySignals(t *testing.T) {
 			loose.Write(append(s.AppendLine(nil), '\n'))
 		}
 		var copied, numbered bytes.Buffer
-		if err := copySignals(&copied, &loose, "ID", false); err != nil || copied.String() != plain.String() {
+		if _, err := copySignals(&copied, &loose, "ID", false); err != nil || copied.String() != plain.String() {
 			t.Fatalf("%v: %q", err, copied.String())
 		}
-		if err := copySignals(&numbered, &plain, "ID", true); err != nil {
+		if _, err := copySignals(&numbered, &plain, "ID", true); err != nil {
 			t.Fatal(err)
 		}
 		for i, line := range strings.SplitAfter(numbered.String(), "\n")[:n] {
@@ -288,7 +288,7 @@ func TestCopySignals(t *testing.T) {
 		}
 	})
 	for _, bad := range []string{"x\n", "\n", "{}\n", `{"recorded_at":1,"cwd":"/"}` + "\n\n", strings.Repeat(" ", maxSignal+1)} {
-		if err := copySignals(io.Discard, strings.NewReader(bad), "ID", false); !errors.Is(err, errUnfit) {
+		if _, err := copySignals(io.Discard, strings.NewReader(bad), "ID", false); !errors.Is(err, errUnfit) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
 	}

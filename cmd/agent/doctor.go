@@ -73,7 +73,9 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	f = doctor.Facts{Version: version(), Options: queueOptions(c), ConfigErr: refused}
 	f.Hooks = func(ctx context.Context) doctor.Hooks {
 		h := hookFacts(ctx)
-		h.Last = o.lastSignals(ctx)
+		if h.Last = newest(f.Status.Projects); len(o.projects) > 0 { // which are not all
+			h.Last = o.lastSignals(ctx)
+		}
 		return h
 	}
 	f.Start, _ = spoolfiles.Start() // there is none where the working directory is gone
@@ -83,7 +85,8 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 	if f.Registry, err = projectRegistry(); err != nil {
 		return f, err
 	}
-	projects, files, err := o.toReport(c, f)
+	known, _ := listed(c, f.Registry) // the check of the registry says what is wrong
+	projects, files, err := o.toReport(known, f)
 	if err != nil {
 		return f, err
 	}
@@ -97,7 +100,6 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 		}
 		return killed || doctor.IsScratch(p.Path)
 	})
-	known, _ := listed(c, f.Registry)
 	for i, p := range f.Status.Projects {
 		if p.State == agent.StateMissing && !slices.Contains(known, p.Path) && files[p.Path] == "" {
 			f.Status.Projects[i].Advice = ""
@@ -116,15 +118,17 @@ func (o *options) facts(ctx context.Context) (f doctor.Facts, err error) {
 // toReport are the project of --project, or else all that are registered or
 // configured, that of this directory, and with their files those of agents that
 // were started for them alone.
-func (o *options) toReport(c configs.Config, f doctor.Facts) (projects []string, files map[string]string, err error) {
+func (o *options) toReport(known []string, f doctor.Facts) (projects []string, files map[string]string, err error) {
 	if len(o.projects) > 0 {
 		projects, err = absolute(o.projects)
 		return projects, nil, err
 	}
-	projects, _ = listed(c, f.Registry) // the check of the registry says what is wrong
-	if sp, err := spoolfiles.OpenExisting(spoolfiles.Find(f.Start)); f.Start != "" && err == nil {
-		projects = append(projects, sp.Project)
-		sp.Close()
+	projects = slices.Clone(known)
+	if f.Start != "" {
+		if sp, err := spoolfiles.OpenExisting(spoolfiles.Find(f.Start)); err == nil {
+			projects = append(projects, sp.Project)
+			sp.Close()
+		}
 	}
 	alone, _ := foreground(f.StateDir).List()
 	files = map[string]string{}

@@ -52,20 +52,28 @@ LAST SIGNAL is when the newest signal of the tool was folded, in any project.`,
 	return cmd
 }
 
-// lastSignals are the times of the newest signal from each source, over all projects.
+// lastSignals are the times of the newest signal from each source, over all
+// projects that are registered or configured.
 func (o *options) lastSignals(ctx context.Context) map[string]time.Time {
-	last := map[string]time.Time{}
 	c, err := o.load()
 	if err != nil {
 		c = configs.Default()
 	}
-	reg, err := projectRegistry()
-	if err != nil {
-		return last
+	state, err := stateDir()
+	reg, rerr := projectRegistry()
+	if err != nil || rerr != nil {
+		return nil
 	}
 	projects, _ := listed(c, reg)
-	report, _ := status.Report(ctx, status.Config{Projects: projects, Options: queueOptions(c)}) // if it is interrupted, so is the command
-	for _, p := range report.Projects {
+	// If it is interrupted, so is the command.
+	r, _ := status.Report(ctx, status.Config{StateDir: state, Projects: projects, Options: queueOptions(c)})
+	return newest(r.Projects)
+}
+
+// newest are the times of the newest signal from each source, over these projects.
+func newest(projects []status.ProjectStatus) map[string]time.Time {
+	last := map[string]time.Time{}
+	for _, p := range projects {
 		for source, came := range p.Activity {
 			if came.Last.After(last[source]) {
 				last[source] = came.Last

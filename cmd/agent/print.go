@@ -82,16 +82,26 @@ func printSignals(lines io.Reader, asJSON bool) error {
 		_, err := io.Copy(os.Stdout, lines)
 		return err
 	}
-	all, err := io.ReadAll(lines)
-	if err == nil && len(all) == 0 {
-		noteNone()
-	}
-	for line := range bytes.Lines(all) {
-		if s, malformed := signal.ParseLine(line); malformed == nil && err == nil {
-			_, err = fmt.Println(lineOf(s, false))
+	in := bufio.NewReader(lines)
+	for some := false; ; some = true {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF && !some && len(line) == 0 {
+			noteNone()
+		}
+		if err == io.EOF && len(line) == 0 {
+			return nil
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		text := string(bytes.TrimSuffix(line, []byte("\n")))
+		if s, err := signal.ParseLine(line); err == nil {
+			text = lineOf(s, false)
+		}
+		if _, err := fmt.Println(text); err != nil {
+			return err
 		}
 	}
-	return err
 }
 
 // readable is a signal in one line of at most width characters: when, where from,
