@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -294,7 +295,7 @@ func drop(t *testing.T, project, tool string) {
 	t.Helper()
 	var err error
 	for range 100 {
-		err = spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil))
+		err = agenttest.DropSignal(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool})
 		if err == nil {
 			return
 		}

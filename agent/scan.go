@@ -82,7 +82,7 @@ func (w *worker) open() (*spoolfiles.Spool, error) {
 		if w.lock, err = lock(sp.Root, w.signed, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
 		}
-	case sp.Stale() || !filelock.Valid(w.lock):
+	case w.full.Load() && sp.Stale(), !filelock.Valid(w.lock):
 		err = errMoved
 		w.release()
 	}

@@ -115,7 +115,7 @@ func (q *Queue) copyCells(h *held, t *transaction) error {
 		step = advance
 	}
 	for i := 0; ; i++ {
-		if i == t.Blanks {
+		if i == t.Blanks && t.Pieces > 0 {
 			if err := q.trim(h, t); err != nil {
 				return err
 			}
@@ -209,6 +209,9 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 		err = q.publish(t.ID)
 	case returnVerb:
 		err = gone(q.sp.Control.Remove(t.ID + spoolfiles.ReturningSuffix))
+	}
+	if err == nil && t.Pieces == 0 {
+		err = q.trim(h, t) // last, for it takes a file system longer than the rest
 	}
 	if err != nil {
 		return err

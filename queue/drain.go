@@ -41,6 +41,7 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *Resul
 		return 0, fmt.Errorf("draining: %q is no valid id", id)
 	}
 	err = q.locked(ctx, func(h *held) error {
+		res.Missed = h.ledger.EvictedSince()
 		if err := q.fold(ctx, h, 0, res); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (q *Queue) writeReply(h *held, id string) error {
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(f)
+	out := bufio.NewWriterSize(f, bufferSize)
 	err = copySignals(out, io.NewSectionReader(h.f, 0, h.info.Size), nil)
 	if err = errors.Join(err, out.Flush()); err == nil && q.opt.Fsync {
 		err = f.Sync()

@@ -15,10 +15,11 @@ import (
 
 // Result says what was done.
 type Result struct {
-	Folded   int // signals that came in, evicted ones included
-	Evicted  int // signals that the cap pushed out
-	Returned int // signals of replies that nobody acknowledged
-	Rejected int // drops, requests, and lines of the queue, that were none
+	Folded   int   // signals that came in, evicted ones included
+	Evicted  int   // signals that the cap pushed out
+	Returned int   // signals of replies that nobody acknowledged
+	Rejected int   // drops, requests, and lines of the queue, that were none
+	Missed   int64 // signals that the cap had pushed out since the drain before this one
 
 	// Rejects names the rejected ones, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject

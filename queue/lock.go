@@ -68,11 +68,9 @@ func (q *Queue) open(ctx context.Context, flag int) (*held, error) {
 			h := &held{lock: lock, f: f}
 			h.info, err = q.stat()
 			opened, oerr := f.Stat()
-			locked, lerr := lock.Stat()
 			there, terr := os.Lstat(q.path(FileName))
-			err = errors.Join(err, oerr, lerr, terr)
-			same := err == nil && os.SameFile(opened, there) && filelock.Valid(lock)
-			if same && (lockName() != FileName || os.SameFile(opened, locked)) {
+			err = errors.Join(err, oerr, terr)
+			if err == nil && os.SameFile(opened, there) && filelock.Valid(lock) {
 				return h, nil
 			}
 			err = errors.Join(err, lock.Unlock())

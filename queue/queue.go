@@ -58,6 +58,9 @@ func New(sp *spoolfiles.Spool, opt Options, shape *Shape) *Queue {
 	return &Queue{sp: sp, opt: opt, shape: shape, plain: opt.Plain}
 }
 
+// Fsync reports whether what is taken is on the disk before it leaves the queue.
+func (q *Queue) Fsync() bool { return q.opt.Fsync }
+
 func (q *Queue) next(what string, n int64) int64 {
 	if q.step != nil {
 		n = q.step(what, n)

@@ -17,6 +17,10 @@ import (
 // signal. Ours are far shorter; it bounds what a hostile queue makes us hold.
 const maxLine = 16 << 20
 
+// bufferSize is for files that are mostly shorter: fewer system calls, and still
+// few pages of memory that a command has to touch.
+const bufferSize = 32 << 10
+
 // line is one line of JSON Lines.
 type line struct {
 	number int   // from 1
@@ -36,7 +40,7 @@ var errEnough = errors.New("enough")
 
 // scan calls fn for each line. The line is valid during the call only.
 func scan(r io.Reader, fn func(*line) error) error {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, bufferSize)
 	var long []byte
 	for l := (line{number: 1}); ; l.number++ {
 		text, err := in.ReadSlice('\n')
@@ -127,7 +131,7 @@ func tailSum(f *os.File, size int64) (uint32, error) {
 	if _, err := f.ReadAt(buf, size-int64(len(buf))); err != nil {
 		return 0, err
 	}
-	return crc32.Checksum(buf, castagnoli()), nil
+	return crc32.ChecksumIEEE(buf), nil
 }
 
 // inspect returns what the queue has, from memory if it is still the same.
@@ -137,7 +141,11 @@ func (q *Queue) inspect(h *held) (content, error) {
 			return q.shape.content, nil
 		}
 	}
-	return contentOf(h.f, h.info.Size)
+	c, err := contentOf(h.f, h.info.Size)
+	if err == nil {
+		q.remember(h, c, h.info.Size)
+	}
+	return c, err
 }
 
 // account returns what the queue has, and the ledger with what other programs
@@ -149,8 +157,7 @@ func (q *Queue) account(h *held) (Ledger, content, error) {
 	return l, c, err
 }
 
-// remember keeps what the queue has after a change of ours, unless its size
-// shows that somebody else, who takes no lock, has written to it meanwhile.
+// remember keeps what the queue has, unless its size shows that somebody else, who takes no lock, has written to it meanwhile.
 func (q *Queue) remember(h *held, c content, size int64) {
 	sum, err := tailSum(h.f, h.info.Size)
 	known := err == nil && h.info.Size == size && !c.torn

@@ -7,7 +7,6 @@ import (
 
 	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
-	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
 
@@ -22,5 +21,5 @@ func options() queue.Options {
 // drop leaves a signal, as a hook does.
 func drop(t *testing.T, project, tool string) {
 	t.Helper()
-	agenttest.Must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
+	agenttest.Must(t, agenttest.DropSignal(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}))
 }

@@ -106,7 +106,6 @@ var errTimeout = errors.New("timed out")
 func obtain(ctx context.Context, q *queue.Queue, id string, timeout time.Duration, tell func(error)) error {
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, errTimeout)
 	defer cancel()
-	before, _ := q.Ledger() // what is wrong with it, the drain says
 	res, err := q.Take(limited, id)
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -116,7 +115,7 @@ func obtain(ctx context.Context, q *queue.Queue, id string, timeout time.Duratio
 	case err != nil:
 		return err
 	}
-	if n := before.EvictedSince(); n > 0 {
+	if n := res.Missed; n > 0 {
 		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
 	}
 	if res.Failed != nil {
@@ -146,7 +145,7 @@ func deliver(ctx context.Context, sp *spoolfiles.Spool, q *queue.Queue, id strin
 	if err == nil {
 		defer f.Close()
 		if len(command) == 0 {
-			err = copyOut(ctx, f, asJSON)
+			err = copyOut(ctx, f, asJSON, q.Fsync())
 		} else {
 			taker = command[0]
 			err = hand(ctx, sp, f, name, command)
@@ -200,15 +199,15 @@ const touchInterval = time.Second
 
 var errInterrupted = errors.New("interrupted")
 
-// copyOut copies signals to standard output, to the disk if that is one. If ctx
-// ends, what can be written soon still is: half a batch would come again as a
+// copyOut copies signals to standard output, with fsync to the disk if that is one. If
+// ctx ends, what can be written soon still is: half a batch would come again as a
 // whole.
-func copyOut(ctx context.Context, f io.Reader, asJSON bool) error {
+func copyOut(ctx context.Context, f io.Reader, asJSON, fsync bool) error {
 	copied := make(chan error, 1)
 	go func() { // nothing else interrupts a write to a full pipe
 		err := printSignals(f, asJSON)
-		// A file may find out only now that its disk is full.
-		if fi, serr := os.Stdout.Stat(); err == nil && serr == nil && fi.Mode().IsRegular() {
+		// The reply, which is on the disk, goes once this is done.
+		if fi, serr := os.Stdout.Stat(); err == nil && fsync && serr == nil && fi.Mode().IsRegular() {
 			err = os.Stdout.Sync()
 		}
 		copied <- err

@@ -52,7 +52,7 @@ func followSignals(ctx context.Context, o *options, ids, asJSON bool, command []
 	// only an interruption ends it.
 	interrupted := ctx
 	cfg.Deliver = func(_ context.Context, b follow.Batch) error {
-		err := copyOut(interrupted, b.Signals, asJSON)
+		err := copyOut(interrupted, b.Signals, asJSON, c.Fsync)
 		if err == errInterrupted || readerGone(err) {
 			return errEnded
 		}
