@@ -27,7 +27,8 @@ tool call, at the end of a turn or a session, and so on. The hooks do not run th
 program, and cannot block or fail the tool.
 
 The settings are the user's, or with --project DIR those of a project. git's
-hooks are always those of one repository: DIR, or where you are.`,
+hooks are always those of one repository: DIR, or where you are. Antigravity's
+are those of one project: give --project DIR.`,
 		Example: `  agent hooks list
   agent hooks install claude codex
   agent hooks install git --project ~/code/one`,
@@ -49,9 +50,9 @@ func hooksInstallCommand(o *options) *cobra.Command {
 		Use:   "install [TOOL...] [--then COMMAND] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
 		Long: `Adds our hooks to the settings of the tools, or without a name to those of all
-tools whose programs are in your PATH, but for git. Those of an older version are
-replaced, and all else is left as it is, to the byte. Before the first change, a
-copy of the file is kept beside it.
+tools whose programs are in your PATH, but for antigravity and git. Those of an
+older version are replaced, and all else is left as it is, to the byte. Before the
+first change, a copy of the file is kept beside it.
 
 With --then, the hooks at the ends of a turn or a session and before a compaction
 run COMMAND as well, once their signal is stored, and the tool waits for it: up to
@@ -118,11 +119,11 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 	return cmd
 }
 
-// here are the tools whose programs are in PATH, but for git, whose hooks are
-// those of a repository.
+// here are the tools whose programs are in PATH, but for those whose hooks are of
+// one project or repository.
 func here() (names []string) {
 	for _, t := range hooks.Tools() {
-		if t.Here() && !t.OfRepository() {
+		if t.Here() && !t.OfProject() {
 			names = append(names, t.Name)
 		}
 	}

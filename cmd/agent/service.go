@@ -208,9 +208,9 @@ func setupCommand(o *options) *cobra.Command {
 		Use:   "setup [--yes]",
 		Short: "Install the agent, connect the tools that are here, and test it",
 		Long: `Does 'agent install', then 'agent hooks install' for the tools whose programs are
-in your PATH, but for git; then it sends a signal through the agent. It shows
-what it is about to do, and asks. If one step fails, it says what to do, and goes
-on. To run it again does what is missing.`,
+in your PATH, but for antigravity and git; then it sends a signal through the
+agent. It shows what it is about to do, and asks. If one step fails, it says what
+to do, and goes on. To run it again does what is missing.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tools := here()
 			fmt.Fprintf(os.Stderr, "This installs the agent as a service of yours, connects your tools (%s), and sends a test signal.\n",

@@ -45,6 +45,9 @@ func program() string {
 // with status 2 then, by which a hook vetoes what the tool does. It is for every
 // sh, zsh and fish.
 //
+// It prints nothing, except for Antigravity: that parses the answer, and where it
+// cannot, the tool call fails.
+//
 // There is no variable in it, since Gemini CLI puts in their values by itself,
 // and no quotes are right for all of them. What becomes of ~ is not split.
 // Windows has no such shell: there it is the program alone.
@@ -55,7 +58,8 @@ func command(goos, program, source string) string {
 		}
 		return program + " " + source
 	}
-	return "[ -x " + program + " ] && exec " + program + " " + source + "; sh ~/" + place.Share + "/hook.sh " + source + " 2>/dev/null || cat >/dev/null 2>&1; exit 0"
+	answer := map[string]string{"antigravity": "echo {}; "}[source]
+	return answer + "[ -x " + program + " ] && exec " + program + " " + source + "; sh ~/" + place.Share + "/hook.sh " + source + " 2>/dev/null || cat >/dev/null 2>&1; exit 0"
 }
 
 // inQuotes puts text between single quotes, for every sh, zsh and fish: in fish a
@@ -98,7 +102,7 @@ func lazy(expression string) func() *regexp.Regexp {
 }
 
 // commandForm is the form of what command returns, for a shell or for Windows.
-var commandForm = lazy(`^(?:\[ -x (\S+) \] && exec \S+ ([a-z]+);.*|"?(.+\.exe)"? ([a-z]+))$`)
+var commandForm = lazy(`^(?:(?:echo \{\}; )?\[ -x (\S+) \] && exec \S+ ([a-z]+);.*|"?(.+\.exe)"? ([a-z]+))$`)
 
 // wasInstalled reports whether some version installs or has installed this
 // command, from whatever place. A hook is ours if it runs such a command, and

@@ -59,8 +59,9 @@ func fixtures(t *testing.T, tool Tool) (events []string) {
 }
 
 // The installed command, by the shell: with the program, with the script alone,
-// or with neither, it reads all of its input, prints nothing and ends with 0. With
-// one of the two, the event is stored, under the tool's name.
+// or with neither, it reads all of its input, prints nothing, or for Antigravity an
+// empty object, and ends with 0. With one of the two, the event is stored, under the
+// tool's name.
 func TestCommands(t *testing.T) {
 	script, err := os.ReadFile("../hook.sh")
 	if err != nil {
@@ -76,6 +77,10 @@ func TestCommands(t *testing.T) {
 		for _, tool := range Tools() {
 			if _, ok := tool.edit.(settings); !ok {
 				continue
+			}
+			answer := ""
+			if tool.Name == "antigravity" {
+				answer = "{}\n"
 			}
 			events := append(fixtures(t, tool), large, "x")
 			for i, home := range []string{"home", `a "b" 'c' $d`, "new\nline", "Grüße"} {
@@ -101,7 +106,7 @@ func TestCommands(t *testing.T) {
 							cmd.Dir = project
 							// In another locale, fish finds no home with such a name.
 							cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, home), "LC_ALL=C.UTF-8"}
-							runCommand(t, cmd, event)
+							runCommand(t, cmd, event, answer)
 							drops, _ := filepath.Glob(filepath.Join(project, ".spool", "incoming", "*."+tool.Name+".json"))
 							switch {
 							case there == "neither" && len(drops) > 0:
@@ -128,6 +133,7 @@ func TestCommandRecognized(t *testing.T) {
 	for _, text := range []string{
 		command("linux", "~/.local/share/spool-agent/bin/spool-hook", "claude"),
 		command("darwin", "/opt/homebrew/bin/spool-hook", "codex"),
+		command("linux", "/usr/bin/spool-hook", "antigravity"),
 		command("windows", "C:/Users/u/.local/share/spool-agent/bin/spool-hook.exe", "cursor"),
 		command("windows", "C:/Users/A B/.local/share/spool-agent/bin/spool-hook.exe", "gemini"),
 		earlier[0], earlier[1],
@@ -141,7 +147,7 @@ func TestCommandRecognized(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"", " ", "notify", "spool-hook", "spool-hook mine", "[ -x ", "[ -x /usr/bin/spool-hook ]"} {
+	for _, text := range []string{"", " ", "echo {}; " + installed, strings.TrimPrefix(command("linux", "/usr/bin/spool-hook", "antigravity"), "echo {}; "), "notify", "spool-hook", "spool-hook mine", "[ -x ", "[ -x /usr/bin/spool-hook ]"} {
 		if wasInstalled(text) {
 			t.Errorf("%q is taken for one of ours", text)
 		}
@@ -177,7 +183,7 @@ func TestThen(t *testing.T) {
 			cmd := exec.Command(path, append(slices.Clone(shell[1:]), "-c", text)...)
 			cmd.Dir = project
 			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C.UTF-8"}
-			runCommand(t, cmd, `{"hook_event_name":"Stop"}`)
+			runCommand(t, cmd, `{"hook_event_name":"Stop"}`, "")
 			if ran := get(t, project, "ran"); !strings.HasSuffix(ran, ".claude.json\n") {
 				t.Errorf("%v: %s ran and saw %q", shell, then, ran)
 			}
@@ -191,7 +197,7 @@ func TestThen(t *testing.T) {
 	}
 }
 
-func runCommand(t *testing.T, cmd *exec.Cmd, input string) {
+func runCommand(t *testing.T, cmd *exec.Cmd, input, answer string) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -206,7 +212,7 @@ func runCommand(t *testing.T, cmd *exec.Cmd, input string) {
 	}()
 	out, err := cmd.CombinedOutput()
 	r.Close()
-	if err != nil || len(out) > 0 {
+	if err != nil || string(out) != answer {
 		t.Errorf("%q: %v, output %q", cmd.Args, err, out)
 	}
 	if err := <-fed; err != nil {
@@ -232,9 +238,18 @@ func TestTable(t *testing.T) {
 				Name   string `json:"hook_event_name"`
 				Action string `json:"agent_action_name"`
 				Event  string // Goose
+				// Antigravity does not say, but only these two have:
+				StepIdx           *int
+				TerminationReason string
 			}
 			if err := json.Unmarshal([]byte(text), &event); err != nil {
 				t.Fatal(err)
+			}
+			switch {
+			case event.StepIdx != nil:
+				event.Name = "PostToolUse"
+			case event.TerminationReason != "":
+				event.Name = "Stop"
 			}
 			documented = append(documented, cmp.Or(event.Name, event.Action, event.Event))
 		}

@@ -34,9 +34,12 @@
 //	          SubagentStop, Stop, StopFailure, PreCompact, PostCompact, SessionEnd
 //	cline     UserPromptSubmit, PostToolUse, PreCompact, TaskComplete, TaskCancel,
 //	          TaskError (the last one is the command line's)
+//	antigravity
+//	          PostToolUse, Stop
 //
-// Antigravity is not connected. Its events do not tell which they are, and its hooks
-// run in the directory of the settings, so that they do not know the project.
+// Antigravity is connected per project only: its hooks run in the directory of their
+// file, and those of the user do not know the project. Its events do not tell which
+// they are, but that of PostToolUse has a stepIdx, and that of Stop has not.
 //
 // VS Code runs the hooks of Claude Code and of Copilot CLI. It is connected with
 // either of them, and needs no connection of its own.
@@ -46,9 +49,9 @@
 // They are a shell command that runs spool-hook and, where that is missing,
 // hook.sh; OpenCode gets a plugin, Cline a script with that command for each event,
 // and git's hooks run git.sh, which runs hook.sh. None of them needs the agent.
-// Whatever happens, the command reads the event to its end, prints nothing and ends
-// with 0: a tool is not blocked, not even where all of it is gone, for which a shell
-// may have status 2, a veto.
+// Whatever happens, the command reads the event to its end, prints nothing, or for
+// Antigravity an empty object, and ends with 0: a tool is not blocked, not even where
+// all of it is gone, for which a shell may have status 2, a veto.
 //
 // Events are connected that tell what has happened; the few of them at which a
 // tool asks for leave (a prompt, a compaction, a push) always have it. The tool

@@ -160,7 +160,7 @@ func (w *world) golden(name string, want int) {
 }
 
 func TestEvents(t *testing.T) {
-	for _, tool := range []string{"claude", "cline", "codex", "codex-notify", "copilot", "cursor", "droid", "gemini", "goose", "kimi", "kiro", "qwen", "unknown", "windsurf"} {
+	for _, tool := range []string{"antigravity", "claude", "cline", "codex", "codex-notify", "copilot", "cursor", "droid", "gemini", "goose", "kimi", "kiro", "qwen", "unknown", "windsurf"} {
 		for _, sh := range agenttest.Shells {
 			t.Run(tool+" "+strings.Join(sh, " "), func(t *testing.T) {
 				w := newWorld(t)

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,9 @@ func (s *Setup) off(t Tool, project, file string) string {
 	if t.Name == "codex" {
 		return s.untrusted(t, project, file)
 	}
+	if data, _, _ := read(file); t.Name == "antigravity" && !json.Valid(data) {
+		return file + " is ignored, since it has comments or trailing commas"
+	}
 	return ""
 }
 
@@ -41,7 +45,10 @@ func (s *Setup) settings(t Tool, project, name string) []string {
 	if filepath.IsAbs(name) {
 		return []string{name}
 	}
-	paths := []string{filepath.Join(t.home(s.home), name)}
+	var paths []string
+	if !t.OfProject() {
+		paths = append(paths, filepath.Join(t.home(s.home), name))
+	}
 	if project != "" {
 		paths = append(paths, filepath.Join(project, t.project, name))
 	}

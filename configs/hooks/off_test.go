@@ -21,9 +21,12 @@ func TestBlockers(t *testing.T) {
 			for _, blocks := range []bool{true, false} {
 				s := newSetup(t)
 				path := b.file
-				if filepath.IsAbs(path) {
+				switch {
+				case filepath.IsAbs(path):
 					path = filepath.Join(s.home, "managed"+filepath.Ext(path))
-				} else {
+				case tool.OfProject():
+					path = filepath.Join(s.home, tool.project, path)
+				default:
 					path = filepath.Join(tool.home(s.home), path)
 				}
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -90,6 +93,35 @@ func TestBlockersOfProject(t *testing.T) {
 		put(t, text, path)
 		if off := s.off(claude, project, ""); off != "" {
 			t.Errorf("%s: off is %q", text, off)
+		}
+	}
+}
+
+// Antigravity is connected in one project only. It ignores a file that is more than
+// JSON, and our hooks where they are switched off.
+func TestAntigravity(t *testing.T) {
+	s := newSetup(t)
+	refused(t, s, "antigravity", "", "connect them one by one, with --project DIR")
+	project := filepath.Join(s.home, "p")
+	for text, off := range map[string]string{
+		"{\n  \"lint\": {\"enabled\": false, \"Stop\": [{\"command\": \"./lint.sh\"}]}\n}\n": "",
+		"{\n  // mine\n  \"lint\": {}\n}\n":                                                  "PATH is ignored, since it has comments or trailing commas",
+		"{\"lint\": {\"Stop\": [],}}":                                                        "PATH is ignored, since it has comments or trailing commas",
+		`{"spool-agent": {"enabled": false}}`:                                                "spool-agent.enabled = false in PATH",
+		`{"spool-agent": {"enabled": true}, "": 1}`:                                          "",
+	} {
+		path := put(t, text, project, ".agents", "hooks.json")
+		install(t, s, "antigravity", project)
+		off = strings.ReplaceAll(off, "PATH", path)
+		if st := s.Check(t.Context(), tool(t, "antigravity"), project); st.State != Connected || st.Off != off || st.Err != nil {
+			t.Errorf("%s\n%+v, want %q", text, st, off)
+		}
+		if all := connections(t, s); len(all) != 1 || all[0].Project != project || all[0].Off != off {
+			t.Errorf("connections: %+v", all)
+		}
+		uninstall(t, s, "antigravity", project)
+		if got := get(t, path); got != text {
+			t.Errorf("%s\nbecame %s", text, got)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestClineRuns(t *testing.T) {
 					for _, event := range events {
 						cmd := exec.Command(argv[0], argv[1:]...)
 						cmd.Dir = project
-						runCommand(t, cmd, event)
+						runCommand(t, cmd, event, "")
 						drops, _ := filepath.Glob(filepath.Join(project, ".spool", "incoming", "*.cline.json"))
 						if len(drops) != 1 {
 							t.Fatalf("%s: drops %q", argv, drops)

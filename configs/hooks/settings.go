@@ -13,13 +13,14 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// settings edits a tool's settings: a JSON object with a member "hooks", in
-// which each event has an array. Its elements are hooks or, in most tools, groups
-// with a matcher and with the hooks proper in an array of their own.
+// settings edits a tool's settings: a JSON object with a member "hooks", or one of
+// our name, in which each event has an array. Its elements are hooks or, in most
+// tools, groups with a matcher and with the hooks proper in an array of their own.
 type settings struct {
 	source  string // the tool's name
 	form    string // an element: COMMAND and SECONDS stand for what becomes of them
 	version int    // of the format, in a member "version"; 0: it has none
+	under   string // the member that has the events, if not "hooks"
 	events  []event
 	then    string // a command that the hooks run as well, where an event has time for it
 }
@@ -55,6 +56,8 @@ func (s settings) element(e event) string {
 // quoted is text in JSON, which is the same in TOML.
 func quoted(text string) string { return string(hujson.String(text)) }
 
+func (s settings) member() string { return cmp.Or(s.under, "hooks") }
+
 func (s settings) command() string { return command(runtime.GOOS, program(), s.source) }
 
 // commandsIn are the commands in an element of an event's array.
@@ -70,7 +73,7 @@ func commandsIn(element any) (commands []string) {
 	return commands
 }
 
-// open reads a document and what its "hooks" mean. It refuses one in which what we
+// open reads a document and what its hooks mean. It refuses one in which what we
 // need is not what it should be.
 func (s settings) open(data []byte) (d *document, hooks map[string]any, err error) {
 	if d, err = parse(data); err != nil {
@@ -80,9 +83,9 @@ func (s settings) open(data []byte) (d *document, hooks map[string]any, err erro
 	if !ok {
 		return nil, nil, errors.New("is not a JSON object; fix it first")
 	}
-	hooks, ok = root["hooks"].(map[string]any)
-	if _, there := root["hooks"]; there && !ok {
-		return nil, nil, errors.New(`has a member "hooks" that is not an object; make it {} or remove it first`)
+	hooks, ok = root[s.member()].(map[string]any)
+	if _, there := root[s.member()]; there && !ok {
+		return nil, nil, fmt.Errorf("has a member %q that is not an object; make it {} or remove it first", s.member())
 	}
 	for _, e := range s.events {
 		list, there := hooks[e.name]
@@ -153,9 +156,9 @@ func (s settings) connect(data []byte) ([]byte, error) {
 	if s.version > 0 && memberOf(&d.root, "version") == nil {
 		d.add(&d.root, 0, "version", strconv.Itoa(s.version))
 	}
-	hooks := memberOf(&d.root, "hooks")
+	hooks := memberOf(&d.root, s.member())
 	if hooks == nil {
-		hooks = d.add(&d.root, 0, "hooks", "{}")
+		hooks = d.add(&d.root, 0, s.member(), "{}")
 	}
 	for _, e := range s.events {
 		list := memberOf(hooks, e.name)
@@ -183,7 +186,7 @@ func (s settings) disconnect(data []byte) ([]byte, error) {
 // strip removes our hooks from a document, and what they leave empty; if not all,
 // then not the arrays that get other hooks of ours.
 func (s settings) strip(d *document, all bool) {
-	hooks := memberOf(&d.root, "hooks")
+	hooks := memberOf(&d.root, s.member())
 	if hooks == nil {
 		return
 	}

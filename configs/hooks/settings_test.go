@@ -21,14 +21,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of the zoo")
 
-// Two small tools, so that the golden files can be read.
+// Three small tools, so that the golden files can be read.
 var (
 	nested = settings{source: "claude", form: groupForm, events: append(on(5, "PostToolUse"), ends(5, 60, "Stop")...)}
 	flat   = settings{source: "claude", version: 1, form: `{"command": COMMAND, "timeout": SECONDS}`,
 		events: append(on(5, "postToolUse"), ends(5, 60, "stop")...)}
+	named = settings{source: "claude", under: "spool-agent", form: hookForm,
+		events: append([]event{{"PostToolUse", 5, 0, `{"matcher": "*", "hooks": [` + hookForm + `]}`}}, ends(5, 60, "Stop")...)}
 )
 
-// installed is the command of both.
+// installed is the command of all.
 var installed = nested.command()
 
 // short stands for the command in the golden files.
@@ -55,8 +57,11 @@ func TestZoo(t *testing.T) {
 			t.Fatal(err)
 		}
 		edit := nested
-		if strings.HasPrefix(filepath.Base(path), "flat") {
+		switch name := filepath.Base(path); {
+		case strings.HasPrefix(name, "flat"):
 			edit = flat
+		case strings.HasPrefix(name, "named"):
+			edit = named
 		}
 		// A file in an archive ends in a line feed; one of these does not.
 		before := ar.Files[0].Data
@@ -170,7 +175,7 @@ func loose(data []byte) bool {
 }
 
 // others is what a document means without our hooks, and without the version
-// of a format and what is empty in "hooks": these come with our hooks, or go.
+// of a format and what is empty among the hooks: these come with our hooks, or go.
 func others(t fataler, edit settings, data []byte) any {
 	t.Helper()
 	if len(bytes.TrimSpace(data)) == 0 {
@@ -193,7 +198,7 @@ func others(t fataler, edit settings, data []byte) any {
 		_, ours := parseOurs(text)
 		return ours
 	}
-	hooks, _ := root["hooks"].(map[string]any)
+	hooks, _ := root[edit.member()].(map[string]any)
 	for name, v := range hooks {
 		groups, ok := v.([]any)
 		if !ok {
@@ -212,8 +217,8 @@ func others(t fataler, edit settings, data []byte) any {
 			delete(hooks, name)
 		}
 	}
-	if len(hooks) == 0 && (root["hooks"] == nil || hooks != nil) {
-		delete(root, "hooks")
+	if len(hooks) == 0 && (root[edit.member()] == nil || hooks != nil) {
+		delete(root, edit.member())
 	}
 	return root
 }
@@ -357,10 +362,7 @@ func TestDisconnectAfterOthers(t *testing.T) {
 // Any document in any layout: see checkConnected.
 func TestAnyDocument(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		edit := nested
-		if rapid.Bool().Draw(t, "flat") {
-			edit = flat
-		}
+		edit := rapid.SampledFrom([]settings{nested, flat, named}).Draw(t, "tool")
 		before := []byte(documents(edit).Draw(t, "document"))
 		after, err := edit.connect(before)
 		if err != nil {
@@ -412,7 +414,7 @@ func documents(edit settings) *rapid.Generator[string] {
 		}
 		if rapid.Bool().Draw(t, "hooks") {
 			at := rapid.IntRange(0, len(o)).Draw(t, "at")
-			o = slices.Insert(slices.Clone(o), at, member{"hooks", hooks})
+			o = slices.Insert(slices.Clone(o), at, member{edit.member(), hooks})
 		}
 		if edit.version > 0 && rapid.Bool().Draw(t, "version") {
 			o = append(object{{"version", 1}}, o...)
@@ -531,10 +533,11 @@ func FuzzSettings(f *testing.F) {
 	f.Add([]byte("\ufeff{\r\n\t\"a\": [1,\r\n2]}"))
 	f.Add([]byte(`{"hooks":{"Stop":[{"hooks":[{"type":"command","command":` + string(hujson.String(earlier[1])) + `}]}]}}`))
 	f.Add(lengthen([]byte(`{"version":1,"hooks":{"stop":[{"command":"COMMAND","timeout":5}]}}`)))
+	f.Add(lengthen([]byte(`{"spool-agent":{"enabled":false,"Stop":[{"command":"COMMAND","timeout":5}]},"hooks":{"Stop":[]}}`)))
 	f.Add([]byte("{// \"\n}"))
 	f.Add([]byte(`{"hooks":{"Stop":[{"hooks":[{"command":` + string(hujson.String(withThen(installed, "it's"))) + `}]}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, edit := range []settings{nested, flat} {
+		for _, edit := range []settings{nested, flat, named} {
 			after, err := edit.connect(data)
 			if err != nil {
 				edit.disconnect(data)

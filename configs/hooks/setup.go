@@ -173,8 +173,8 @@ type target struct {
 // or of the directory of its hooks.
 func (s *Setup) targets(ctx context.Context, t Tool, project string) (name string, targets []target, err error) {
 	switch {
-	case t.Name == gitName && project == "":
-		return "", nil, errors.New("git has no hooks for all of a user's repositories beside those of each; connect them one by one, with --project DIR")
+	case t.OfProject() && project == "":
+		return "", nil, fmt.Errorf("%s cannot be connected for all projects at once; connect them one by one, with --project DIR", t.Title)
 	case t.Name == gitName:
 		if name, err = hooksDir(ctx, project); err != nil {
 			return "", nil, err
@@ -186,9 +186,9 @@ func (s *Setup) targets(ctx context.Context, t Tool, project string) (name strin
 	case project != "" && t.project == "":
 		return "", nil, fmt.Errorf("%s has no settings of a project; connect it for all of them, without --project", t.Title)
 	}
-	dir, mode := t.home(s.home), fs.FileMode(0o600)
-	if project != "" {
-		dir, mode = filepath.Join(project, t.project), 0o644
+	dir, mode := filepath.Join(project, t.project), fs.FileMode(0o644)
+	if project == "" {
+		dir, mode = t.home(s.home), 0o600
 	}
 	name = filepath.Join(dir, t.file)
 	for _, event := range t.scripts { // whoever may read it may run it

@@ -164,9 +164,10 @@ func TestComeAndGo(t *testing.T) {
 			repository(t, project)
 			if settings != "" {
 				for _, tool := range Tools() {
-					if _, targets, err := s.targets(t.Context(), tool, ""); err == nil && isSettings(tool) {
-						put(t, settings, targets[0].path)
-						put(t, settings, project, tool.project, tool.file)
+					for _, where := range []string{"", project} {
+						if _, targets, err := s.targets(t.Context(), tool, where); err == nil && isSettings(tool) {
+							put(t, settings, targets[0].path)
+						}
 					}
 				}
 			}
@@ -216,7 +217,7 @@ func isSettings(tool Tool) bool {
 // takes reports whether a tool has settings there.
 func (t Tool) takes(project string) bool {
 	if project == "" {
-		return t.Name != gitName
+		return !t.OfProject()
 	}
 	return t.Name == gitName || t.project != ""
 }
@@ -510,6 +511,9 @@ func TestInstallThen(t *testing.T) {
 				continue
 			}
 			for _, project := range []string{"", "project"} {
+				if !tool.takes(project) {
+					continue
+				}
 				s := newSetup(t)
 				if project != "" {
 					project = filepath.Join(s.home, "code", project)
@@ -644,7 +648,7 @@ func TestNothingToUninstall(t *testing.T) {
 	put(t, "{\"hooks\": {}}", s.home, ".claude", "settings.json")
 	before := tree(t, s.home)
 	for _, tool := range Tools() {
-		if tool.Name != gitName {
+		if tool.takes("") {
 			if p := uninstall(t, s, tool.Name, ""); len(p.Changes) > 0 {
 				t.Errorf("%s: %+v", tool.Name, p.Changes)
 			}

@@ -19,7 +19,7 @@ type Tool struct {
 	Note  string // what to know once it is connected; may be empty
 
 	programs []string            // any of them in PATH: it is here
-	home     func(string) string // where it keeps what is the user's, below that directory or another
+	home     func(string) string // where it keeps what is the user's, below that directory or another; nil: only projects count
 	project  string              // where it keeps what is a project's; empty: nowhere
 	file     string              // what we edit, in either
 	scripts  []string            // or there, in a file for each of these events
@@ -179,6 +179,17 @@ func Tools() []Tool {
 		scripts: []string{"UserPromptSubmit", "PostToolUse", "PreCompact", "TaskComplete", "TaskCancel", "TaskError"},
 		edit:    script{"cline"},
 	}, {
+		Name: "antigravity", Title: "Google Antigravity",
+		Note:     "a project that is no git work tree needs a .spool first: 'agent add DIR'. 'agy -p' runs a project's hooks only where --add-dir names it",
+		programs: []string{"agy"},
+		project:  ".agents", file: "hooks.json",
+		blockers: []blocker{{"hooks.json", []string{"spool-agent", "enabled"}, false}},
+		// Hooks run in the directory of their file: those of the user do not know the
+		// project. An empty answer to PreToolUse is a refusal, and PreInvocation comes
+		// before each request to the model.
+		edit: settings{source: "antigravity", under: "spool-agent", form: hookForm, events: append(
+			[]event{{"PostToolUse", 5, 0, `{"matcher": "*", "hooks": [` + hookForm + `]}`}}, ends(5, 60, "Stop")...)},
+	}, {
 		Name: gitName, Title: "git",
 		programs: []string{"git"},
 		edit:     block{},
@@ -229,9 +240,12 @@ func (t Tool) Fragment() string {
 	return string(data)
 }
 
-// OfRepository reports whether the tool's hooks are those of one repository,
-// which must be named.
+// OfRepository reports whether the tool's hooks are those of one repository.
 func (t Tool) OfRepository() bool { return t.Name == gitName }
+
+// OfProject reports whether the tool's hooks are those of one project or
+// repository, which must be named.
+func (t Tool) OfProject() bool { return t.home == nil }
 
 // GitHooks are the names of the hooks of git that are connected.
 func GitHooks() []string { return slices.Clone(gitHooks[:]) }

@@ -38,21 +38,23 @@ func (o Origin) signal() Signal {
 //   - the strings event and one of working_dir and session_id: Goose
 //   - a string agent_action_name and an object tool_info: Windsurf
 //   - the strings hookName and taskId: Cline
+//   - the strings conversationId and transcriptPath: Antigravity
 //   - a string sessionId, or a string toolName and toolArgs: Copilot CLI
 //   - a string tool_name and tool_input: others that take after Claude Code
 //
-// but the last six only if it has neither payload nor recorded_at, which belong
+// but the last seven only if it has neither payload nor recorded_at, which belong
 // to a signal.
 //
 // The signal's tool_name is the event's tool_name, else its toolName, else its
-// agent_action_name; its cwd is the event's cwd, else its working_dir, else that
-// of tool_info, else the first of workspace_roots, as Cursor has it, or of
-// workspaceRoots, as Cline has it. Only strings that are not empty count. The
-// signal is recorded at the event's timestamp if that is a string as in RFC 3339,
-// from 1970 on; else at the file's time. Its payload is the event without the
-// tool_name and cwd that the signal has, in order, as compact JSON;
-// agent_action_name, tool_info, workspace_roots, workspaceRoots and timestamp,
-// which say more than the signal does, stay. With a source, it begins with
+// agent_action_name, else the name in toolCall; its cwd is the event's cwd, else
+// its working_dir, else that of tool_info, else the first of workspace_roots, as
+// Cursor has it, of workspaceRoots, as Cline has it, or of workspacePaths, as
+// Antigravity has it. Only strings that are not empty count. The signal is
+// recorded at the event's timestamp if that is a string as in RFC 3339, from 1970
+// on; else at the file's time. Its payload is the event without the tool_name and
+// cwd that the signal has, in order, as compact JSON; agent_action_name, toolCall,
+// tool_info, workspace_roots, workspaceRoots, workspacePaths and timestamp, which
+// say more than the signal does, stay. With a source, it begins with
 // spool_source. A name that comes twice is kept; where it is a field of the
 // signal, the last counts. Numbers and strings are spelt as they came, but half a
 // surrogate pair, which is no text, becomes U+FFFD, and then every string is
@@ -101,6 +103,7 @@ func (ms members) isEvent() bool {
 	return ms.has("hookEventName", '"') || ms.has("event", '"') && (ms.has("working_dir", '"') || ms.has("session_id", '"')) ||
 		ms.has("agent_action_name", '"') && ms.has("tool_info", '{') ||
 		ms.has("hookName", '"') && ms.has("taskId", '"') ||
+		ms.has("conversationId", '"') && ms.has("transcriptPath", '"') ||
 		ms.has("sessionId", '"') || ms.has("toolName", '"') && ms.has("toolArgs", 0) ||
 		ms.has("tool_name", '"') && ms.has("tool_input", 0)
 }
@@ -110,13 +113,14 @@ func (ms members) event(o Origin, size int) (Signal, error) {
 	tool, toolAt := ms.last(member.text, "tool_name", "toolName")
 	dir, dirAt := ms.last(member.text, "cwd", "working_dir")
 	action, _ := ms.last(member.text, "agent_action_name")
-	toolDir, _ := ms.last(member.cwd, "tool_info")
-	root, _ := ms.last(member.firstText, "workspace_roots", "workspaceRoots")
+	call, _ := ms.last(textIn("name"), "toolCall")
+	toolDir, _ := ms.last(textIn("cwd"), "tool_info")
+	root, _ := ms.last(member.firstText, "workspace_roots", "workspaceRoots", "workspacePaths")
 	when, _ := ms.last(member.text, "timestamp")
 
 	s := o.signal()
 	s.CWD = cmp.Or(dir, toolDir, root, s.CWD)
-	if tool = cmp.Or(tool, action); tool != "" {
+	if tool = cmp.Or(tool, action, call); tool != "" {
 		s.ToolName = &tool
 	}
 	if t, err := time.Parse(time.RFC3339, when); err == nil && t.Unix() >= 0 {

@@ -61,6 +61,18 @@ func TestDecodeForms(t *testing.T) {
 			Signal{at, nil, "/project", ptr(`{"hookName":"TaskCancel","taskId":"1","workspaceRoots":[]}`)},
 		},
 		{
+			// https://github.com/ingo-eichhorst/Irrlicht/issues/1723
+			"Antigravity PostToolUse, as seen with agy 1.1.18",
+			`{"artifactDirectoryPath":"/b","conversationId":"81b73d0d","error":"","modelName":"gemini-3.5-flash","stepIdx":3,"toolCall":{"name":"find_by_name","args":{"Pattern":"x"}},"transcriptPath":"/b/t.jsonl","workspacePaths":[]}`,
+			Signal{at, ptr("find_by_name"), "/project", ptr(`{"artifactDirectoryPath":"/b","conversationId":"81b73d0d","error":"","modelName":"gemini-3.5-flash","stepIdx":3,"toolCall":{"name":"find_by_name","args":{"Pattern":"x"}},"transcriptPath":"/b/t.jsonl","workspacePaths":[]}`)},
+		},
+		{
+			// https://github.com/google-antigravity/antigravity-cli/issues/395
+			"Antigravity PostToolUse, which does not tell the tool",
+			`{"conversationId":"c","error":"exit status 1","stepIdx":21,"toolCall":null,"transcriptPath":"/b/t.jsonl","workspacePaths":["/home/u/repo","/other"]}`,
+			Signal{at, nil, "/home/u/repo", ptr(`{"conversationId":"c","error":"exit status 1","stepIdx":21,"toolCall":null,"transcriptPath":"/b/t.jsonl","workspacePaths":["/home/u/repo","/other"]}`)},
+		},
+		{
 			// https://docs.github.com/en/copilot/reference/hooks-configuration
 			"Copilot preToolUse, as documented",
 			`{"timestamp":1704614600000,"cwd":"/r","toolName":"bash","toolArgs":"{\"command\":\"ls\"}"}`,
@@ -102,6 +114,11 @@ func TestDecodeForms(t *testing.T) {
 			Signal{at, ptr("a"), "/c", ptr(`{"toolName":"b","working_dir":"/w","hook_event_name":"x"}`)},
 		},
 		{
+			"all spellings of a tool and a directory",
+			`{"conversationId":"c","transcriptPath":"t","toolCall":{"name":"a","name":"b"},"agent_action_name":"x","workspacePaths":["/w"],"workspaceRoots":["/r"]}`,
+			Signal{at, ptr("x"), "/r", ptr(`{"conversationId":"c","transcriptPath":"t","toolCall":{"name":"a","name":"b"},"agent_action_name":"x","workspacePaths":["/w"],"workspaceRoots":["/r"]}`)},
+		},
+		{
 			"nothing is left",
 			`{"toolName":"b","cwd":"/c","toolArgs":{}}`,
 			Signal{at, ptr("b"), "/c", ptr(`{"toolArgs":{}}`)},
@@ -109,6 +126,7 @@ func TestDecodeForms(t *testing.T) {
 		// Signals, for all that.
 		{"a signal with a session", `{"payload":"p","sessionId":"s"}`, Signal{at, nil, "/project", ptr("p")}},
 		{"a signal with a task", `{"payload":"p","hookName":"h","taskId":"t","workspaceRoots":["/w"]}`, Signal{at, nil, "/project", ptr("p")}},
+		{"a signal with a conversation", `{"payload":"p","conversationId":"c","transcriptPath":"t","toolCall":{"name":"n"}}`, Signal{at, nil, "/project", ptr("p")}},
 		{"a signal with a time", `{"recorded_at":7,"tool_name":"A","event":"x","working_dir":"/w"}`, Signal{7, ptr("A"), "/project", nil}},
 		{"a signal with a tool's input", `{"payload":"p","tool_name":"A","tool_input":{}}`, Signal{at, ptr("A"), "/project", ptr("p")}},
 		{"half of a form", `{"tool_name":"A","event":"x","agent_action_name":"y","toolName":"z","hookEventName":1}`, Signal{at, ptr("A"), "/project", nil}},
@@ -121,7 +139,7 @@ func TestDecodeForms(t *testing.T) {
 	}
 	for _, drop := range []string{
 		`{"event":"x","cwd":"/r"}`, `{"working_dir":"/r","session_id":"s"}`, `{"agent_action_name":"x","tool_info":"y"}`, `{"toolName":"x"}`,
-		`{"toolArgs":{}}`, `{"sessionId":1}`, `{"hookEventName":null}`, `{"hookName":"x"}`, `{"taskId":"x"}`, `{"hookName":"x","taskId":1}`, `{"session_id":"s","cwd":"/r","prompt":"p"}`,
+		`{"toolArgs":{}}`, `{"sessionId":1}`, `{"hookEventName":null}`, `{"hookName":"x"}`, `{"taskId":"x"}`, `{"hookName":"x","taskId":1}`, `{"conversationId":"x"}`, `{"transcriptPath":"x"}`, `{"conversationId":"x","transcriptPath":null,"toolCall":{"name":"n"}}`, `{"session_id":"s","cwd":"/r","prompt":"p"}`,
 	} {
 		if s, err := DecodeDrop([]byte(drop), origin); err == nil {
 			t.Errorf("%s is neither a signal nor an event, but became %+v", drop, s)

@@ -142,6 +142,7 @@ func FuzzDecodeDrop(f *testing.F) {
 		`{"type":"agent-turn-complete","turn-id":"1","input-messages":["` + strings.Repeat(`x\\`, 100) + `","\ud800"]}`,
 		`{"hook_event_name":"AfterTool","timestamp":"2025-11-22T23:00:01.5+01:00","workspace_roots":["/r\ud83d\ude00",["/s"]],"x":"` + strings.Repeat("y", 99) + `"}`,
 		`{"event":"x","working_dir":"/w","toolName":"a","agent_action_name":"b","tool_info":{"cwd":"/i","x":["\ud800"]},"cwd":""}`,
+		`{"conversationId":"c","transcriptPath":"t","toolCall":{"name":"n\ud83d\ude00","name":"","args":{"x":[1]}},"workspacePaths":["/w"]}`,
 		`{"sessionId":"s","toolName":"a","toolArgs":{"x":"` + strings.Repeat("y", 99) + `"},"tool_name":"","cwd":"/c","hookEventName":"h"}`,
 		`{"hook_event_name":"x","` + strings.Repeat("k", 200) + `":[[[[{"a":"b"}]]]],"y":[` + strings.Repeat("1,", 99) + `1]}`,
 	} {
@@ -200,8 +201,8 @@ func eventOf(data []byte) bool {
 	}
 	text := func(name string) bool { return is[name+` "`] }
 	return text("hook_event_name") || text("type") && (is["turn-id"] || is["thread-id"]) ||
-		!is["payload"] && !is["recorded_at"] && (text("hookEventName") || text("event") && text("working_dir") ||
-			text("agent_action_name") && is["tool_info {"] || text("sessionId") || text("toolName") && is["toolArgs"] ||
+		!is["payload"] && !is["recorded_at"] && (text("hookEventName") || text("event") && (text("working_dir") || text("session_id")) ||
+			text("hookName") && text("taskId") || text("agent_action_name") && is["tool_info {"] || text("sessionId") || text("conversationId") && text("transcriptPath") || text("toolName") && is["toolArgs"] ||
 			text("tool_name") && is["tool_input"])
 }
 
@@ -276,8 +277,8 @@ func checkEventPayload(t *testing.T, data []byte, short, whole string) {
 // means: encoding/json, and the rules written down once more.
 func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 	t.Helper()
-	at, when, cwd, dir, inTool, root := uint64(max(0, unix)), "", "", "", "", ""
-	var tool, camel, action *string
+	at, when, cwd, dir, inTool, roots := uint64(max(0, unix)), "", "", "", "", map[string]string{}
+	var tool, camel, action, call *string
 	text := func(raw json.RawMessage) (s string) {
 		if len(raw) > 0 && raw[0] == '"' && !hasHalfPair(raw) {
 			_ = json.Unmarshal(raw, &s)
@@ -298,6 +299,14 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 					}
 				}
 			}
+		case "toolCall":
+			if c.value[0] == '{' {
+				for _, c := range children(c.value) {
+					if name := text(c.value); c.name == "name" && name != "" {
+						call = &name
+					}
+				}
+			}
 		case "tool_name":
 			if name := text(c.value); name != "" {
 				tool = &name
@@ -310,10 +319,10 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 			if name := text(c.value); name != "" {
 				action = &name
 			}
-		case "workspace_roots":
-			var roots []json.RawMessage
-			if json.Unmarshal(c.value, &roots) == nil && len(roots) > 0 {
-				root = cmp.Or(text(roots[0]), root)
+		case "workspace_roots", "workspaceRoots", "workspacePaths":
+			var list []json.RawMessage
+			if json.Unmarshal(c.value, &list) == nil && len(list) > 0 {
+				roots[c.name] = cmp.Or(text(list[0]), roots[c.name])
 			}
 		case "timestamp":
 			when = cmp.Or(text(c.value), when)
@@ -322,10 +331,10 @@ func checkEventFields(t *testing.T, data []byte, s Signal, unix int64) {
 	if when, err := time.Parse("2006-01-02T15:04:05.999999999Z07:00", when); err == nil && !when.Before(time.Unix(0, 0)) {
 		at = uint64(when.Unix())
 	}
-	if diff := gocmp.Diff(cmp.Or(tool, camel, action), s.ToolName); diff != "" {
+	if diff := gocmp.Diff(cmp.Or(tool, camel, action, call), s.ToolName); diff != "" {
 		t.Fatal(diff)
 	}
-	if want := cmp.Or(cwd, dir, inTool, root, "/project"); s.CWD != want || s.RecordedAt != at {
+	if want := cmp.Or(cwd, dir, inTool, roots["workspace_roots"], roots["workspaceRoots"], roots["workspacePaths"], "/project"); s.CWD != want || s.RecordedAt != at {
 		t.Fatalf("recorded at %d in %q, want %d and %q", s.RecordedAt, s.CWD, at, want)
 	}
 }

@@ -161,9 +161,12 @@ func (m member) firstText() (string, error) {
 	return m.text()
 }
 
-// cwd returns the cwd in the member, if it is an object that has one.
-func (m member) cwd() (string, error) {
-	ms, err := parse(m.value)
-	cwd, _ := ms.last(member.text, "cwd")
-	return cwd, err
+// textIn returns what the member of that name says, in a member that is an object
+// and has one.
+func textIn(name string) func(member) (string, error) {
+	return func(m member) (string, error) {
+		ms, err := parse(m.value)
+		text, _ := ms.last(member.text, name)
+		return text, err
+	}
 }

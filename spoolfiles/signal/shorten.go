@@ -29,7 +29,7 @@ const minString = len(`""`) + len(markerHead) + 20 + len(markerTail)
 // identity are the fields that say what an event belongs to. They stay whole.
 var identity = []string{
 	"spool_source", "hook_event_name", "hookEventName", "event", "agent_action_name", "type",
-	"session_id", "sessionId", "sessionID", "trajectory_id", "thread-id", "turn-id", "conversation_id",
+	"session_id", "sessionId", "sessionID", "trajectory_id", "thread-id", "turn-id", "conversation_id", "conversationId",
 	"transcript_path", "transcriptPath",
 }
 
