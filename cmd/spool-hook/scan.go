@@ -29,26 +29,29 @@ func (s *scanner) end(piece []byte) int {
 	if s.escaped && len(piece) > 0 {
 		i, s.escaped = 1, false
 	}
-	for i < len(piece) {
-		c := piece[i]
-		i++
-		switch {
-		case s.quoted && c == '\\':
-			s.escaped = i == len(piece)
-			i++
-		case c == '"':
-			s.quoted = !s.quoted
-		case s.quoted:
-			for i < len(piece) && piece[i] != '"' && piece[i] != '\\' {
+	for ; i < len(piece); i++ {
+		if s.quoted {
+			for i < len(piece) && piece[i] != '"' {
+				if piece[i] == '\\' {
+					i++
+				}
 				i++
 			}
-		case c == '{' || c == '[':
+			if i >= len(piece) {
+				s.escaped = i > len(piece)
+				return -1
+			}
+		}
+		switch piece[i] {
+		case '"':
+			s.quoted = !s.quoted
+		case '{', '[':
 			s.depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			s.depth--
 		}
 		if s.depth == 0 && !s.quoted {
-			return i
+			return i + 1
 		}
 	}
 	return -1
