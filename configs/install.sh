@@ -53,6 +53,10 @@ install)
 		ln -s spool-agent "$dir/agent"
 		say "installed $dir/agent, the short name"
 	fi
+	case ":$PATH:${DESTDIR:+$dir:}" in
+	*":$dir:"*) ;;
+	*) say "your PATH lacks $dir; for this shell: export PATH=\"$dir:\$PATH\"" ;;
+	esac
 	;;
 uninstall)
 	for name in spool-agent spool-hook agent; do

@@ -51,6 +51,7 @@ func TestInstall(t *testing.T) {
 		}
 
 		do("agent, the short name", "install")
+		do("your PATH lacks "+dir, "install")
 		holds("agent", "spool-agent", "spool-hook")
 		if got := agenttest.Read(t, dir, "agent"); got != agenttest.Read(t, from, "spool-agent") {
 			t.Error("the short name is another program")
