@@ -210,9 +210,6 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 	case returnVerb:
 		err = gone(q.sp.Control.Remove(t.ID + spoolfiles.ReturningSuffix))
 	}
-	if err == nil && t.Pieces == 0 {
-		err = q.trim(h, t) // last, for it takes a file system longer than the rest
-	}
 	if err != nil {
 		return err
 	}
@@ -222,6 +219,9 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 	}
 	if t.cellsAt() > keepRecord {
 		_ = t.f.Truncate(headerSize) // it is through, whatever its size
+	}
+	if t.Pieces == 0 {
+		_ = q.trim(h, t) // last, for it can take as long as all the rest, and blanks do no harm
 	}
 	h.unfinished, h.last, h.ledger = false, t.record, t.Ledger
 	return q.refresh(h)
