@@ -50,9 +50,9 @@ func hooksInstallCommand(o *options) *cobra.Command {
 		Use:   "install [TOOL...] [--then COMMAND] [--project DIR] [--dry-run]",
 		Short: "Connect tools",
 		Long: `Adds our hooks to the settings of the tools, or without a name to those of all
-tools whose programs are in your PATH, but for antigravity and git. Those of an
-older version are replaced, and all else is left as it is, to the byte. Before the
-first change, a copy of the file is kept beside it.
+tools whose programs are in your PATH, but for git, and for antigravity unless you
+name a project. Those of an older version are replaced, and all else is left as it
+is, to the byte. Before the first change, a copy of the file is kept beside it.
 
 With --then, the hooks at the ends of a turn or a session and before a compaction
 run COMMAND as well, once their signal is stored, and the tool waits for it: up to
@@ -98,8 +98,8 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			if args = here(); len(args) == 0 {
-				return errors.New("no program of a tool is in your PATH; name the tools to connect")
+			if args = o.here(); len(args) == 0 {
+				return errors.New("no tool in your PATH can be connected in your settings; name the tools to connect")
 			}
 			fmt.Fprintf(os.Stderr, "in your PATH: %s\n", strings.Join(args, ", "))
 		}
@@ -119,11 +119,15 @@ func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothin
 	return cmd
 }
 
-// here are the tools whose programs are in PATH, but for those whose hooks are of
-// one project or repository.
-func here() (names []string) {
+// here are the tools whose programs are in PATH, but for git. It says how those are
+// connected that need a project, if none is named.
+func (o *options) here() (names []string) {
 	for _, t := range hooks.Tools() {
-		if t.Here() && !t.OfProject() {
+		switch {
+		case !t.Here() || t.OfRepository():
+		case t.OfProject() && len(o.projects) == 0:
+			fmt.Fprintf(os.Stderr, named("%s is connected project by project: 'agent hooks install %s --project DIR'\n"), t.Title, t.Name)
+		default:
 			names = append(names, t.Name)
 		}
 	}

@@ -212,7 +212,7 @@ in your PATH, but for antigravity and git; then it sends a signal through the
 agent. It shows what it is about to do, and asks. If one step fails, it says what
 to do, and goes on. To run it again does what is missing.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tools := here()
+			tools := o.here()
 			fmt.Fprintf(os.Stderr, "This installs the agent as a service of yours, connects your tools (%s), and sends a test signal.\n",
 				cmp.Or(strings.Join(tools, ", "), "none that it knows is in your PATH"))
 			if err := confirm(yes); err != nil {
