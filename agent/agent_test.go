@@ -20,7 +20,6 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
 	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
@@ -295,7 +294,7 @@ func drop(t *testing.T, project, tool string) {
 	t.Helper()
 	var err error
 	for range 100 {
-		err = agenttest.DropSignal(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool})
+		err = spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil))
 		if err == nil {
 			return
 		}

@@ -35,7 +35,7 @@ func TestModesDespiteDefaultACL(t *testing.T) {
 	if info, err := os.Stat(probe); err != nil || info.Mode().Perm() != 0o775 {
 		t.Fatalf("the ACL has no effect: %v, %v", info.Mode(), err)
 	}
-	must(t, dropIn(p, []byte("{}")))
+	must(t, Drop(p, []byte("{}")))
 	s, err := Open(p)
 	must(t, err)
 	defer s.Close()
@@ -51,7 +51,7 @@ func TestModesDespiteDefaultACL(t *testing.T) {
 	for _, dir := range []string{root, filepath.Join(root, "tmp"), filepath.Join(root, "incoming")} {
 		must(t, os.Mkdir(dir, 0o777))
 	}
-	must(t, dropIn(q, []byte("{}")))
+	must(t, Drop(q, []byte("{}")))
 	if wrong := modes(t, root); wrong != nil {
 		t.Errorf("%q", wrong)
 	}

@@ -292,7 +292,7 @@ func TestModesDespiteUmask(t *testing.T) {
 		func() {
 			p := t.TempDir()
 			defer syscall.Umask(syscall.Umask(umask))
-			must(t, dropIn(p, []byte("{}")))
+			must(t, Drop(p, []byte("{}")))
 			s, err := Open(p)
 			must(t, err)
 			defer s.Close()
@@ -310,7 +310,7 @@ func TestModesDespiteUmask(t *testing.T) {
 // What others may use is made private, by each program that opens the spool to change it.
 func TestModesAreTightened(t *testing.T) {
 	for name, open := range map[string]func(p string) error{
-		"Drop": func(p string) error { return dropIn(p, []byte("{}")) },
+		"Drop": func(p string) error { return Drop(p, []byte("{}")) },
 		"Open": func(p string) error {
 			s, err := Open(p)
 			if err != nil {

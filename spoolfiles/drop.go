@@ -2,6 +2,7 @@ package spoolfiles
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -11,9 +12,25 @@ import (
 // otherwise.
 const MaxDrop = 64 << 20
 
-// Drop leaves one drop with this content, a signal or a raw hook event, and returns
-// the name that it got in incoming. It takes no lock and does not wait. The content
-// is not checked.
+// Drop leaves one drop with this content, a signal or a raw hook event, in a
+// project's spool, which is made if there is none. Where recording is off it
+// stores nothing. It takes no lock and does not wait. The content is not checked.
+// Safe for concurrent use, also with other processes.
+func Drop(project string, data []byte) error {
+	s, err := OpenToDrop(project)
+	if errors.Is(err, ErrOff) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.Drop(data)
+	return err
+}
+
+// Drop leaves one drop with this content and returns the name that it got in
+// incoming.
 func (s *Spool) Drop(data []byte) (name string, err error) {
 	name = NewID() + ".json"
 	return name, s.DropContent(name, bytes.NewReader(data))

@@ -113,8 +113,8 @@ func must(t *testing.T, err error) {
 
 func TestDrop(t *testing.T) {
 	p := t.TempDir()
-	must(t, dropIn(p, []byte("one"))) // makes the spool
-	must(t, dropIn(p, []byte("two")))
+	must(t, Drop(p, []byte("one"))) // makes the spool
+	must(t, Drop(p, []byte("two")))
 	s, err := OpenExisting(p)
 	must(t, err)
 	defer s.Close()
@@ -173,15 +173,4 @@ func TestStale(t *testing.T) {
 			t.Errorf("%q was replaced, and the spool is stale: %v", name, s.Stale())
 		}
 	}
-}
-
-// dropIn leaves a drop in a project's spool, which is made if there is none.
-func dropIn(project string, data []byte) error {
-	s, err := OpenToDrop(project)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.Drop(data)
-	return err
 }

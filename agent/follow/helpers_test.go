@@ -7,6 +7,7 @@ import (
 
 	"spoolagent/internal/agenttest"
 	"spoolagent/queue"
+	"spoolagent/spoolfiles"
 	"spoolagent/spoolfiles/signal"
 )
 
@@ -21,5 +22,5 @@ func options() queue.Options {
 // drop leaves a signal, as a hook does.
 func drop(t *testing.T, project, tool string) {
 	t.Helper()
-	agenttest.Must(t, agenttest.DropSignal(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}))
+	agenttest.Must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
 }

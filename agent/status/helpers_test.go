@@ -139,7 +139,7 @@ func open(t *testing.T, project string) *spoolfiles.Spool {
 // drop leaves a signal, as a hook does.
 func drop(t *testing.T, project, tool string) {
 	t.Helper()
-	agenttest.Must(t, agenttest.DropSignal(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}))
+	agenttest.Must(t, spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: project, ToolName: &tool}.AppendLine(nil)))
 }
 
 // queued waits until the queue has a signal of this tool.

@@ -20,18 +20,9 @@ import (
 func Drop(t testing.TB, project, name string, more ...string) {
 	t.Helper()
 	text := "<" + name + ">" + strings.Join(more, "")
-	Must(t, DropSignal(project, signal.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}))
-}
-
-// DropSignal leaves a signal in a project's spool, which is made if there is none.
-func DropSignal(project string, s signal.Signal) error {
-	sp, err := spoolfiles.OpenToDrop(project)
-	if err != nil {
-		return err
+	if err := spoolfiles.Drop(project, signal.Signal{RecordedAt: 1, CWD: "/w", Payload: &text}.AppendLine(nil)); err != nil {
+		t.Fatalf("dropping: %v", err)
 	}
-	defer sp.Close()
-	_, err = sp.Drop(s.AppendLine(nil))
-	return err
 }
 
 // Event is what a tool hands to its hook.
