@@ -224,7 +224,7 @@ func (d *diagnosis) checkHooks(ctx context.Context) {
 		case wrong:
 			d.find("hooks", Warning, c.Tool.Title+what, "agent hooks install "+where)
 		case c.Off != "":
-			d.find("hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off+"; change that, or disconnect it", "agent hooks uninstall "+where)
+			d.find("hooks", Warning, c.Tool.Title+" is connected, but does not run the hooks: "+c.Off+"; change that, or disconnect it: agent hooks uninstall "+where, "")
 		case !last.IsZero():
 			d.find("hooks", OK, c.Tool.Title+" is connected, and its last signal came at "+last.Format(time.DateTime), "")
 		case c.Tool.Here():

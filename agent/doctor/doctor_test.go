@@ -182,6 +182,8 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			"project.served", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
 		{"others can write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p), 0o770)) },
 			"spool.permissions", Warning, "0770", "chmod -R u+rwX,go-rwx DIR/.spool"},
+		{"hooks cannot write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p, "incoming"), 0o500)) },
+			"spool.permissions", Failure, ".spool/incoming has the permissions 0500", "chmod -R u+rwX,go-rwx DIR/.spool"},
 		{"tracked", func(t *testing.T, p string) {
 			git(t, p, "init", "-q")
 			git(t, p, "add", "-f", ".spool/.gitignore")
@@ -339,14 +341,12 @@ func TestAgent(t *testing.T) {
 
 func TestServiceConfigurationAndHooks(t *testing.T) {
 	t.Setenv("HOME", agenttest.Dir(t))
-	self, err := place.Program()
+	self, _, err := place.Put()
 	agenttest.Must(t, err)
 	here, err := os.Executable()
 	agenttest.Must(t, err)
 	program, err := os.ReadFile(here)
 	agenttest.Must(t, err)
-	agenttest.Must(t, os.MkdirAll(filepath.Dir(self), 0o700))
-	agenttest.Write(t, self, string(program))
 	other := filepath.Join(agenttest.Dir(t), "agent")
 	agenttest.Write(t, other, "x")
 	for _, c := range []struct {

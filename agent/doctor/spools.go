@@ -96,8 +96,15 @@ func (d *diagnosis) checkProject(ctx context.Context, p status.ProjectStatus) []
 		return f.found
 	}
 	defer sp.Close()
-	if info, err := sp.Root.Stat(); err == nil && info.Mode.Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		f.find("spool.permissions", Warning, fmt.Sprintf("others can read or change the spool: %#o", info.Mode.Perm()), toClose+dir+"/.spool")
+	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming} {
+		info, err := d.Stat()
+		switch mode := info.Mode.Perm(); {
+		case err != nil || runtime.GOOS == "windows":
+		case mode&0o700 != 0o700:
+			f.find("spool.permissions", Failure, fmt.Sprintf("hooks cannot leave drops: %s has the permissions %#o", quote.Text(d.Path()), mode), toClose+dir+"/.spool")
+		case mode&0o077 != 0:
+			f.find("spool.permissions", Warning, fmt.Sprintf("others can read or change the spool: %#o", mode), toClose+dir+"/.spool")
+		}
 	}
 	drops, _ := sp.ListDrops() // the report says why it cannot be listed
 	if _, served, _ := agent.Serving(sp); served && len(drops) > 0 && time.Since(time.Unix(0, drops[0].MTime)) > tolerance {

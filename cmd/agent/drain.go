@@ -195,7 +195,7 @@ func hand(ctx context.Context, sp *spoolfiles.Spool, reply *os.File, name string
 }
 
 // touchInterval is far less than any sensible reply_ttl.
-const touchInterval = time.Second
+const touchInterval = 300 * time.Millisecond
 
 var errInterrupted = errors.New("interrupted")
 

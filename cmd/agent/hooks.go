@@ -83,7 +83,7 @@ func hooksUninstallCommand(o *options) *cobra.Command {
 		Long: `Takes our hooks out of the settings of the tools. If nobody else has changed the
 file since, it becomes again what it was. The program and the scripts go with the last tool.`,
 	}, (*hooks.Setup).Uninstall, "disconnected", "is not connected")
-	cmd.Args = cobra.MatchAll(cobra.MinimumNArgs(1), onlyTools)
+	cmd.Args = tools(1, len(hooks.Tools()))
 	return cmd
 }
 
@@ -94,7 +94,7 @@ type planner func(*hooks.Setup, context.Context, hooks.Tool, string) (*hooks.Pla
 func hooksEditCommand(o *options, cmd *cobra.Command, plan planner, done, nothing string) *cobra.Command {
 	var dry bool
 	cmd.ValidArgsFunction = completeTools
-	cmd.Args = onlyTools
+	cmd.Args = tools(0, len(hooks.Tools()))
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -190,7 +190,7 @@ plugin, for git a hook that may have any of the names ` + strings.Join(hooks.Git
 and for cline what an executable file with the name of an event has.`,
 		Example:           `  agent hooks print gemini`,
 		ValidArgsFunction: completeTools,
-		Args:              cobra.MatchAll(cobra.ExactArgs(1), onlyTools),
+		Args:              tools(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tool, _ := hooks.Named(args[0])
 			_, err := io.WriteString(cmd.OutOrStdout(), tool.Fragment())
@@ -208,17 +208,23 @@ func completeTools(_ *cobra.Command, args []string, _ string) (names []cobra.Com
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-func onlyTools(_ *cobra.Command, args []string) error {
-	for _, name := range args {
-		if _, ok := hooks.Named(name); !ok {
-			var names []string
-			for _, t := range hooks.Tools() {
-				names = append(names, t.Name)
-			}
-			return fmt.Errorf("unknown tool %q; there are %s", name, strings.Join(names, ", "))
+// tools checks that the arguments are tools, and how many.
+func tools(least, most int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		var names []string
+		for _, t := range hooks.Tools() {
+			names = append(names, t.Name)
 		}
+		for _, name := range args {
+			if !slices.Contains(names, name) {
+				return fmt.Errorf("unknown tool %q; there are %s", name, strings.Join(names, ", "))
+			}
+		}
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("name one of %s", strings.Join(names, ", "))
+		}
+		return nil
 	}
-	return nil
 }
 
 // printPlan prints what would be done, and how files that are not ours alone would

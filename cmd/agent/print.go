@@ -168,7 +168,7 @@ func printCommand() *cobra.Command {
   consumer  shell script that drains a project through a running agent
   config    sample configuration, every setting at its default`,
 		Example: `  agent print hook >~/.local/share/spool-agent/hook.sh
-  agent print config >~/.config/spool-agent/config.toml`,
+  mkdir -p ~/.config/spool-agent && agent print config >~/.config/spool-agent/config.toml`,
 		ValidArgs: slices.Sorted(maps.Keys(texts)),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && texts[args[0]] != nil {

@@ -29,8 +29,8 @@ func statusCommand(o *options) *cobra.Command {
 		Use:   "status [--json] [--watch]",
 		Short: "Show how things are with the agent and its projects",
 		Long: `Shows what needs attention, then every project that is registered or configured,
-with --project only that one. HOUR and DAY are the signals that came in, DRAINED
-is when a consumer last took them. The numbers are counted on disk, agent or not.
+with --project only that one. HOUR is how many signals came in since the full hour,
+DAY in that hour and the 23 before, DRAINED is when a consumer last took them. The numbers are counted on disk, agent or not.
 With --watch it goes on doing so: on a terminal in place, elsewhere one report
 after another, until interrupted.
 
@@ -160,6 +160,9 @@ func (pg *page) status(f doctor.Facts, only bool, now time.Time) {
 		pg.say(bold, place(p.Path), "")
 		pg.activity(p.Activity, now)
 		pg.say("", "", "  "+ledger(p))
+		if p.Replies > 0 {
+			pg.say("", "", fmt.Sprintf("  drained and not acknowledged: %d batches, which a consumer has, or which return after reply_ttl", p.Replies))
+		}
 	}
 }
 

@@ -83,12 +83,12 @@ func (p *Plan) prepareGit(ctx context.Context, project string, targets []target)
 	case inTree(dir) && filepath.Base(dir) != ".husky": // in which the hooks are by hand
 		p.Notes = append(p.Notes, fmt.Sprintf("core.hooksPath is %s, in the work tree: take care not to commit our lines", dir))
 	}
-	return prepareLFS(ctx, project, targets)
+	return p.prepareLFS(ctx, project, targets)
 }
 
 // prepareLFS has Git LFS say which hooks it installs, where it is set up. Where it
 // is set up but not here, ours would be in the way of its own.
-func prepareLFS(ctx context.Context, project string, targets []target) error {
+func (p *Plan) prepareLFS(ctx context.Context, project string, targets []target) error {
 	_, filter := git(ctx, project, "config", "--get-regexp", `^filter\.lfs\.`)
 	_, attribute := git(ctx, project, "grep", "--untracked", "-q", "filter=lfs", "--", ":(top,glob)**/.gitattributes")
 	if filter != nil && attribute != nil {
@@ -109,6 +109,7 @@ func prepareLFS(ctx context.Context, project string, targets []target) error {
 			targets[i].edit = block{data}
 		}
 	}
+	p.Notes = append(p.Notes, "Git LFS is set up here, so its own hooks come first, and stay when ours go")
 	return nil
 }
 

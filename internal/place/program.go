@@ -10,15 +10,6 @@ import (
 	"runtime"
 )
 
-// Program is the path of what the service starts.
-func Program() (string, error) {
-	self, inSystem, err := Self()
-	if err != nil || inSystem {
-		return self, err
-	}
-	return copyPath()
-}
-
 func copyPath() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
