@@ -345,8 +345,6 @@ func TestServiceConfigurationAndHooks(t *testing.T) {
 	agenttest.Must(t, err)
 	here, err := os.Executable()
 	agenttest.Must(t, err)
-	program, err := os.ReadFile(here)
-	agenttest.Must(t, err)
 	other := filepath.Join(agenttest.Dir(t), "agent")
 	agenttest.Write(t, other, "x")
 	for _, c := range []struct {

@@ -12,7 +12,7 @@ func TestProgram(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("USERPROFILE", home)
-	path, err := Program()
+	path, err := copyPath()
 	if dir := filepath.Join(home, ".local", "share", "spool-agent", "bin"); err != nil || filepath.Dir(path) != dir {
 		t.Fatalf("the service would start %s, %v", path, err)
 	}
