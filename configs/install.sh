@@ -49,6 +49,8 @@ install)
 		say "$dir/agent is short for it, as before"
 	elif there "$dir/agent"; then
 		say "did not install the short name: $dir/agent is another program's; the command is spool-agent"
+	elif other=$(command -v agent) && [ -z "${DESTDIR-}" ] && ! ours "$other" && ! short "$other"; then
+		say "did not install the short name: $other is another program's; the command is spool-agent"
 	else
 		ln -s spool-agent "$dir/agent"
 		say "installed $dir/agent, the short name"

@@ -23,9 +23,11 @@ func TestInstall(t *testing.T) {
 		home := t.TempDir()
 		dir := filepath.Join(home, ".local", "bin")
 		cursor := filepath.Join(home, ".local", "share", "cursor-agent", "versions", "1", "cursor-agent")
+		path := "/usr/bin:/bin"
 		do := func(want, verb string) {
 			t.Helper()
 			cmd := exec.Command(sh[0], append(append(sh[1:len(sh):len(sh)], "install.sh"), verb, from, dir)...)
+			cmd.Env = append(os.Environ(), "PATH="+path)
 			out, err := cmd.CombinedOutput()
 			if failed := strings.Contains(want, "nothing was installed"); (err != nil) != failed || !strings.Contains(string(out), want) {
 				t.Errorf("%s: %v, and not %q:\n%s", verb, err, want, out)
@@ -75,6 +77,21 @@ func TestInstall(t *testing.T) {
 			t.Errorf("the short name is %q, %v", target, err)
 		}
 		do("removed", "uninstall")
+
+		// Another program's command, in another directory of PATH. Our own is none.
+		elsewhere := filepath.Join(home, "bin")
+		agenttest.Mkdir(t, elsewhere)
+		write(t, filepath.Join(elsewhere, "agent"), "#!/bin/sh\n")
+		if err := os.Chmod(filepath.Join(elsewhere, "agent"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		path = elsewhere + ":/usr/bin:/bin"
+		do(elsewhere+"/agent is another program's", "install")
+		holds("spool-agent", "spool-hook")
+		write(t, filepath.Join(elsewhere, "agent"), agenttest.Read(t, from, "spool-agent"))
+		do("agent, the short name", "install")
+		do("removed", "uninstall")
+		path = "/usr/bin:/bin"
 
 		// Cursor's command.
 		agenttest.Mkdir(t, filepath.Dir(cursor))
