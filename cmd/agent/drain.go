@@ -27,8 +27,9 @@ func drainCommand(o *options) *cobra.Command {
 		Short: "Take all signals",
 		Long: `Prints all signals of the project, oldest first, and empties the queue, with an
 agent or without one: on a terminal a line for people, elsewhere and with --json
-JSON Lines. The signals are taken once standard output has them all. If that
-fails, or drain is interrupted, all go back into the queue.
+JSON Lines. The signals are taken once standard output has them all; one that is
+closed takes all, like /dev/null. If that fails, or drain is interrupted, all go
+back into the queue.
 
 With a COMMAND nothing is printed. If there are signals, it is run and finds them
 on its standard input, as JSON Lines. They are taken if it ends with status 0.
