@@ -147,3 +147,19 @@ func TestLockOfASpoolThatHasGone(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What an agent says in the file of its lock does not make that file anew: somebody
+// may be deleting the spool.
+func TestSigningMakesNoFile(t *testing.T) {
+	p := dir(t)
+	sp, err := spoolfiles.Create(p)
+	must(t, err)
+	defer sp.Close()
+	l, err := lock(sp.Root, Holder{PID: 1}, "")
+	must(t, err)
+	defer l.Unlock()
+	must(t, os.Remove(inSpool(p, holderName)))
+	if err := sign(sp.Root, Holder{PID: 1}, 0); err == nil || exists(inSpool(p, holderName)) {
+		t.Errorf("made again: %v", err)
+	}
+}

@@ -95,22 +95,23 @@ func lock(dir *spoolfiles.Dir, self Holder, what string) (*flock.Flock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sign(dir, self); err != nil {
+	if err := sign(dir, self, os.O_CREATE); err != nil {
 		return nil, errors.Join(err, l.Unlock())
 	}
 	return l, nil
 }
 
 // sign writes who holds the lock, but not to a file that has other names
-// elsewhere. What is read meanwhile begins with a whole line, old or new.
-func sign(dir *spoolfiles.Dir, self Holder) error {
+// elsewhere. What is read meanwhile begins with a whole line, old or new. The file
+// is made with os.O_CREATE only: somebody may be deleting the directory.
+func sign(dir *spoolfiles.Dir, self Holder, create int) error {
 	line, err := json.Marshal(self)
 	if err != nil {
 		return err
 	}
 	const block = 512 // so that the size rarely changes
 	line = append(line, bytes.Repeat([]byte{' '}, block-1-len(line)%block)...)
-	f, err := dir.OpenFile(holderName, os.O_RDWR|os.O_CREATE)
+	f, err := dir.OpenFile(holderName, os.O_RDWR|create)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (a *agent) tell(problem string, cap int) {
 	}
 	if dir, err := spoolfiles.OpenDir(a.cfg.StateDir); err == nil {
 		defer dir.Close()
-		_ = sign(dir, a.holder("")) // else it says what was before
+		_ = sign(dir, a.holder(""), 0) // else it says what was before
 	}
 }
 

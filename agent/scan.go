@@ -18,7 +18,9 @@ import (
 // scan brings everything up to date. A full scan also renews the watches, and
 // sweeps whether there is a reply or not.
 func (w *worker) scan(ctx context.Context) error {
-	sp, err := w.open()
+	settings := w.agent.settings.Load()
+	full := w.full.Swap(false) || time.Since(w.fullAt) > settings.ScanInterval/2
+	sp, err := w.open(full)
 	if err != nil {
 		return err
 	}
@@ -28,11 +30,9 @@ func (w *worker) scan(ctx context.Context) error {
 			w.unlock() // there are too few open files to keep the lock until the next scan
 		}
 	}()
-	settings := w.agent.settings.Load()
 	opt := settings.Options
 	opt.Plain = watch.Foreign(sp.Root.Path()) != "" // it may cease to answer, which must stop nobody else
 	q := queue.New(sp, opt, &w.shape)
-	full := w.full.Swap(false) || time.Since(w.fullAt) > settings.ScanInterval/2
 	if full {
 		w.fullAt = time.Now()
 		// What waits is folded before there is a watch, for each of its drops
@@ -52,8 +52,9 @@ func (w *worker) scan(ctx context.Context) error {
 	return err
 }
 
-// open opens the spool, and takes its lock unless that is held.
-func (w *worker) open() (*spoolfiles.Spool, error) {
+// open opens the spool, and takes its lock unless that is held. Events tell that one
+// of its directories is missing; where none come, and in a full scan, it has a look.
+func (w *worker) open(full bool) (*spoolfiles.Spool, error) {
 	open := spoolfiles.Open
 	switch {
 	case !w.made:
@@ -82,7 +83,7 @@ func (w *worker) open() (*spoolfiles.Spool, error) {
 		if w.lock, err = lock(sp.Root, w.signed, "project "+w.project+" is"); err == nil {
 			w.agent.locks.Add(1)
 		}
-	case w.full.Load() && sp.Stale(), !filelock.Valid(w.lock):
+	case (full || w.unwatched != nil) && sp.Stale(), !filelock.Valid(w.lock):
 		err = errMoved
 		w.release()
 	}

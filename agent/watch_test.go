@@ -232,3 +232,19 @@ func TestSharedWatch(t *testing.T) {
 		queued(t, p, "x")
 	}
 }
+
+// Where no events tell, a scan sees that a directory is missing.
+func TestPollingHealsDeletedDirectories(t *testing.T) {
+	for _, name := range []string{"tmp", "incoming", "work", "control", "rejected"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := dir(t)
+			w := newFaulty(t)
+			w.set(syscall.ENOSPC, false)
+			r := start(t, Config{NewWatcher: w.make}, p)
+			r.until(p, StatePolling)
+			must(t, os.RemoveAll(inSpool(p, name)))
+			eventually(t, "it is there again", func() bool { return exists(inSpool(p, name)) })
+		})
+	}
+}

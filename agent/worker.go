@@ -306,6 +306,6 @@ func (w *worker) sign(state State, problem string) {
 	w.signed = h
 	if sp, err := spoolfiles.OpenExisting(w.project); err == nil {
 		defer sp.Close()
-		_ = sign(sp.Root, h) // else it says what was before
+		_ = sign(sp.Root, h, 0) // else it says what was before
 	}
 }

@@ -33,9 +33,7 @@ func (q *Queue) Activity(now time.Time) Activity {
 		return Activity{}
 	}
 	for source, s := range a {
-		if s.Last.After(now) {
-			s.Last = now // the clock was wrong
-		}
+		s.Last = time.Unix(min(s.Last.Unix(), now.Unix()), 0) // the clock may have been wrong
 		a[source] = SourceActivity{s.Last, s.until(now)}
 	}
 	return a

@@ -116,9 +116,7 @@ func (q *Queue) copyCells(h *held, t *transaction) error {
 	}
 	for i := 0; ; i++ {
 		if i == t.Blanks && t.Pieces > 0 {
-			if err := q.trim(h, t); err != nil {
-				return err
-			}
+			q.trim(h, t)
 		}
 		if i == len(t.cells) {
 			return nil
@@ -171,18 +169,18 @@ func advancePlain(queue, record *os.File, c *cell, n int64) error {
 	return err
 }
 
-// trim empties a queue of which only blanks are left. Nobody misses them, so
-// that needs no evidence.
-func (q *Queue) trim(h *held, t *transaction) error {
-	fi, err := h.f.Stat()
-	if err != nil || t.From == t.To || fi.Size() > t.To+1 {
-		return err
+// trim empties a queue of which only blanks are left. Nobody misses them, so that
+// needs no evidence, and they do no harm, so that it need not succeed.
+func (q *Queue) trim(h *held, t *transaction) {
+	if t.From == t.To || t.Verb == evictVerb {
+		return
 	}
-	if blank, err := isBlank(h.f, 0, fi.Size()); err != nil || !blank {
-		return err
-	}
+	blank, err := isBlank(h.f, 0, t.To+1)
 	q.next("trim", 0)
-	return h.f.Truncate(0)
+	// The size comes last: a program that takes no lock may append at any moment.
+	if fi, serr := h.f.Stat(); blank && err == nil && serr == nil && fi.Size() <= t.To+1 {
+		_ = h.f.Truncate(0)
+	}
 }
 
 // isBlank reports whether the queue has nothing but blanks from one offset to
@@ -195,12 +193,11 @@ func isBlank(f io.ReaderAt, from, to int64) (bool, error) {
 // finish does what comes after the copies. It may be done again.
 func (q *Queue) finish(h *held, t *transaction) (err error) {
 	h.unfinished = true
-	if q.opt.Fsync && t.Pieces > 0 {
+	if t.Pieces > 0 {
 		q.next("sync queue", 0)
-		err = q.syncQueue(h)
-	}
-	if err != nil {
-		return err
+		if err := q.syncQueue(h); err != nil {
+			return err
+		}
 	}
 	switch t.Verb {
 	case foldVerb:
@@ -221,7 +218,7 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 		_ = t.f.Truncate(headerSize) // it is through, whatever its size
 	}
 	if t.Pieces == 0 {
-		_ = q.trim(h, t) // last, for it can take as long as all the rest, and blanks do no harm
+		q.trim(h, t) // last: nobody waits any more for what can take as long as all the rest
 	}
 	h.unfinished, h.last, h.ledger = false, t.record, t.Ledger
 	return q.refresh(h)

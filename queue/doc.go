@@ -31,7 +31,7 @@
 //	PATTERN           the blanks to overwrite with
 //	CELLS             for each copy, how far it came, and where it writes
 //
-// STATE is pending, done or void, CRC the CRC-32 of the JSON text, which has
+// STATE is pending, done or void, CRC the CRC-32C of the JSON text, which has
 // the checksum of OLD and BODY in turn; a record without those is void. See type
 // record for the JSON fields. They have the ledger before and after: a power cut
 // can leave a record torn, and keep the one before from the disk.
@@ -43,7 +43,7 @@
 //  3. overwrites, then appends, by copying from the record,
 //  4. syncs the queue, if it has appended,
 //  5. empties work, publishes a reply, or removes one that has returned,
-//  6. marks its record as done.
+//  6. marks its record as done, and empties a queue of nothing but blanks.
 //
 // What it does to each of these is its verb:
 //

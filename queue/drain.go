@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"spoolagent/internal/quote"
@@ -41,17 +42,15 @@ func (q *Queue) drain(ctx context.Context, id string, requested bool, res *Resul
 		return 0, fmt.Errorf("draining: %q is no valid id", id)
 	}
 	err = q.locked(ctx, func(h *held) error {
-		res.Missed = h.ledger.EvictedSince()
+		res.EvictedSince = h.ledger.EvictedSince()
 		if err := q.fold(ctx, h, 0, res); err != nil {
 			return err
 		}
-		waits, err := exists(q.sp.Control, id+spoolfiles.RequestSuffix)
-		answered, aerr := exists(q.sp.Control, id+spoolfiles.ReplySuffix)
-		returning, rerr := exists(q.sp.Control, id+spoolfiles.ReturningSuffix)
-		err = errors.Join(err, aerr, rerr)
+		names, err := q.sp.Control.List()
+		has := func(suffix string) bool { return slices.Contains(names, id+suffix) }
 		switch {
-		case err != nil, requested && !waits: // it has been withdrawn
-		case answered || returning: // only the request was left
+		case err != nil, requested && !has(spoolfiles.RequestSuffix): // it has been withdrawn
+		case has(spoolfiles.ReplySuffix), has(spoolfiles.ReturningSuffix): // only the request was left
 			err = q.removeRequest(id)
 		default:
 			n, err = q.takeAll(h, id)

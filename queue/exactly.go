@@ -55,6 +55,9 @@ func (t *transaction) mapCells() error {
 	if n == 0 {
 		return nil
 	}
+	if fi, err := t.f.Stat(); err != nil || fi.Size() < at+int64(n*cellSize) {
+		return errors.Join(errInexact, err) // to touch what is mapped beyond a file's end kills the process
+	}
 	inPage := at % int64(os.Getpagesize())
 	mem, err := unix.Mmap(int(t.f.Fd()), at-inPage, int(inPage)+n*cellSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 
 // Result says what was done.
 type Result struct {
-	Folded   int   // signals that came in, evicted ones included
-	Evicted  int   // signals that the cap pushed out
-	Returned int   // signals of replies that nobody acknowledged
-	Rejected int   // drops, requests, and lines of the queue, that were none
-	Missed   int64 // signals that the cap had pushed out since the drain before this one
+	Folded       int   // signals that came in, evicted ones included
+	Evicted      int   // signals that the cap pushed out
+	Returned     int   // signals of replies that nobody acknowledged
+	Rejected     int   // drops, requests, and lines of the queue, that were none
+	EvictedSince int64 // signals that the cap had pushed out since the drain before
 
 	// Rejects names the rejected ones, at most spoolfiles.MaxRejects of them.
 	Rejects []Reject
@@ -58,20 +58,15 @@ func (r *Result) fail(what string, err error) {
 // What it has done before an error stays done and is in the result; another
 // Fold goes on from there.
 func (q *Queue) Fold(ctx context.Context) (res Result, err error) {
-	if waits, err := q.waits(); err != nil || !waits {
-		return res, err
-	}
-	err = q.locked(ctx, func(h *held) error { return q.fold(ctx, h, q.opt.Cap, &res) })
-	return res, err
-}
-
-// waits reports whether a fold has anything to do. It takes no lock.
-func (q *Queue) waits() (bool, error) {
 	n, err := q.sp.CountDrops()
-	if err != nil || n > 0 {
-		return n > 0, err
+	waits := n > 0
+	if err == nil && !waits {
+		waits, err = q.interrupted()
 	}
-	return q.interrupted()
+	if err == nil && waits {
+		err = q.locked(ctx, func(h *held) error { return q.fold(ctx, h, q.opt.Cap, &res) })
+	}
+	return res, err
 }
 
 // One transaction takes at most so much, so that its record stays small.
@@ -92,7 +87,7 @@ func (q *Queue) fold(ctx context.Context, h *held, limit int, res *Result) error
 			return context.Cause(ctx)
 		}
 		seen, taken, err := q.foldBatch(h, drops[:min(len(drops), most)], res)
-		if isFull(err) && !h.unfinished && taken > 1 {
+		if (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) && !h.unfinished && taken > 1 {
 			if most = taken / 2; q.clearWork() == nil {
 				continue
 			}
@@ -122,10 +117,6 @@ func (q *Queue) read(dir *spoolfiles.Dir, name string) (signal.Signal, spoolfile
 		err = &spoolfiles.UnfitError{Reason: err.Error(), MayHeal: true}
 	}
 	return s, info, err
-}
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // foldBatch folds the first of these drops, and rejects those that are no

@@ -4,7 +4,9 @@ package queue
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"path/filepath"
@@ -322,5 +324,33 @@ func TestHostileDirectories(t *testing.T) {
 				t.Errorf("outside has %v, %v", entries, err)
 			}
 		})
+	}
+}
+
+// A record whose cells lie behind its end is not touched there: that would kill the
+// process, and each one after it.
+func TestShortRecord(t *testing.T) {
+	sp := project(t)
+	line := signalAt(1) + "\n"
+	writeQueue(t, sp, line)
+	info, err := sp.Root.Lstat(FileName)
+	must(t, err)
+	r := &record{Verb: evictVerb, Seq: 2, Boot: bootID(), Exact: true, To: int64(len(line)), Blanks: 1000, Inode: info.Ino, state: pending}
+	r.Sum = crc32.Checksum([]byte(line), castagnoli())
+	header, err := r.encode()
+	must(t, err)
+	text := append(header, line...)
+	text = append(text, make([]byte, int(r.cellsAt())-len(text))...)
+	for len(text) < 2*os.Getpagesize() { // the first of them could be
+		text, err = binary.Append(text, binary.NativeEndian, cell{Cursor: r.patternAt(), From: r.patternAt(), End: r.patternAt() + 1})
+		must(t, err)
+	}
+	text = text[:len(text)/os.Getpagesize()*os.Getpagesize()]
+	must(t, os.WriteFile(filepath.Join(sp.Root.Path(), recordName(r.Seq)), text, 0o600))
+	place(t, sp, "new.json", signalAt(77), longAgo)
+	_, err = New(sp, options(0), nil).Fold(t.Context())
+	must(t, err)
+	if text := readQueue(t, sp); strings.Count(text, `"recorded_at":77,`) != 1 {
+		t.Errorf("the queue has %q", text)
 	}
 }

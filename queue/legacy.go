@@ -117,7 +117,7 @@ func parseLegacy(data []byte, seq uint64) (body []byte, folded, returned []strin
 	first, rest, _ := bytes.Cut(data, []byte{'\n'})
 	_, err := fmt.Sscanf(string(first), "spool-redo %d %x %d %d", &version, &sum, &head, &size)
 	if err != nil || version != 1 || head < 0 || size < 0 || head > len(rest) || size > len(rest)-head ||
-		crc32.Checksum(rest[:head+size], crc32.MakeTable(crc32.Castagnoli)) != sum {
+		crc32.Checksum(rest[:head+size], castagnoli()) != sum {
 		return nil, nil, nil
 	}
 	for text := range strings.Lines(string(rest[:head])) {

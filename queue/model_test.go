@@ -348,7 +348,7 @@ func (m *model) compare(rt *rapid.T) {
 	}
 	l.LastFoldAt, l.LastDrainAt = time.Time{}, time.Time{}
 	ledger := m.ledger
-	ledger.close(int64(len(m.queue)))
+	ledger.balance(int64(len(m.queue)))
 	if diff := cmp.Diff(ledger, l); diff != "" {
 		rt.Fatalf("the ledger (-want +have):\n%s", diff)
 	}

@@ -63,7 +63,7 @@ func (q *Queue) Count(ctx context.Context) (Ledger, error) {
 	if h != nil {
 		var c content
 		if c, err = contentOf(h.f, h.info.Size); err == nil {
-			l.close(c.count)
+			l.balance(c.count)
 		}
 		err = errors.Join(err, h.release())
 	}

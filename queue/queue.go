@@ -99,9 +99,9 @@ type Ledger struct {
 // EvictedSince is how many signals the cap has pushed out since the last drain.
 func (l Ledger) EvictedSince() int64 { return l.Evicted - l.EvictedBefore }
 
-// close takes note of what the queue has. The equation then says what other
+// balance takes note of what the queue has. The equation then says what other
 // programs have done.
-func (l *Ledger) close(queued int64) {
+func (l *Ledger) balance(queued int64) {
 	l.Queued = queued
 	l.External = l.Queued + l.Drained + l.Evicted - l.Folded - l.Returned
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -74,7 +75,7 @@ type record struct {
 	Before Ledger    `json:"-"`            // the ledger before the transaction
 	Ledger Ledger    `json:"-"`            // and after it
 	Totals [2]totals `json:"totals"`       // both, in few bytes: see encode
-	Sum    uint32    `json:"sum"`          // CRC-32 of old and body
+	Sum    uint32    `json:"sum"`          // CRC-32C of old and body
 
 	state string
 }
@@ -108,7 +109,7 @@ const sector = 512
 
 // blankChunk is the most that one cell overwrites. A small one keeps the pattern
 // of a small record small.
-func (r *record) blankChunk() int64 { return min(r.old(), max(r.old()/2+1, 1<<10), 64<<10) }
+func (r *record) blankChunk() int64 { return min(r.old(), max(r.old()/4, 1<<10), 64<<10) }
 
 func (r *record) patternSize() int64 {
 	if r.From == r.To {
@@ -141,6 +142,10 @@ func (r *record) blankCells() (cells []cell) {
 	return cells
 }
 
+// castagnoli takes a good part of a millisecond to make, which a command that
+// needs no checksum shall not wait for.
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
+
 // totals are a ledger; its times in seconds since 1970.
 type totals [10]int64
 
@@ -166,7 +171,7 @@ func (r *record) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := fmt.Appendf(make([]byte, 0, headerSize), "%s%08x %s", r.state, crc32.ChecksumIEEE(text), text)
+	h := fmt.Appendf(make([]byte, 0, headerSize), "%s%08x %s", r.state, crc32.Checksum(text, castagnoli()), text)
 	if len(h) >= headerSize {
 		return nil, errors.New("the header of the record is too long")
 	}
@@ -186,7 +191,7 @@ func decode(h []byte) *record {
 	}
 	h = h[len(pending):]
 	text := bytes.TrimRight(h[9:], " \n")
-	if fmt.Sprintf("%08x ", crc32.ChecksumIEEE(text)) != string(h[:9]) || json.Unmarshal(text, r) != nil {
+	if fmt.Sprintf("%08x ", crc32.Checksum(text, castagnoli())) != string(h[:9]) || json.Unmarshal(text, r) != nil {
 		return nil
 	}
 	r.Before, r.Ledger = r.Totals[0].ledger(), r.Totals[1].ledger()
@@ -248,7 +253,7 @@ func (q *Queue) readRecord(seq uint64) (*record, error) {
 		return nil, nil
 	}
 	if r.state == pending {
-		sum := crc32.NewIEEE()
+		sum := crc32.New(castagnoli())
 		m, err := io.Copy(sum, io.NewSectionReader(f, r.oldAt(), r.old()+r.Body))
 		if err != nil {
 			return nil, fmt.Errorf("reading record: %w", err)
@@ -286,7 +291,7 @@ func (q *Queue) openRecord(seq uint64) (*os.File, error) {
 // region that is to be overwritten, the body, the pattern and the cells. It
 // sets the fields that depend on these.
 func (t *transaction) writeParts(queue *os.File, body func(*pieceWriter) error) error {
-	sum := crc32.NewIEEE()
+	sum := crc32.New(castagnoli())
 	out := bufio.NewWriterSize(io.NewOffsetWriter(t.f, t.oldAt()), bufferSize)
 	pieces := &pieceWriter{to: io.MultiWriter(out, sum), at: t.bodyAt(), start: t.bodyAt(), end: t.bodyAt()}
 	if _, err := io.CopyN(pieces.to, io.NewSectionReader(queue, t.From, t.old()), t.old()); err != nil {

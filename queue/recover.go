@@ -133,7 +133,7 @@ func (q *Queue) resumeBlanks(h *held, t *transaction, c *cell) error {
 	if t.Verb == evictVerb {
 		l := t.Ledger
 		l.Evicted -= t.Signals - mine
-		l.close(t.Ledger.Queued + t.Signals - mine)
+		l.balance(t.Ledger.Queued + t.Signals - mine)
 		return q.commit(h, &record{Verb: evictVerb, Ledger: l}, nil)
 	}
 	w := rewriting{

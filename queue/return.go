@@ -40,12 +40,9 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (res Result, err error
 		errs = append(errs, q.rejectControl(m.Name, "not of the protocol: an ID is 1 to 64 of A-Za-z0-9_-, and a reply a regular file of this user", &res))
 	}
 	// What tmp has may belong to a transaction that a crash has left.
-	tmp, err := q.sp.Tmp.List()
-	if err == nil && len(tmp) > 0 {
-		var interrupted bool
-		if interrupted, err = q.interrupted(); err == nil && !interrupted {
-			err = q.sp.CleanTmp(now)
-		}
+	interrupted, err := q.interrupted()
+	if err == nil && !interrupted {
+		err = q.sp.CleanTmp(now)
 	}
 	return res, errors.Join(append(errs, err)...)
 }

@@ -50,7 +50,7 @@ func (q *Queue) rewrite(h *held, w rewriting, res *Result) error {
 			keep = w.keep()
 		}
 		err := copySignals(out, io.NewSectionReader(h.f, 0, h.info.Size), keep)
-		r.Ledger.close(out.lines)
+		r.Ledger.balance(out.lines)
 		return err
 	})
 	if err != nil {

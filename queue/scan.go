@@ -17,8 +17,8 @@ import (
 // signal. Ours are far shorter; it bounds what a hostile queue makes us hold.
 const maxLine = 16 << 20
 
-// bufferSize is for files that are mostly shorter: fewer system calls, and still
-// few pages of memory that a command has to touch.
+// bufferSize holds most files whole, and still few pages, of which a command that
+// runs for a moment has to touch each.
 const bufferSize = 32 << 10
 
 // line is one line of JSON Lines.
@@ -126,8 +126,7 @@ type Shape struct {
 }
 
 func tailSum(f *os.File, size int64) (uint32, error) {
-	const tail = 4 << 10
-	buf := make([]byte, min(size, tail))
+	buf := make([]byte, min(size, 4<<10))
 	if _, err := f.ReadAt(buf, size-int64(len(buf))); err != nil {
 		return 0, err
 	}
@@ -153,11 +152,12 @@ func (q *Queue) inspect(h *held) (content, error) {
 func (q *Queue) account(h *held) (Ledger, content, error) {
 	c, err := q.inspect(h)
 	l := h.ledger
-	l.close(c.count)
+	l.balance(c.count)
 	return l, c, err
 }
 
-// remember keeps what the queue has, unless its size shows that somebody else, who takes no lock, has written to it meanwhile.
+// remember keeps what the queue has, unless its size shows that somebody else, who
+// takes no lock, has written to it meanwhile.
 func (q *Queue) remember(h *held, c content, size int64) {
 	sum, err := tailSum(h.f, h.info.Size)
 	known := err == nil && h.info.Size == size && !c.torn

@@ -27,9 +27,8 @@ func drainCommand(o *options) *cobra.Command {
 		Short: "Take all signals",
 		Long: `Prints all signals of the project, oldest first, and empties the queue, with an
 agent or without one: on a terminal a line for people, elsewhere and with --json
-JSON Lines. The signals are taken once standard output has them all; one that is
-closed takes all, like /dev/null. If that fails, or drain is interrupted, all go
-back into the queue.
+JSON Lines. The signals are taken once standard output, or /dev/null in place of a
+closed one, has them all. If that fails, or drain is interrupted, all go back.
 
 With a COMMAND nothing is printed. If there are signals, it is run and finds them
 on its standard input, as JSON Lines. They are taken if it ends with status 0.
@@ -116,7 +115,7 @@ func obtain(ctx context.Context, q *queue.Queue, id string, timeout time.Duratio
 	case err != nil:
 		return err
 	}
-	if n := res.Missed; n > 0 {
+	if n := res.EvictedSince; n > 0 {
 		tell(fmt.Errorf("%d signals were evicted since the last drain; %s", n, moreRoom))
 	}
 	if res.Failed != nil {

@@ -45,14 +45,18 @@ func followSignals(ctx context.Context, o *options, ids, asJSON bool, command []
 			complain(err)
 		}
 	}
+	patience := 10 * time.Second // with the queue's lock; then that is told
 	cfg.Drain = func(ctx context.Context, q *queue.Queue, id string) error {
-		return obtain(ctx, q, id, followTimeout, tell)
+		err := obtain(ctx, q, id, patience, tell)
+		if errors.Is(err, queue.ErrLocked) {
+			patience = time.Hour // each wait that ends leaves an open file, until the lock is free
+		}
+		return err
 	}
 	// A write that nobody reads fails by itself, and one that is through is: so
 	// only an interruption ends it.
-	interrupted := ctx
 	cfg.Deliver = func(_ context.Context, b follow.Batch) error {
-		err := copyOut(interrupted, b.Signals, asJSON, c.Fsync)
+		err := copyOut(ctx, b.Signals, asJSON, c.Fsync)
 		if err == errInterrupted || readerGone(err) {
 			return errEnded
 		}
@@ -61,20 +65,16 @@ func followSignals(ctx context.Context, o *options, ids, asJSON bool, command []
 	if len(command) > 0 {
 		cfg.Deliver = func(ctx context.Context, b follow.Batch) error { return feed(ctx, b, command) }
 	}
-	ctx, gone := context.WithCancel(ctx)
+	following, gone := context.WithCancel(ctx)
 	defer gone()
 	if len(command) == 0 {
 		watchReader(os.Stdout, gone)
 	}
-	if err := follow.Run(ctx, cfg); err != errEnded {
+	if err := follow.Run(following, cfg); err != errEnded {
 		return err
 	}
 	return nil
 }
-
-// followTimeout is how long a follower waits for the queue's lock before it
-// tries again after a pause.
-const followTimeout = 10 * time.Second
 
 // feed runs the command on a batch until it succeeds.
 func feed(ctx context.Context, b follow.Batch, command []string) error {
