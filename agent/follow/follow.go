@@ -198,12 +198,10 @@ func (f *follower) release() error {
 	l := f.lease
 	f.lease = nil
 	sp, err := spoolfiles.OpenExisting(f.cfg.Project)
-	if err == nil {
-		defer sp.Close()
-	}
-	if err != nil || sp.Control == nil {
+	if err != nil {
 		return l.lock.Unlock() // its file is gone, or the next follower's to remove
 	}
+	defer sp.Close()
 	return l.release(sp)
 }
 

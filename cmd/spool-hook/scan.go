@@ -31,11 +31,14 @@ func (s *scanner) end(piece []byte) int {
 	}
 	for ; i < len(piece); i++ {
 		if s.quoted {
-			for i < len(piece) && piece[i] != '"' {
+			for ; i < len(piece) && piece[i] != '"'; i++ {
 				if piece[i] == '\\' {
 					i++
+					// Where JSON is within a string, escapes come in runs.
+					for i+8 < len(piece) && piece[i+1] == '\\' && piece[i+3] == '\\' && piece[i+5] == '\\' && piece[i+7] == '\\' {
+						i += 8
+					}
 				}
-				i++
 			}
 			if i >= len(piece) {
 				s.escaped = i > len(piece)
