@@ -29,9 +29,9 @@ func statusCommand(o *options) *cobra.Command {
 		Use:   "status [--json] [--watch]",
 		Short: "Show how things are with the agent and its projects",
 		Long: `Shows what needs attention, then every project that is registered or configured,
-with --project only that one. HOUR is how many signals came in since the full hour,
-DAY in that hour and the 23 before, DRAINED is when a consumer last took them. The numbers are counted on disk, agent or not.
-With --watch it goes on doing so: on a terminal in place, elsewhere one report
+with --project only that one, as counted on disk. HOUR is how many signals came
+in since the full hour, DAY in that hour and the 23 before, DRAINED when they were
+last taken. With --watch it goes on: on a terminal in place, elsewhere one report
 after another, until interrupted.
 
 Exit status 3 says that no agent serves any of these projects, 1 that something
