@@ -47,7 +47,7 @@ var pause = []replacement{
 var mutants = []mutant{
 	{
 		"the queue is not synced",
-		replacement{"queue/commit.go", "	if q.opt.Fsync && t.Pieces > 0 {", "	if t.Pieces < 0 {"},
+		replacement{"queue/commit.go", "	if t.Pieces > 0 {", "	if t.Pieces < 0 {"},
 		"TestFoldsOnBusyDisk",
 	},
 	{
