@@ -55,7 +55,7 @@ func (t *transaction) mapCells() error {
 	if n == 0 {
 		return nil
 	}
-	if fi, err := t.f.Stat(); err != nil || fi.Size() < at+int64(n*cellSize) {
+	if fi, err := t.f.Stat(); err != nil || fi.Size() < at+int64(n)*int64(cellSize) {
 		return errors.Join(errInexact, err) // to touch what is mapped beyond a file's end kills the process
 	}
 	inPage := at % int64(os.Getpagesize())

@@ -182,6 +182,11 @@ func TestWhatIsWrongWithAProject(t *testing.T) {
 			"project.served", Failure, "belongs to user 1", "chown -R 0 DIR/.spool"},
 		{"others can write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p), 0o770)) },
 			"spool.permissions", Warning, "0770", "chmod -R u+rwX,go-rwx DIR/.spool"},
+		{"others can write in all of it", func(t *testing.T, p string) {
+			for _, d := range []string{in(p), in(p, "tmp"), in(p, "incoming")} {
+				agenttest.Must(t, os.Chmod(d, 0o777))
+			}
+		}, "spool.permissions", Warning, "0777", "chmod -R u+rwX,go-rwx DIR/.spool"},
 		{"hooks cannot write", func(t *testing.T, p string) { agenttest.Must(t, os.Chmod(in(p, "incoming"), 0o500)) },
 			"spool.permissions", Failure, ".spool/incoming has the permissions 0500", "chmod -R u+rwX,go-rwx DIR/.spool"},
 		{"tracked", func(t *testing.T, p string) {

@@ -96,14 +96,13 @@ func (d *diagnosis) checkProject(ctx context.Context, p status.ProjectStatus) []
 		return f.found
 	}
 	defer sp.Close()
-	for _, d := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming} {
-		info, err := d.Stat()
-		switch mode := info.Mode.Perm(); {
+	for _, used := range []*spoolfiles.Dir{sp.Root, sp.Tmp, sp.Incoming} {
+		switch info, err := used.Stat(); {
 		case err != nil || runtime.GOOS == "windows":
-		case mode&0o700 != 0o700:
-			f.find("spool.permissions", Failure, fmt.Sprintf("hooks cannot leave drops: %s has the permissions %#o", quote.Text(d.Path()), mode), toClose+dir+"/.spool")
-		case mode&0o077 != 0:
-			f.find("spool.permissions", Warning, fmt.Sprintf("others can read or change the spool: %#o", mode), toClose+dir+"/.spool")
+		case info.Mode.Perm()&0o700 != 0o700:
+			f.find("spool.permissions", Failure, fmt.Sprintf("hooks cannot leave drops: %s has the permissions %#o", quote.Text(used.Path()), info.Mode.Perm()), toClose+dir+"/.spool")
+		case used == sp.Root && info.Mode.Perm()&0o077 != 0: // it protects the others, too
+			f.find("spool.permissions", Warning, fmt.Sprintf("others can read or change the spool: %#o", info.Mode.Perm()), toClose+dir+"/.spool")
 		}
 	}
 	drops, _ := sp.ListDrops() // the report says why it cannot be listed

@@ -45,10 +45,11 @@ func followSignals(ctx context.Context, o *options, ids, asJSON bool, command []
 			complain(err)
 		}
 	}
-	patience := 10 * time.Second // with the queue's lock; then that is told
+	const first = 10 * time.Second // how long the queue's lock is waited for before that is told
+	patience := first
 	cfg.Drain = func(ctx context.Context, q *queue.Queue, id string) error {
 		err := obtain(ctx, q, id, patience, tell)
-		if errors.Is(err, queue.ErrLocked) {
+		if patience = first; errors.Is(err, queue.ErrLocked) {
 			patience = time.Hour // each wait that ends leaves an open file, until the lock is free
 		}
 		return err
