@@ -218,7 +218,7 @@ func (q *Queue) finish(h *held, t *transaction) (err error) {
 		_ = t.f.Truncate(headerSize) // it is through, whatever its size
 	}
 	if t.Pieces == 0 {
-		q.trim(h, t) // last: nobody waits any more for what can take as long as all the rest
+		q.trim(h, t) // last, when nobody waits any more: it is the slowest call of a drain
 	}
 	h.unfinished, h.last, h.ledger = false, t.record, t.Ledger
 	return q.refresh(h)
